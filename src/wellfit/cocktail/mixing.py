@@ -1,0 +1,179 @@
+"""Cocktails: sets of ingredients, their text form, and the strengths an engine reads from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+
+from wellfit.cocktail.ingredients import (
+    INGREDIENTS,
+    L1,
+    L2,
+    Dropout,
+    EarlyStopping,
+    ElasticNet,
+    Ingredient,
+    Strength,
+    WeightDecay,
+)
+from wellfit.errors import SettingError
+
+_ORDER = {name: i for i, name in enumerate(INGREDIENTS)}
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """A cocktail bound to a network: one strength per weight matrix, one dropout rate per hidden layer."""
+
+    l1: tuple[float, ...]
+    l2: tuple[float, ...]
+    weight_decay: tuple[float, ...]
+    dropout: tuple[float, ...]
+    early_stopping: EarlyStopping | None
+
+
+@dataclass(frozen=True)
+class Cocktail:
+    """A set of ingredients. The empty cocktail is "none"; ``+`` mixes; order does not matter.
+
+    Raises `SettingError` where an ingredient comes twice or two ingredients are the same penalty.
+
+    >>> str(L2(1e-3) + Dropout(0.2))
+    'l2=0.001 + dropout=0.2'
+    >>> Cocktail.parse("dropout=0.2 + l2=1e-3") == L2(1e-3) + Dropout(0.2)
+    True
+    """
+
+    ingredients: tuple[Ingredient, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        names = [i.name for i in self.ingredients]
+        for name in names:
+            if names.count(name) > 1:
+                raise SettingError("cocktail.twice", ingredient=name)
+        for other in ("l1", "l2"):
+            if "elastic_net" in names and other in names:
+                raise SettingError("cocktail.elastic_net_and", other=other)
+        ordered = tuple(sorted(self.ingredients, key=lambda i: _ORDER[i.name]))
+        object.__setattr__(self, "ingredients", ordered)
+
+    def __add__(self, other: Cocktail | Ingredient) -> Cocktail:
+        """Mix with another cocktail or ingredient."""
+        if isinstance(other, Ingredient):
+            return Cocktail((*self.ingredients, other))
+        if isinstance(other, Cocktail):
+            return Cocktail(self.ingredients + other.ingredients)
+        return NotImplemented
+
+    __radd__ = __add__
+
+    def __str__(self) -> str:
+        """Return the text form, which `parse` reads back; "none" for the empty cocktail."""
+        return " + ".join(map(str, self.ingredients)) or "none"
+
+    def get(self, kind: type[Ingredient]) -> Ingredient | None:
+        """Return the ingredient of this kind, or None."""
+        return next((i for i in self.ingredients if isinstance(i, kind)), None)
+
+    @classmethod
+    def parse(cls, text: str) -> Cocktail:
+        """Read the text form: ``"l2=1e-3 + dropout=0.2"``, ``"dropout=(0, 0.3)"``, ``"none"``.
+
+        Raises `SettingError` for an unknown ingredient (naming the nearest known one) or an impossible value.
+        """
+        stripped = text.strip()
+        if stripped.lower() == "none":
+            return cls()
+        # "+" also stands in exponents such as 1e+3, so only one that is not part of a number separates.
+        return cls(tuple(_ingredient(part, text) for part in re.split(r"(?<![0-9.][eE])\+", stripped)))
+
+    def resolve(self, layers: int) -> Strengths:
+        """Bind to a network of ``layers`` weight matrices. Raises `SettingError` where the counts do not fit."""
+        zero = (0.0,) * layers
+        l1, l2, decay, drop = self.get(L1), self.get(L2), self.get(WeightDecay), self.get(Dropout)
+        net, stop = self.get(ElasticNet), self.get(EarlyStopping)
+        ones = _spread(l1.strength, layers, "l1") if isinstance(l1, L1) else zero
+        twos = _spread(l2.strength, layers, "l2") if isinstance(l2, L2) else zero
+        if isinstance(net, ElasticNet):
+            both = _spread(net.strength, layers, "elastic_net")
+            ones = tuple(s * net.l1_ratio for s in both)
+            twos = tuple(s * (1 - net.l1_ratio) for s in both)
+        if isinstance(drop, Dropout) and layers == 1:
+            raise SettingError("cocktail.dropout_without_hidden")
+        return Strengths(
+            l1=ones,
+            l2=twos,
+            weight_decay=_spread(decay.strength, layers, "weight_decay") if isinstance(decay, WeightDecay) else zero,
+            dropout=_spread(drop.strength, layers - 1, "dropout") if isinstance(drop, Dropout) else zero[1:],
+            early_stopping=stop if isinstance(stop, EarlyStopping) else None,
+        )
+
+
+def _spread(strength: Strength, places: int, name: str) -> tuple[float, ...]:
+    if isinstance(strength, tuple):
+        if len(strength) != places:
+            raise SettingError("cocktail.wrong_count", ingredient=name, given=len(strength), needed=places)
+        return strength
+    return (strength,) * places
+
+
+def _ingredient(part: str, whole: str) -> Ingredient:
+    """Read one ``name=value[:option=value]``."""
+    head, *options = part.split(":")
+    name, equals, value = head.partition("=")
+    name = name.strip().lower().replace("-", "_")
+    if name not in INGREDIENTS:
+        import difflib
+
+        near = difflib.get_close_matches(name, INGREDIENTS, 1, 0.4)
+        key = "cocktail.unknown_near" if near else "cocktail.unknown"
+        raise SettingError(
+            key, text=part.strip() or whole.strip(), near=near[0] if near else "", known=", ".join(INGREDIENTS)
+        )
+    kind = INGREDIENTS[name]
+    if not equals and kind is not EarlyStopping:
+        raise SettingError("cocktail.no_value", ingredient=name)
+    allowed = {f.name for f in fields(kind)} - {"strength", "patience"}  # type: ignore[arg-type]
+    extra = {}
+    for option in options:
+        key, _, given = option.partition("=")
+        if key.strip() not in allowed:
+            raise SettingError("cocktail.unknown_option", ingredient=name, option=key.strip())
+        extra[key.strip()] = given.strip()
+    return kind(*([_read(value.strip())] if equals else []), **extra)
+
+
+def _read(text: str) -> object:
+    """Read "1e-3" as text to be checked by the ingredient, "(1e-3, 0)" or "1e-3, 0" as a tuple."""
+    inner = text[1:-1] if text.startswith("(") and text.endswith(")") else text
+    if "," in inner:
+        return tuple(piece.strip() for piece in inner.rstrip().removesuffix(",").split(","))
+    return inner
+
+
+def as_cocktail(value: Cocktail | Ingredient | str | None) -> Cocktail:
+    """Return a cocktail from a cocktail, an ingredient, a text form or None ("none").
+
+    >>> str(as_cocktail("l2=1e-3"))
+    'l2=0.001'
+    """
+    if value is None:
+        return Cocktail()
+    if isinstance(value, Cocktail):
+        return value
+    if isinstance(value, Ingredient):
+        return Cocktail((value,))
+    if isinstance(value, str):
+        return Cocktail.parse(value)
+    raise SettingError("cocktail.not_a_cocktail", value=value)
+
+
+def as_cocktails(value: str | Iterable[Cocktail | Ingredient | str | None]) -> tuple[Cocktail, ...]:
+    """Return cocktails from a list, or from one text with ";" between them; doubles are dropped, order is kept.
+
+    >>> [str(c) for c in as_cocktails("none; l2=1e-3")]
+    ['none', 'l2=0.001']
+    """
+    parts: Iterable = [p for p in value.split(";") if p.strip()] if isinstance(value, str) else value
+    return tuple(dict.fromkeys(as_cocktail(part) for part in parts))

@@ -1,0 +1,79 @@
+"""Random draws inside kernels: the functions of `wellfit.rng`, bit for bit, and dropout masks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wellfit.engines.compiled.jit import kernel
+from wellfit.engines.compiled.lowlevel import piece
+
+# Philox passes the Crush batteries from 7 rounds on (Salmon et al. 2011, table 2); masks use 7, all else the usual 10.
+MASK_ROUNDS = 7
+_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_W0, _W1 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
+_SHIFT = np.uint64(32)
+
+
+@kernel
+def philox(c0, c1, c2, c3, k0, k1, rounds):
+    """Philox4x32 on one counter (four uint32) with a key of two uint32; four uint32 back."""
+    for _ in range(rounds):
+        p0, p1 = _M0 * np.uint64(c0), _M1 * np.uint64(c2)
+        c0, c1, c2, c3 = (
+            np.uint32(p1 >> _SHIFT) ^ c1 ^ k0,
+            np.uint32(p1),
+            np.uint32(p0 >> _SHIFT) ^ c3 ^ k1,
+            np.uint32(p0),
+        )
+        k0, k1 = np.uint32(k0 + _W0), np.uint32(k1 + _W1)
+    return c0, c1, c2, c3
+
+
+@kernel
+def shuffle(rows, order, k0, k1, stream, epoch):
+    """order = rows permuted by `wellfit.rng.permutation` (seed key, stream, epoch); both (n,) int64."""
+    n = rows.size
+    for i in range(n):
+        order[i] = rows[i]
+    words = np.empty(4, np.uint32)
+    block = -1
+    for i in range(n - 1, 0, -1):
+        if i >> 2 != block:
+            block = i >> 2
+            words[0], words[1], words[2], words[3] = philox(
+                np.uint32(block), np.uint32(0), np.uint32(epoch), np.uint32(stream), k0, k1, 10
+            )
+        j = np.int64(np.uint64(words[i & 3]) * np.uint64(i + 1) >> _SHIFT)
+        order[i], order[j] = order[j], order[i]
+
+
+@kernel
+def keep_mask(mask, count, threshold, k0, k1, stream, epoch, step):
+    """Fill ``mask[:count]`` with 0 or 1/keep: inverted dropout with keep = threshold / 65536.
+
+    Element e takes 16 bits of the Philox block 16 * (e // 128) + e % 16, half-word (e % 128) // 16, so that sixteen
+    blocks fill 128 elements with whole-vector stores. ``mask`` has room for count rounded up to 128.
+    """
+    zero = mask[0] * 0
+    scale = mask.dtype.type(65536.0 / threshold)
+    limit, low, half = np.uint32(threshold), np.uint32(0xFFFF), np.uint32(16)
+    for tile in range((count + 127) // 128):
+        out = piece(mask, 128 * tile, 128)
+        for lane in range(16):
+            w0, w1, w2, w3 = philox(
+                np.uint32(16 * tile + lane),
+                np.uint32(step),
+                np.uint32(epoch),
+                np.uint32(stream),
+                k0,
+                k1,
+                MASK_ROUNDS,
+            )
+            out[lane] = scale if (w0 & low) < limit else zero
+            out[16 + lane] = scale if (w0 >> half) < limit else zero
+            out[32 + lane] = scale if (w1 & low) < limit else zero
+            out[48 + lane] = scale if (w1 >> half) < limit else zero
+            out[64 + lane] = scale if (w2 & low) < limit else zero
+            out[80 + lane] = scale if (w2 >> half) < limit else zero
+            out[96 + lane] = scale if (w3 & low) < limit else zero
+            out[112 + lane] = scale if (w3 >> half) < limit else zero

@@ -1,0 +1,81 @@
+"""How kernels are compiled and where their machine code is kept.
+
+Numba's own cache notices a changed file, but not a changed kernel that a cached caller in another file imports. So the
+cache folder is keyed by a hash of all kernel sources, of the versions and of the processor: an edit anywhere is a new
+folder. Flags: no ``nnan`` and no ``ninf``, for those make ``isfinite(nan)`` true and hide divergence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import binding as llvm
+from numba import njit
+
+FLAGS = {"reassoc", "contract", "arcp", "nsz"}
+_UNUSED_AFTER = 30 * 24 * 3600.0
+
+
+def kernel(function: Callable) -> Callable:
+    """Compile a function: no interpreter lock, no bounds checks, IEEE division, code kept in `cache_folder`."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_folder())
+    try:
+        return njit(cache=True, nogil=True, fastmath=FLAGS, error_model="numpy")(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def sources_hash(folder: Path) -> str:
+    """Return a hash of every kernel source in ``folder`` and of what else fixes the machine code."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    host = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+    for part in (numba.__version__, llvmlite.__version__, np.__version__, *host):
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+@cache
+def cache_folder() -> Path:
+    """Return the folder of compiled kernels for these sources, made if need be.
+
+    It stands in the user's cache folder; where that cannot be written, in the system's temporary folder.
+    """
+    from platformdirs import user_cache_dir
+
+    name = sources_hash(Path(__file__).parent)
+    private = Path(tempfile.gettempdir()) / f"wellfit-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    for root in (Path(user_cache_dir("wellfit")) / "kernels", private):
+        try:
+            (root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.utime(root / name)
+        except OSError:
+            continue
+        if os.access(root / name, os.W_OK):
+            _remove_unused(root, name)
+            return root / name
+    return Path(tempfile.mkdtemp(prefix="wellfit-kernels-"))
+
+
+def _remove_unused(root: Path, keep: str) -> None:
+    """Remove folders of other sources that nothing has used for a month."""
+    for folder in root.iterdir():
+        if folder.name != keep and time.time() - folder.stat().st_mtime > _UNUSED_AFTER:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_warm() -> bool:
+    """Return whether compiled kernels are at hand, so that a first call will not have to compile (about 20 s)."""
+    return any(cache_folder().rglob("train.train-*.nbc"))

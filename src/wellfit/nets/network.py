@@ -1,0 +1,149 @@
+"""Networks as values: architecture, layout of the flat parameter vector, initialization, plain evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wellfit import rng
+from wellfit.errors import SettingError
+
+ACTIVATIONS = ("relu", "tanh", "gelu", "silu")
+_GAINS = {"relu": 2.0, "gelu": 2.0, "silu": 2.0, "tanh": 1.0}
+MAX_WIDTH = 16384
+
+
+@dataclass(frozen=True)
+class MLP:
+    """A multilayer perceptron: hidden widths and one activation; no hidden widths is the linear network.
+
+    The parameter vector is flat: for each layer W of shape (out, in), row-major as in PyTorch's ``Linear``, then the
+    bias (out,). Weights start as N(0, gain / in) with gain 2 for ReLU, GELU and SiLU (He et al. 2015) and 1 for tanh
+    and linear layers (LeCun et al. 1998; with square layers, Glorot & Bengio 2010), biases at 0.
+    Raises `SettingError` for widths below 1 or an unknown activation.
+
+    >>> MLP((20, 3)).shapes(inputs=2, outputs=1)
+    ((20, 2), (3, 20), (1, 3))
+    >>> str(MLP((64, 32), "tanh"))
+    '64,32:tanh'
+    """
+
+    hidden: tuple[int, ...] = (64, 32)
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        widths = tuple(self.hidden)
+        for width in widths:
+            if not isinstance(width, int | np.integer) or not 1 <= width <= MAX_WIDTH:
+                raise SettingError("nets.bad_width", value=width, top=MAX_WIDTH)
+        object.__setattr__(self, "hidden", tuple(int(w) for w in widths))
+        if self.activation not in ACTIVATIONS:
+            raise SettingError("nets.unknown_activation", value=self.activation, known=", ".join(ACTIVATIONS))
+
+    def __str__(self) -> str:
+        """Return the text form that `as_network` reads back."""
+        if not self.hidden:
+            return "linear"
+        tail = "" if self.activation == "relu" else f":{self.activation}"
+        return ",".join(map(str, self.hidden)) + tail
+
+    @property
+    def layers(self) -> int:
+        """Number of weight matrices."""
+        return len(self.hidden) + 1
+
+    def shapes(self, inputs: int, outputs: int) -> tuple[tuple[int, int], ...]:
+        """Return the shape (out, in) of every weight matrix."""
+        widths = (inputs, *self.hidden, outputs)
+        return tuple((widths[i + 1], widths[i]) for i in range(self.layers))
+
+    def size(self, inputs: int, outputs: int) -> int:
+        """Return the length P of the parameter vector."""
+        return sum(o * i + o for o, i in self.shapes(inputs, outputs))
+
+    def initialize(self, seed: int, inputs: int, outputs: int) -> np.ndarray:
+        """Return the starting parameters, (P,) float64: a pure function of seed and shape."""
+        parts = []
+        for layer, (out, fan_in) in enumerate(self.shapes(inputs, outputs)):
+            last = layer == self.layers - 1
+            gain = 1.0 if last else _GAINS[self.activation]
+            draws = rng.normal(seed, rng.INIT, out * fan_in, epoch=layer)
+            parts += [draws * np.sqrt(gain / fan_in), np.zeros(out)]
+        return np.concatenate(parts)
+
+    def unpack(self, parameters: np.ndarray, inputs: int, outputs: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return views (W of shape (out, in), b of shape (out,)) into the flat vector, layer by layer."""
+        views, at = [], 0
+        for out, fan_in in self.shapes(inputs, outputs):
+            weights = parameters[at : at + out * fan_in].reshape(out, fan_in)
+            at += out * fan_in
+            views.append((weights, parameters[at : at + out]))
+            at += out
+        return views
+
+    def pack(self, layers: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Return the flat vector for [(W, b), ...]: the inverse of `unpack`."""
+        return np.concatenate([np.ravel(part) for pair in layers for part in pair])
+
+    def forward(self, parameters: np.ndarray, x: np.ndarray, outputs: int) -> np.ndarray:
+        """Return the outputs before any link (logits or values), (n, k), for x of shape (n, d)."""
+        pairs = self.unpack(parameters, x.shape[1], outputs)
+        for weights, bias in pairs[:-1]:
+            x = activate(self.activation, x @ weights.T + bias)
+        weights, bias = pairs[-1]
+        return x @ weights.T + bias
+
+
+def activate(name: str, z: np.ndarray) -> np.ndarray:
+    """Return the activation of z, any shape.
+
+    GELU is the exact x * Phi(x) (Hendrycks & Gimpel 2016), SiLU is x * sigmoid(x) (Elfwing et al. 2018).
+    """
+    from scipy.special import expit, ndtr
+
+    if name == "relu":
+        return np.maximum(z, 0)
+    if name == "tanh":
+        return np.tanh(z)
+    return z * (ndtr(z) if name == "gelu" else expit(z))
+
+
+def link(task: str, outputs: np.ndarray) -> np.ndarray:
+    """Turn outputs (n, k) into probabilities (sigmoid for binary, softmax for multiclass) or leave values."""
+    from scipy.special import expit, softmax
+
+    if task == "regression":
+        return outputs
+    return expit(outputs) if task == "binary" else softmax(outputs, axis=1)
+
+
+def as_network(value: MLP | str | tuple[int, ...] | None) -> MLP:
+    """Return a network from a network, its text ("64,32", "64,32:tanh", "linear"), widths, or None (64,32).
+
+    Raises `SettingError` where the text is none of these.
+    """
+    if value is None:
+        return MLP()
+    if isinstance(value, MLP):
+        return value
+    if isinstance(value, tuple | list):
+        return MLP(tuple(value))
+    text = str(value).strip()
+    if text.lower() == "linear":
+        return MLP(())
+    widths, _, activation = text.partition(":")
+    try:
+        hidden = tuple(int(w) for w in widths.split(","))
+    except ValueError:
+        raise SettingError("nets.bad_text", value=text) from None
+    return MLP(hidden, activation.strip().lower() or "relu")
+
+
+def Linear() -> MLP:
+    """Return the linear network: no hidden layer.
+
+    >>> str(Linear())
+    'linear'
+    """
+    return MLP(())

@@ -1,0 +1,19 @@
+"""Fixtures for all tests: where real data stands."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data named by WELLFIT_DATA; without it such tests skip, with it a missing file fails."""
+    folder = os.environ.get("WELLFIT_DATA")
+    if not folder:
+        pytest.skip("WELLFIT_DATA is not set: it names the folder of real data sets")
+    path = Path(folder)
+    assert path.is_dir(), f"WELLFIT_DATA names no folder: {path}"
+    return path

@@ -1,0 +1,173 @@
+"""The compiled engine keeps the contract; its kernels equal their definitions."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from wellfit import rng
+from wellfit.engines.compiled import CompiledEngine, draws, elementary, jit, tiles
+from wellfit.engines.compiled.jit import kernel
+from wellfit.engines.contract import EngineContract
+
+ENGINE = CompiledEngine()
+
+
+class TestCompiledEngine(EngineContract):
+    @pytest.fixture
+    def engine(self):
+        return ENGINE
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "rounds", "expected"),
+    [
+        # The known answers distributed with Random123.
+        ((0, 0, 0, 0), (0, 0), 7, (0x5F6FB709, 0x0D893F64, 0x4F121F81, 0x4F730A48)),
+        ((0, 0, 0, 0), (0, 0), 10, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, 10, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            10,
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ],
+)
+def test_philox_gives_the_published_answers(counter, key, rounds, expected):
+    assert tuple(rng.philox4x32(np.array(counter, np.uint32), key, rounds)) == expected
+    words = [np.uint32(w) for w in (*counter, *key)]
+    assert draws.philox(*words, rounds) == expected
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 17, 1000])
+def test_the_kernel_shuffles_as_rng_does(n):
+    order, seed = np.empty(n, np.int64), 2**40 + 7
+    rows = np.arange(n) + 5
+    draws.shuffle(rows, order, np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32), rng.SHUFFLE, 9)
+    assert np.array_equal(order, rows[rng.permutation(seed, rng.SHUFFLE, n, epoch=9)])
+
+
+def mask_of(seed, layer, epoch, step, shape=(20, 224), rate=0.3):
+    mask = np.empty(-(-shape[0] * shape[1] // 128) * 128, np.float32)
+    threshold = max(1, round((1 - rate) * 65536))
+    key = np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32)
+    draws.keep_mask(mask, shape[0] * shape[1], threshold, *key, rng.DROPOUT + layer, epoch, step)
+    return mask[: shape[0] * shape[1]].reshape(shape)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-4, 0.3, 0.5, 0.99999])
+def test_the_kernel_drops_as_rng_does(rate):
+    seed = 2**35 + 11
+    expected = rng.dropout_mask(seed, 2, (7, 48), rate, epoch=3, step=5)
+    np.testing.assert_allclose(mask_of(seed, 2, 3, 5, (7, 48), rate), expected, rtol=1e-6)
+
+
+def test_masks_do_not_correlate_across_seeds_steps_epochs_and_layers():
+    """A mask hashed from seed * constant + step makes one seed's mask another's shifted; these are independent."""
+    base = (0, 0, 0, 0)
+    others = [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (2**32, 0, 0, 0), (7919, 0, 0, 0)]
+    first = mask_of(*base).ravel() > 0
+    bound = 5 / math.sqrt(first.size)
+    for other in others:
+        second = mask_of(*other).ravel() > 0
+        for shift in (0, 1, 16, 128, 224):
+            assert abs(np.corrcoef(first, np.roll(second, shift))[0, 1]) < bound, (other, shift)
+    for shift in (1, 16, 64, 128, 224):
+        assert abs(np.corrcoef(first, np.roll(first, shift))[0, 1]) < bound, shift
+    assert abs(first.mean() - 0.7) < 5 * math.sqrt(0.21 / first.size)
+
+
+@kernel
+def _apply_exp(x, out):
+    for i in range(x.size):
+        out[i] = elementary.exp(x[i])
+
+
+@kernel
+def _apply_tanh(x, out):
+    for i in range(x.size):
+        out[i] = elementary.tanh(x[i])
+
+
+@kernel
+def _apply_phi(x, out, density):
+    for i in range(x.size):
+        out[i], density[i] = elementary.phi(x[i])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_elementary_functions_are_accurate(kind):
+    from scipy.stats import norm
+
+    x = np.linspace(-20, 20, 20001).astype(kind)
+    wide, eps = x.astype(np.float64), np.finfo(kind).eps
+    out, density = np.empty_like(x), np.empty_like(x)
+    _apply_exp(x, out)
+    np.testing.assert_allclose(out, np.exp(wide), rtol=2 * eps)
+    _apply_tanh(x, out)
+    np.testing.assert_allclose(out, np.tanh(wide), rtol=3 * eps)
+    _apply_phi(x, out, density)
+    np.testing.assert_allclose(out, norm.cdf(wide), atol=3 * eps)
+    np.testing.assert_allclose(density, norm.pdf(wide), atol=2 * eps)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("o", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize("n", [1, 2, 5, 20, 130])
+@pytest.mark.parametrize("m", [16, 48, 128])
+def test_products_equal_numpy(kind, o, n, m):
+    """Sizes on both sides of the threshold to the BLAS, with every remainder of the blocks."""
+    draw = rng.generator(o * 1000 + n, rng.DATA)
+    w, b, a, d = (draw.normal(size=s).astype(kind) for s in ((o, n), o, (n, m), (o, m)))
+    p = np.concatenate([w.ravel(), b])
+    tolerance = {"rtol": 1e-4, "atol": 1e-4} if kind == np.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    z, e, g, s = np.zeros(o * m, kind), np.zeros(n * m, kind), np.zeros(o * n, kind), np.zeros(o, kind)
+    tiles.product(p, 0, o, n, a.ravel(), o * n, z, m)
+    np.testing.assert_allclose(z.reshape(o, m), w @ a + b[:, None], **tolerance)
+    tiles.back_product(p, 0, o, n, d.ravel(), np.zeros(n, kind), e, m)
+    np.testing.assert_allclose(e.reshape(n, m), w.T @ d, **tolerance)
+    tiles.outer_product(d.ravel(), o, a.ravel(), n, m, g, 0)
+    np.testing.assert_allclose(g.reshape(o, n), d @ a.T, **tolerance)
+    tiles.row_sums(d.ravel(), o, m, s, 0)
+    np.testing.assert_allclose(s, d.sum(axis=1), **tolerance)
+
+
+def test_an_edit_of_any_kernel_source_is_a_new_cache_folder(tmp_path):
+    (tmp_path / "one.py").write_text("x = 1\n")
+    (tmp_path / "two.py").write_text("y = 1\n")
+    before = jit.sources_hash(tmp_path)
+    assert jit.sources_hash(tmp_path) == before
+    (tmp_path / "two.py").write_text("y = 2\n")
+    assert jit.sources_hash(tmp_path) != before
+
+
+def test_an_edited_kernel_is_seen_through_its_cached_caller(tmp_path):
+    """Numba alone would run the old code here: the caller's file did not change."""
+    package = tmp_path / "kernels"
+    package.mkdir()
+    source = "import numba\nnumba.config.CACHE_DIR = str(FOLDER)\nfrom numba import njit\n"
+    (package / "inner.py").write_text("from numba import njit\n@njit(cache=True)\ndef f(x):\n    return x + 1\n")
+    (package / "outer.py").write_text(
+        "from numba import njit\nfrom kernels.inner import f\n@njit(cache=True)\ndef g(x):\n    return f(x)\n"
+    )
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from wellfit.engines.compiled.jit import sources_hash\n"
+        "FOLDER = Path(sys.argv[1]) / sources_hash(Path(sys.argv[1]) / 'kernels')\n"
+        f"{source}"
+        "from kernels.outer import g\nprint(g(1))\n"
+    )
+
+    def run():
+        command = [sys.executable, "-c", program, str(tmp_path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert run() == "2"
+    (package / "inner.py").write_text("from numba import njit\n@njit(cache=True)\ndef f(x):\n    return x + 9\n")
+    assert run() == "10"
