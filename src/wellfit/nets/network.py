@@ -10,7 +10,7 @@ from wellfit import rng
 from wellfit.errors import SettingError
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "silu")
-_GAINS = {"relu": 2.0, "gelu": 2.0, "silu": 2.0, "tanh": 1.0}
+GAINS = {"relu": 2.0, "gelu": 2.0, "silu": 2.0, "tanh": 1.0}
 MAX_WIDTH = 16384
 
 
@@ -67,7 +67,7 @@ class MLP:
         parts = []
         for layer, (out, fan_in) in enumerate(self.shapes(inputs, outputs)):
             last = layer == self.layers - 1
-            gain = 1.0 if last else _GAINS[self.activation]
+            gain = 1.0 if last else GAINS[self.activation]
             draws = rng.normal(seed, rng.INIT, out * fan_in, epoch=layer)
             parts += [draws * np.sqrt(gain / fan_in), np.zeros(out)]
         return np.concatenate(parts)

@@ -9,7 +9,7 @@ import numpy as np
 
 from wellfit.engines.compiled.activations import RELU, activate, activate_and_drop, rectify, through
 from wellfit.engines.compiled.draws import keep_mask, shuffle
-from wellfit.engines.compiled.jit import kernel
+from wellfit.engines.compiled.jit import entry_kernel, kernel
 from wellfit.engines.compiled.losses import loss_gradient, loss_sum
 from wellfit.engines.compiled.lowlevel import flush_subnormals, piece, restore_subnormals
 from wellfit.engines.compiled.optimizers import ADAM, BETA1, BETA2, step
@@ -283,7 +283,7 @@ def _one_step(plan, layout, rows, progress, work):
     counts[STEP] += 1
 
 
-@kernel
+@entry_kernel
 def train(plan, layout, rows, progress, work, until, budget):
     """Train to the absolute epoch ``until`` or for ``budget`` steps; return the steps made."""
     a, r, s, w = layout, rows, progress, work
