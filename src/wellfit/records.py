@@ -154,8 +154,8 @@ class Difference:
 class CocktailResult:
     """One line of a comparison. Intervals are None where members diverged (``diverged`` counts them).
 
-    ``gap`` is the paired validation minus training loss; ``rise`` how far the validation loss stood at the end above
-    its lowest, the lowest's epoch read off the other folds.
+    ``gap`` is the validation over the training loss, ``rise`` the validation loss at the end of training over its
+    lowest (whose epoch is read off the other folds): both are ratios, 1 where there is none.
     """
 
     cocktail: str

@@ -30,8 +30,8 @@ def _number(value: object, name: str) -> float:
 
 def _strength(value: object, name: str, top: float = math.inf) -> Strength:
     """Check one number or one per layer: finite, at least 0 and below ``top``."""
-    many = isinstance(value, (tuple, list))
-    numbers = tuple(_number(v, name) for v in (value if many else (value,)))  # type: ignore[union-attr]
+    given = tuple(value) if isinstance(value, tuple | list) else (value,)
+    numbers = tuple(_number(v, name) for v in given)
     if not numbers:
         raise SettingError("cocktail.empty_strength", ingredient=name)
     for number in numbers:
@@ -39,7 +39,7 @@ def _strength(value: object, name: str, top: float = math.inf) -> Strength:
             raise SettingError("cocktail.negative", ingredient=name, value=number)
         if number >= top:
             raise SettingError("cocktail.too_large", ingredient=name, value=number, top=top)
-    return numbers if many else numbers[0]
+    return numbers if isinstance(value, tuple | list) else numbers[0]
 
 
 def write_number(number: float) -> str:

@@ -1,0 +1,91 @@
+"""wellfit: does a model overfit, which regularization cures it, and how strong must that be?
+
+>>> import wellfit as wf
+>>> str(wf.L2(1e-3) + wf.Dropout(0.2))
+'l2=0.001 + dropout=0.2'
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+# Each public name and the room it lives in. Rooms are imported when a name is first asked for: import stays cheap.
+_HOMES = {
+    "Cocktail": "cocktail",
+    "Dropout": "cocktail",
+    "EarlyStopping": "cocktail",
+    "ElasticNet": "cocktail",
+    "L1": "cocktail",
+    "L2": "cocktail",
+    "WeightDecay": "cocktail",
+    "Linear": "nets",
+    "MLP": "nets",
+    "Training": "nets",
+    "Fitted": "nets.fitted",
+    "load": "data",
+    "compare": "select",
+    "run": "job",
+    "DataError": "errors",
+    "MissingExtraError": "errors",
+    "ModelFileError": "errors",
+    "SettingError": "errors",
+    "UnsupportedError": "errors",
+    "WellfitError": "errors",
+}
+
+if TYPE_CHECKING:
+    from wellfit.cocktail import L1, L2, Cocktail, Dropout, EarlyStopping, ElasticNet, WeightDecay
+    from wellfit.data import load
+    from wellfit.errors import (
+        DataError,
+        MissingExtraError,
+        ModelFileError,
+        SettingError,
+        UnsupportedError,
+        WellfitError,
+    )
+    from wellfit.job import run
+    from wellfit.nets import MLP, Linear, Training
+    from wellfit.nets.fitted import Fitted
+    from wellfit.select.compare import compare
+
+__all__ = [
+    "L1",
+    "L2",
+    "MLP",
+    "Cocktail",
+    "DataError",
+    "Dropout",
+    "EarlyStopping",
+    "ElasticNet",
+    "Fitted",
+    "Linear",
+    "MissingExtraError",
+    "ModelFileError",
+    "SettingError",
+    "Training",
+    "UnsupportedError",
+    "WeightDecay",
+    "WellfitError",
+    "__version__",
+    "compare",
+    "load",
+    "run",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'wellfit' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"wellfit.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

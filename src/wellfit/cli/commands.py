@@ -1,0 +1,136 @@
+"""The commands: run, compare, predict."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import wellfit
+from wellfit.cli import options as given
+from wellfit.cli.program import Program, Stopped
+from wellfit.cli.screen import answer, harmless, tell, write_bytes
+from wellfit.messages import say
+
+
+@click.group(cls=Program, help=say("cli.program"), epilog=say("cli.epilog"))
+@click.version_option(
+    wellfit.__version__, "-V", "--version", prog_name="wellfit", message="%(prog)s %(version)s", help=say("cli.version")
+)
+def main() -> None:
+    """The group; its help is in the catalogue."""
+
+
+@main.command(help=say("cli.run"), short_help=say("cli.run_short"))
+@click.argument("data")
+@given.options(given.DATA, given.TRAINING, given.COCKTAIL, given.STUDY, given.OUTPUT, given.QUICK)
+def run(data: str, **asked: Any) -> None:
+    """Answer the main question, and write the report."""
+    from wellfit import job
+    from wellfit.cli.progress import Watch
+
+    out = asked["out"] or job.default_folder(data)
+    with Watch() as watch:
+        try:
+            record = job.run(
+                data,
+                **given.load_options(asked),
+                metric=asked["metric"],
+                network=asked["network"],
+                training=given.training_changes(asked),
+                cocktails=asked["cocktail"],
+                folds=asked["folds"],
+                seeds=asked["seeds"],
+                seed=asked["seed"],
+                quick=asked["quick"],
+                threads=asked["threads"],
+                out=out,
+                command=_command(),
+                progress=watch.progress,
+                notice=watch.notice,
+            )
+        except KeyboardInterrupt as error:
+            raise Stopped(_kept(out)) from error
+    place = say("cli.report_at", path=Path(out) / job.REPORT)
+    if asked["as_json"]:
+        print(job.as_json(record.summary), end="")
+        tell(place)
+        return
+    for sentence in job.answer(record):
+        answer(sentence)
+    # Not wrapped, so that the path can be copied.
+    print(harmless(place))
+
+
+@main.command(help=say("cli.compare"), short_help=say("cli.compare_short"))
+@click.argument("data")
+@given.options(given.DATA, given.TRAINING, given.COCKTAILS, given.STUDY, given.OUTPUT, given.QUICK)
+def compare(data: str, **asked: Any) -> None:
+    """Compare cocktails by cross-validation."""
+    from wellfit import job
+    from wellfit.cli.progress import Watch
+    from wellfit.cli.tables import print_comparison
+
+    out = asked["out"]
+    with Watch() as watch:
+        try:
+            comparison = job.compare_into(
+                data,
+                **given.load_options(asked),
+                metric=asked["metric"],
+                network=asked["network"],
+                training=given.training_changes(asked),
+                cocktails=asked["cocktails"],
+                folds=asked["folds"],
+                seeds=asked["seeds"],
+                seed=asked["seed"],
+                quick=asked["quick"],
+                threads=asked["threads"],
+                out=out,
+                progress=watch.progress,
+                notice=watch.notice,
+            )
+        except KeyboardInterrupt as error:
+            raise Stopped(_kept(out)) from error
+    if asked["as_json"]:
+        print(job.comparison_text(comparison), end="")
+    else:
+        print_comparison(comparison)
+    if out:
+        tell(say("cli.written", path=Path(out) / job.COMPARISON))
+
+
+@main.command(help=say("cli.predict"), short_help=say("cli.predict_short"))
+@click.argument("model")
+@click.argument("data")
+@click.option("--out", metavar="FILE", help=say("cli.opt_out_file"))
+def predict(model: str, data: str, out: str | None) -> None:
+    """Predict the rows of a table with a saved model."""
+    from wellfit import job
+
+    text = job.predictions(model, data)
+    if out:
+        job.write_whole(Path(out), text.encode("utf-8", "backslashreplace"))
+        tell(say("cli.written", path=out))
+    elif sys.stdout.isatty():
+        # On a screen a label must not command the terminal; a pipe or a file gets it as it is.
+        print("\n".join(harmless(line) for line in text.splitlines()))
+    else:
+        write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+def _command() -> str:
+    """Return the command as it was typed, for the report."""
+    return shlex.join(["wellfit", *click.get_current_context().find_root().obj])
+
+
+def _kept(folder: str | None) -> str:
+    """Return what an interrupt leaves behind."""
+    from wellfit.job import LEDGER
+
+    if folder and (Path(folder) / LEDGER).exists():
+        return say("cli.interrupted_kept", folder=folder)
+    return say("cli.interrupted")

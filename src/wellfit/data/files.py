@@ -1,0 +1,82 @@
+"""From a path, a built-in name or something in memory to a raw table."""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from wellfit.data.array_files import read_mat, read_npz, read_parquet
+from wellfit.data.builtin import BUILTIN
+from wellfit.data.csv_files import read_csv
+from wellfit.data.frames import is_frame, read_pair, read_table
+from wellfit.data.raw import Raw, brief
+from wellfit.errors import DataError
+
+
+def read_source(source: object) -> Raw:
+    """Read whatever `wellfit.data.load` takes. Raises `DataError`, and `MissingExtraError` for Parquet without pyarrow.
+
+    A text that is a built-in name means the built-in data; write ``./iris`` for a file of that name.
+    """
+    if isinstance(source, str) and (name := source.strip().lower().replace("_", "-")) in BUILTIN:
+        return BUILTIN[name]()
+    if isinstance(source, (str, os.PathLike)):
+        return read_path(os.fspath(source))
+    if isinstance(source, tuple) and len(source) == 2 and not isinstance(source[0], (str, int, float)):
+        return read_pair(source[0], source[1])
+    if is_frame(source) or isinstance(source, (Mapping, np.ndarray, list)) or hasattr(source, "toarray"):
+        return read_table(source)
+    raise DataError("data.not_a_source", type=type(source).__name__)
+
+
+def read_path(given: str | bytes) -> Raw:
+    """Read a file by what it holds, else by its name's ending. Raises `DataError` where it is no table."""
+    text = os.fsdecode(given)
+    label = brief(text, 200)
+    data = _bytes(text, label)
+    name = Path(text).name
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error):
+            raise DataError("data.broken_gzip", label=label) from None
+        name = name.removesuffix(".gz")
+    if not data:
+        raise DataError("data.empty_file", label=label)
+    stem, _, ending = name.rpartition(".")
+    title, ending = brief(stem or name), ending.lower()
+    if data.startswith(b"PAR1") or ending in ("parquet", "pq"):
+        return read_parquet(data, label, title)
+    if data.startswith(b"PK\x03\x04") or ending == "npz":
+        return read_npz(data, label, title)
+    if data.startswith((b"MATLAB ", b"\x89HDF")) or ending == "mat":
+        return read_mat(data, label, title)
+    return read_csv(data, label, title)
+
+
+def _bytes(text: str, label: str) -> bytes:
+    """Return a file's bytes, or say why there are none."""
+    try:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            raise DataError("data.directory", label=label)
+        if path.exists() and not path.is_file():
+            raise DataError("data.not_a_file", label=label)
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise DataError("data.unreadable", label=label, reason=error.strerror or type(error).__name__) from None
+    except DataError:
+        raise
+    except (ValueError, RuntimeError):  # a zero byte in the name; no home folder for ~
+        pass
+    near = difflib.get_close_matches(text.lower(), BUILTIN, 1, 0.75)
+    key = "data.missing_file_near" if near else "data.missing_file"
+    raise DataError(key, label=label, near=near[0] if near else "", builtin=", ".join(BUILTIN)) from None

@@ -1,0 +1,103 @@
+"""From a table and its folds to what engines train on. Nothing here looks at a row outside a fold's training rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from wellfit.data import preprocess
+from wellfit.data.preprocess import Coded, Preprocessor
+from wellfit.errors import DataError
+from wellfit.records import Array, Fold, FoldData, Table, TrainingData
+
+# Beyond these the squared scale of a regression target overflows or vanishes.
+_SMALLEST, _LARGEST = 1e-150, 1e150
+
+
+def prepare(table: Table, folds: Sequence[Fold]) -> TrainingData:
+    """Return design matrices and targets of all folds, each made with that fold's training rows only.
+
+    The matrices hold all n rows of the table, so that a fold's row indices are the table's; folds with the same
+    training rows share one matrix. Regression targets are standardized by the training rows. ``fingerprint`` is a
+    SHA-256 over the table's content, the folds and the version of the preprocessing. Raises `DataError` where a fold
+    has no training row, where all columns are constant there, or where the target is too large or too small to be
+    squared.
+    """
+    columns: dict[str, Any] = dict(table.columns)
+    for name, kind in table.kinds.items():
+        if kind == "categorical":
+            columns[name] = Coded.of(columns[name])
+    table = replace(table, columns=columns)
+    made: dict[bytes, FoldData] = {}
+    out = []
+    for fold in folds:
+        key = _bytes(fold.train, np.int64)
+        if key not in made:
+            made[key] = _prepared(table, fold)
+        out.append(replace(made[key], rows=fold))
+    outputs = len(table.classes) if table.task == "multiclass" else 1
+    return TrainingData(table.task, outputs, tuple(out), fingerprint(table, folds))
+
+
+def fingerprint(table: Table, folds: Sequence[Fold]) -> str:
+    """Return a SHA-256, in hexadecimal, over all that `prepare` returns depends on. The order of columns counts."""
+    total = hashlib.sha256()
+
+    def add(name: str, content: bytes) -> None:
+        # Lengths go in too, so that no two contents run together into the same bytes.
+        total.update(f"{name} {len(content)}|".encode("utf-8", "surrogatepass") + content)
+
+    add("preprocessing", str(preprocess.VERSION).encode())
+    add(table.task, "\x1f".join(table.classes).encode("utf-8", "surrogatepass"))
+    add("target", _bytes(table.target, table.target.dtype.type))
+    for name, values in table.columns.items():
+        if table.kinds[name] == "categorical":
+            column = Coded.of(values)
+            add(name, "\x1f".join(column.levels).encode("utf-8", "surrogatepass"))
+            add(name, _bytes(column.codes, np.int64))
+        else:
+            # Every NaN becomes the same NaN, and -0 becomes 0.
+            add(name, _bytes(np.where(np.isnan(values), np.nan, values) + 0.0, np.float64))
+    for fold in folds:
+        for part, rows in (("train", fold.train), ("stop", fold.stop), ("score", fold.score)):
+            add(part, _bytes(rows, np.int64))
+    return total.hexdigest()
+
+
+def _bytes(values: Array, kind: type) -> bytes:
+    return np.ascontiguousarray(values, dtype=kind).tobytes()
+
+
+def _prepared(table: Table, fold: Fold) -> FoldData:
+    if len(fold.train) == 0:
+        raise DataError("splits.no_training_rows")
+    preprocessor = Preprocessor.fit(table, fold.train)
+    if not preprocessor.feature_names:
+        raise DataError("splits.no_features")
+    x = preprocessor.transform(table.columns)
+    if table.task == "regression":
+        mean, scale = target_scale(table, fold.train)
+        y = ((table.target - mean) / scale)[:, None]
+        return FoldData(x, y, fold, scale**2, mean, scale)
+    if table.task == "binary":
+        return FoldData(x, (table.target == 1).astype(np.float64)[:, None], fold)
+    return FoldData(x, np.eye(len(table.classes))[table.target], fold)
+
+
+def target_scale(table: Table, rows: Array) -> tuple[float, float]:
+    """Return the mean and standard deviation of a regression target over ``rows``; a scale of 1 where it is constant.
+
+    Raises `DataError` where the square of the scale cannot be represented.
+    """
+    y = table.target[rows]
+    unit = float(np.abs(y).max()) or 1.0
+    mean, scale = float((y / unit).mean()), float((y / unit).std())
+    if scale <= 4 * np.finfo(float).eps:  # constant but for rounding
+        return mean * unit, 1.0
+    if not _SMALLEST < scale * unit < _LARGEST:
+        raise DataError("splits.target_scale", target=table.target_name, scale=scale * unit)
+    return mean * unit, scale * unit

@@ -1,0 +1,121 @@
+"""The verdict: one sentence on whether the unregularized network overfits, and the signs it rests on.
+
+Two signs count, each only beside a gap between validation and training loss that is beyond noise: the validation loss
+ended above its own lowest, or some cocktail has a lower loss. A sign is seen, absent or unsure. The question has a
+direction (is there more loss than need be?), so a sign is seen where the one-sided 95% bound of Nadeau and Bengio's t
+says so, and absent where the bound from the other side leaves no room for more than `MARGIN` of the loss. Of many
+cocktails some look better by luck: there the level is 5% divided by their number (Bonferroni).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from wellfit.evidence.intervals import LEVEL
+from wellfit.messages import say
+from wellfit.records import CocktailResult, Comparison, Interval
+
+MARGIN = 0.05
+Sign = Literal["yes", "no", "unsure"]
+Word = Literal["overfits", "no sign of overfitting", "undecided"]
+_SENTENCES: dict[Word, str] = {
+    "overfits": "evidence.verdict_yes",
+    "no sign of overfitting": "evidence.verdict_no",
+    "undecided": "evidence.verdict_undecided",
+}
+
+
+def verdict(comparison: Comparison) -> str:
+    """Return the sentence: overfits, no sign of overfitting or undecided, with the figures behind it."""
+    none = next((r for r in comparison.results if r.cocktail == "none"), None)
+    if none is None:
+        return say("evidence.verdict_no_reference")
+    if none.diverged:
+        return say("evidence.verdict_diverged", diverged=none.diverged, members=none.members)
+    word, clauses = judge(comparison, none)
+    return say(_SENTENCES[word], signs="; ".join(clauses))
+
+
+def judge(comparison: Comparison, none: CocktailResult) -> tuple[Word, list[str]]:
+    """Return the word and one clause for each sign: gap, rise, cure. ``none`` must hold no diverged member."""
+    loss, gap, rise = none.loss, none.gap, none.rise
+    assert loss is not None
+    assert gap is not None
+    assert rise is not None
+    gap_bound, _ = _bounds(gap, comparison.folds)
+    low, high = _bounds(rise, comparison.folds)
+    rises: Sign = "yes" if low > 1 else "no" if high < 1 + MARGIN else "unsure"
+    cures, cure_clause = _cure(comparison, MARGIN * abs(loss.mean))
+    numbers = {"rise": _times(rise.mean), "low": _times(low), "high": _times(high)}
+    clauses = [_gap_clause(none, gap_bound), say(f"evidence.rise_{rises}", **numbers), cure_clause]
+    if gap_bound > 1 and "yes" in (rises, cures):
+        return "overfits", clauses
+    if rises == "no" and cures == "no":
+        return "no sign of overfitting", clauses
+    return "undecided", clauses
+
+
+def _cure(comparison: Comparison, room: float) -> tuple[Sign, str]:
+    """Return whether any cocktail has a lower loss than none, and the clause that says so."""
+    others = [
+        (r.cocktail, r.loss_difference)
+        for r in comparison.results
+        if r.loss_difference is not None and r.loss_difference.word != "reference"
+    ]
+    if not others:
+        return "unsure", say("evidence.cure_none")
+    others.sort(key=lambda pair: pair[1].interval.mean)
+    better = [(name, d.interval) for name, d in others if d.word == "better"]
+    sure = [pair for pair in better if _p_value(pair[1], comparison.folds) * len(others) < 1 - LEVEL]
+    if sure or better:
+        name, interval = (sure or better)[0]
+        key = "evidence.cure_luck" if not sure else "evidence.cure_one" if len(sure) == 1 else "evidence.cure_yes"
+        numbers = _numbers("change", interval)
+        return "yes" if sure else "unsure", say(key, count=len(sure), of=len(others), cocktail=name, **numbers)
+    if all(d.interval.low > -room for _, d in others):
+        return "no", say("evidence.cure_no", margin=round(100 * MARGIN))
+    name, difference = others[0]
+    return "unsure", say("evidence.cure_unsure", cocktail=name, **_numbers("change", difference.interval))
+
+
+def _p_value(interval: Interval, folds: int) -> float:
+    """Return the one-sided p value that belongs to a two-sided 95% t interval with K - 1 degrees of freedom."""
+    from scipy.stats import t
+
+    half = (interval.high - interval.low) / 2
+    statistic = abs(interval.mean) / half * t.ppf((1 + LEVEL) / 2, folds - 1)
+    return float(t.sf(statistic, folds - 1))
+
+
+def _bounds(ratio: Interval, folds: int) -> tuple[float, float]:
+    """Return the one-sided 95% bounds, lower and upper, of a ratio with this two-sided interval; NaN for one fold."""
+    from scipy.stats import t
+
+    if np.isnan(ratio.low):
+        return float("nan"), float("nan")
+    share = t.ppf(LEVEL, folds - 1) / t.ppf((1 + LEVEL) / 2, folds - 1)
+    return ratio.mean * (ratio.low / ratio.mean) ** share, ratio.mean * (ratio.high / ratio.mean) ** share
+
+
+def _gap_clause(none: CocktailResult, bound: float) -> str:
+    assert none.loss is not None
+    assert none.train_loss is not None
+    assert none.gap is not None
+    loss, train = _figure(none.loss.mean), _figure(none.train_loss.mean)
+    return say("evidence.gap", loss=loss, train=train, gap=_times(none.gap.mean), low=_times(bound))
+
+
+def _figure(number: float) -> str:
+    return say("evidence.unknown") if np.isnan(number) else f"{number:.3g}"
+
+
+def _times(ratio: float) -> str:
+    if np.isnan(ratio) or ratio > 1000:
+        return say("evidence.unknown" if np.isnan(ratio) else "evidence.many_times")
+    return f"{ratio:.3g}" if ratio < 100 else f"{ratio:.0f}"
+
+
+def _numbers(name: str, interval: Interval) -> dict[str, str]:
+    return {name: _figure(interval.mean), "low": _figure(interval.low), "high": _figure(interval.high)}

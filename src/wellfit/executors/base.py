@@ -1,0 +1,44 @@
+"""The executor contract: members in, final states out as each ends. `wellfit.executors.contract` tests it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Protocol
+
+from wellfit.engines.base import Engine, Member, State
+from wellfit.errors import WellfitError
+from wellfit.nets.training import batches
+from wellfit.records import TrainingData
+
+Progress = Callable[[int, int], None]
+
+
+class Executor(Protocol):
+    """Where members run. No answer may depend on which executor is used."""
+
+    def run(
+        self,
+        engine: Engine,
+        members: Sequence[Member],
+        data: TrainingData,
+        *,
+        states: Sequence[State] | None = None,
+        progress: Progress | None = None,
+    ) -> Generator[tuple[int, State], None, None]:
+        """Yield (index into ``members``, final state) as each member ends, in no particular order.
+
+        ``states`` continues from given states. ``progress(done, total)`` is called in the calling thread, in
+        member-steps (optimizer steps; those a stopped member did not need count as done). On ``KeyboardInterrupt``
+        the members that have ended are still yielded, and then it is raised again. Raises `MemberError`, likewise
+        after yielding what has ended, where a member's training fails.
+        """
+
+
+class MemberError(WellfitError, RuntimeError):
+    """The training of one member failed; the message names the member, ``__cause__`` is what happened."""
+
+
+def member_steps(member: Member, data: TrainingData) -> int:
+    """Return the optimizer steps of a member that trains to its last epoch: the unit of budgets and progress."""
+    steps, _ = batches(len(data.folds[member.fold].rows.train), member.training.batch_size)
+    return steps * member.training.epochs

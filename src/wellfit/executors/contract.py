@@ -1,0 +1,200 @@
+"""What every executor promises, as an importable suite: subclass it in a test and return your executor.
+
+The engine here only counts, so that what is tested is the executor. A subclass may give a real one.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from wellfit.cocktail import Cocktail
+from wellfit.engines.base import CURVES, Engine, Member, State
+from wellfit.executors.base import Executor, MemberError, member_steps
+from wellfit.nets import MLP, Training
+from wellfit.records import Fold, FoldData, TrainingData
+
+
+class CountingEngine:
+    """An engine whose parameters are a sum over epochs that depends on the member alone; an epoch takes ``seconds``.
+
+    Members whose seed is ``bad_seed`` raise at epoch 3; those with a seed divisible by 5 stop at epoch 2.
+    """
+
+    name, version = "counting", "1"
+
+    def __init__(self, seconds: float = 0.0, bad_seed: int | None = None) -> None:
+        self.seconds, self.bad_seed = seconds, bad_seed
+        self.threads: set[int] = set()
+        self.running = 0
+
+    def supports(self, member: Member, data: TrainingData) -> str | None:
+        """Return None: everything can be counted."""
+        return None
+
+    def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
+        """Return zeros."""
+        return [State(np.zeros(3), np.zeros((2, 3)), np.empty(0), np.full((2, len(CURVES)), np.nan)) for _ in members]
+
+    def advance(
+        self, members: Sequence[Member], states: Sequence[State], until: Sequence[int], data: TrainingData
+    ) -> list[State]:
+        """Return the states at ``until``."""
+        return [self._one(*each, data) for each in zip(members, states, until, strict=True)]
+
+    def _one(self, member: Member, state: State, until: int, data: TrainingData) -> State:
+        self.threads.add(threading.get_ident())
+        self.running += 1
+        try:
+            parameters, epoch, status = state.parameters.copy(), state.epoch, state.status
+            while epoch < until and status == "running":
+                time.sleep(self.seconds)
+                epoch += 1
+                if member.seed == self.bad_seed and epoch == 3:
+                    raise ZeroDivisionError("a fault on purpose")
+                parameters += np.sin(member.seed + epoch * np.arange(1.0, 4.0)) + data.folds[member.fold].x[0, 0]
+                if member.seed % 5 == 0 and epoch == 2:
+                    status = "stopped"
+            return replace(state, parameters=parameters, epoch=epoch, step=epoch, status=status)
+        finally:
+            self.running -= 1
+
+
+class ExecutorContract:
+    """The suite. A subclass implements `executor`, and may replace `engine`."""
+
+    def executor(self, workers: int) -> Executor:
+        """Return the executor under test with this many workers."""
+        raise NotImplementedError
+
+    def engine(self, seconds: float = 0.0, bad_seed: int | None = None) -> CountingEngine:
+        """Return the engine that the members train on."""
+        return CountingEngine(seconds, bad_seed)
+
+    def data(self) -> TrainingData:
+        """Return a task of two folds."""
+        x = np.arange(20.0).reshape(10, 2)
+        rows = np.arange(10)
+        fold = Fold(rows[:7], rows[:0], rows[7:])
+        folds = tuple(FoldData(x + shift, (x[:, :1] > 9) * 1.0, fold) for shift in (0.0, 0.5))
+        return TrainingData("binary", 1, folds, "contract")
+
+    def members(self, count: int, epochs: int = 20) -> list[Member]:
+        """Return members of different lengths."""
+        return [
+            Member(MLP((2,)), Cocktail(), Training(epochs=epochs + i % 3, batch_size=4), seed=i + 1, fold=i % 2)
+            for i in range(count)
+        ]
+
+    def alone(self, engine: Engine, members: Sequence[Member], data: TrainingData) -> list[np.ndarray]:
+        """Return what each member's parameters should be: one call from start to end."""
+        return [engine.advance([m], engine.init([m], data), [m.training.epochs], data)[0].parameters for m in members]
+
+    def test_every_member_comes_once_and_as_if_alone(self) -> None:
+        data, members = self.data(), self.members(12)
+        expected = self.alone(self.engine(), members, data)
+        for workers in (1, 3):
+            got = list(self.executor(workers).run(self.engine(), members, data))
+            assert sorted(i for i, _ in got) == list(range(12))
+            for i, state in got:
+                np.testing.assert_array_equal(state.parameters, expected[i])
+                assert (
+                    state.status == "stopped" if members[i].seed % 5 == 0 else state.epoch == members[i].training.epochs
+                )
+
+    def test_members_run_side_by_side(self) -> None:
+        engine = self.engine(seconds=0.002)
+        list(self.executor(3).run(engine, self.members(6), self.data()))
+        assert len(engine.threads) == 3
+
+    def test_continues_from_given_states(self) -> None:
+        data, members, engine = self.data(), self.members(4), self.engine()
+        half = [engine.advance([m], engine.init([m], data), [1], data)[0] for m in members]
+        got = dict(self.executor(2).run(engine, members, data, states=half))
+        for i, expected in enumerate(self.alone(engine, members, data)):
+            np.testing.assert_array_equal(got[i].parameters, expected)
+        again = dict(self.executor(2).run(engine, members, data, states=[got[i] for i in range(4)]))
+        assert all(again[i] is got[i] for i in range(4)), "a member already at its end comes back as it is"
+
+    def test_no_members_is_no_work(self) -> None:
+        assert list(self.executor(2).run(self.engine(), [], self.data())) == []
+
+    def test_progress_grows_in_member_steps_to_the_total(self) -> None:
+        data, members = self.data(), self.members(6, epochs=30)
+        calls: list[tuple[int, int]] = []
+        here = threading.get_ident()
+
+        def progress(done: int, total: int) -> None:
+            assert threading.get_ident() == here, "progress belongs to the calling thread"
+            calls.append((done, total))
+
+        list(self.executor(2).run(self.engine(seconds=0.005), members, data, progress=progress))
+        total = sum(member_steps(m, data) for m in members)
+        assert calls[-1] == (total, total)
+        assert [d for d, _ in calls] == sorted(d for d, _ in calls)
+        assert any(0 < d < total for d, _ in calls), "progress is seen while members run"
+
+    def test_a_failure_names_the_member_and_keeps_what_ended(self) -> None:
+        data, members = self.data(), self.members(8)
+        got: list[int] = []
+        try:
+            for i, _ in self.executor(1).run(self.engine(bad_seed=members[0].seed), members, data):
+                got.append(i)
+        except MemberError as error:
+            assert str(members[0]) in str(error)
+            assert "a fault on purpose" in str(error)
+            assert isinstance(error.__cause__, ZeroDivisionError)
+        else:
+            raise AssertionError("the failure of a member was swallowed")
+        assert 0 not in got
+
+    def test_ctrl_c_stops_soon_and_loses_nothing(self) -> None:
+        data = self.data()
+        members = [*self.members(3, epochs=4), *self.members(3, epochs=10_000)]
+        engine = self.engine(seconds=0.005)
+        got: list[int] = []
+        # As many workers as members, so that the short ones end before the interrupt and the long ones do not.
+        main = threading.main_thread().ident
+        assert main is not None
+        timer = threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT])
+        timer.start()
+        began = time.perf_counter()
+        try:
+            for i, _ in self.executor(6).run(engine, members, data):
+                got.append(i)
+        except KeyboardInterrupt:
+            assert time.perf_counter() - began < 3
+        else:
+            raise AssertionError("Ctrl-C was swallowed")
+        finally:
+            timer.join()
+        assert sorted(got)[:3] == [0, 1, 2]
+        time.sleep(0.05)
+        assert engine.running == 0, "no worker runs on"
+
+    def test_ctrl_c_in_the_callers_own_code_can_be_drained(self) -> None:
+        data, members = self.data(), self.members(5)
+        run = self.executor(5).run(self.engine(), members, data)
+        first, _ = next(run)
+        time.sleep(0.2)  # the others end meanwhile
+        got = [first]
+        try:
+            item = run.throw(KeyboardInterrupt())
+            while True:
+                got.append(item[0])
+                item = next(run)
+        except KeyboardInterrupt:
+            assert sorted(got) == list(range(5))
+
+    def test_a_closed_run_leaves_no_worker(self) -> None:
+        engine = self.engine(seconds=0.002)
+        run = self.executor(5).run(engine, [*self.members(1, epochs=2), *self.members(4, epochs=5_000)], self.data())
+        next(run)
+        run.close()
+        time.sleep(0.05)
+        assert engine.running == 0

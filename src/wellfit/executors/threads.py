@@ -1,0 +1,205 @@
+"""Members side by side on the threads of this machine: engines release the interpreter lock while they compute."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
+from queue import Empty, SimpleQueue
+from time import perf_counter
+
+import numpy as np
+
+from wellfit.engines.base import Engine, Member, State
+from wellfit.errors import SettingError
+from wellfit.executors.base import MemberError, Progress, member_steps
+from wellfit.messages import say
+from wellfit.nets.training import batches
+from wellfit.records import TrainingData
+
+SLICE_SECONDS = 0.1  # aimed-at time of one call of the engine: Ctrl-C and progress wait no longer
+LOOK_SECONDS = 0.1  # how often the calling thread looks at the clock
+
+
+def usable_cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Threads:
+    """Run members on ``threads`` threads (all usable cores by default), the longest first.
+
+    Each member is advanced in slices of whole epochs, about a tenth of a second each. Results do not depend on the
+    number of threads or the order of work, because the engine's do not. Until all have ended, BLAS libraries are held
+    to one thread, in the calling thread too: how many threads share a product can change its last bit.
+    Raises `SettingError` for fewer than one thread.
+
+    >>> Threads(2).threads
+    2
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        if threads is None:
+            threads = usable_cores()
+        if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
+            raise SettingError("executors.bad_threads", value=threads)
+        self.threads = int(threads)
+
+    def run(
+        self,
+        engine: Engine,
+        members: Sequence[Member],
+        data: TrainingData,
+        *,
+        states: Sequence[State] | None = None,
+        progress: Progress | None = None,
+    ) -> Generator[tuple[int, State], None, None]:
+        """Yield (index, final state) as each member ends: see `wellfit.executors.base.Executor.run`."""
+        if states is not None and len(states) != len(members):
+            raise SettingError("executors.wrong_states", states=len(states), members=len(members))
+        job = _Job(engine, members, data, states)
+        with _one_blas_thread():
+            workers = [
+                threading.Thread(target=job.work, name=f"wellfit-{i}", daemon=True)
+                for i in range(min(self.threads, len(members)))
+            ]
+            try:
+                for worker in workers:
+                    worker.start()
+                while not job.over:
+                    job.look()
+                    if progress is not None:
+                        progress(job.steps, job.total)
+                    yield from job.deliver()
+            except KeyboardInterrupt:
+                job.halt(workers)
+                yield from job.deliver()
+                raise
+            finally:
+                job.halt(workers)
+            yield from job.deliver()
+            if job.failure is not None:
+                _raise_failure(members, *job.failure)
+            if progress is not None and members:
+                progress(job.total, job.total)
+
+
+class _Job:
+    """What the workers and the calling thread share during one run."""
+
+    def __init__(
+        self, engine: Engine, members: Sequence[Member], data: TrainingData, states: Sequence[State] | None
+    ) -> None:
+        self.engine, self.members, self.data, self.states = engine, members, data, states
+        self.work_steps = [member_steps(member, data) for member in members]
+        cost = [steps * _weight(member, data) for steps, member in zip(self.work_steps, members, strict=True)]
+        self.waiting = deque(sorted(range(len(members)), key=lambda i: -cost[i]))
+        self.total = sum(self.work_steps)
+        self.steps = 0
+        self.lock = threading.Lock()
+        self.stop = threading.Event()
+        self.wake: SimpleQueue[None] = SimpleQueue()
+        self.ended: list[tuple[int, State] | None] = []
+        self.given = 0
+        self.failure: tuple[int, BaseException] | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.failure is not None or self.given == len(self.members)
+
+    def look(self) -> None:
+        """Wait until a member ends, or for a moment."""
+        try:
+            self.wake.get(timeout=LOOK_SECONDS)
+        except Empty:
+            return
+
+    def deliver(self) -> Generator[tuple[int, State], None, None]:
+        """Yield what has ended and was not yet given.
+
+        An interrupt may come between any two calls. Nothing is called between counting an item as given and handing
+        it over, so that none is lost.
+        """
+        while self.given < len(self.ended):
+            item = self.ended[self.given]
+            self.ended[self.given] = None  # frees the state once the caller has it
+            self.given += 1
+            yield item  # type: ignore[misc]
+
+    def halt(self, workers: Sequence[threading.Thread]) -> None:
+        """Tell the workers to stop, and wait: each is at most one slice away."""
+        self.stop.set()
+        for worker in workers:
+            if worker.ident is not None:
+                worker.join()
+
+    def work(self) -> None:
+        """Train members until none waits. Runs in a worker thread."""
+        while not self.stop.is_set():
+            try:
+                index = self.waiting.popleft()
+            except IndexError:
+                return
+            try:
+                state = self.train(index)
+            except BaseException as error:  # carried to the calling thread, which raises it
+                if self.failure is None:
+                    self.failure = (index, error)
+                self.stop.set()
+            else:
+                if state is not None:
+                    self.ended.append((index, state))
+            self.wake.put(None)
+
+    def train(self, index: int) -> State | None:
+        """Return the member's final state, or None where the run was halted first."""
+        member = self.members[index]
+        given = None if self.states is None else self.states[index]
+        state = self.engine.init([member], self.data)[0] if given is None else given
+        last, epochs, counted = member.training.epochs, 1, 0
+        while state.status == "running" and state.epoch < last:
+            if self.stop.is_set():
+                return None
+            before, began = state.epoch, perf_counter()
+            state = self.engine.advance([member], [state], [min(before + epochs, last)], self.data)[0]
+            if state.status == "running" and state.epoch <= before:
+                raise RuntimeError(say("executors.stuck", engine=self.engine.name, epoch=before))
+            epochs = _next_slice(state.epoch - before, perf_counter() - began)
+            counted = self.count(counted, self.work_steps[index] * state.epoch // last)
+        self.count(counted, self.work_steps[index])
+        return state
+
+    def count(self, before: int, now: int) -> int:
+        with self.lock:
+            self.steps += now - before
+        return now
+
+
+def _weight(member: Member, data: TrainingData) -> int:
+    """Return the multiplications of one step, about: for the order of work only."""
+    fold = data.folds[member.fold]
+    _, batch = batches(len(fold.rows.train), member.training.batch_size)
+    return batch * member.network.size(fold.x.shape[1], data.outputs)
+
+
+def _next_slice(epochs: int, seconds: float) -> int:
+    """Return how many epochs take about SLICE_SECONDS, growing at most eightfold (the first call may be odd)."""
+    fitting = SLICE_SECONDS * epochs / max(seconds, 1e-9)
+    return max(1, min(int(fitting), 8 * epochs))
+
+
+def _one_blas_thread() -> AbstractContextManager:
+    import scipy.linalg.cython_blas  # noqa: F401 (its BLAS must be loaded before the limit, or the limit misses it)
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1, user_api="blas")
+
+
+def _raise_failure(members: Sequence[Member], index: int, error: BaseException) -> None:
+    raise MemberError(
+        "executors.member_failed", member=members[index], kind=type(error).__name__, error=error
+    ) from error

@@ -1,0 +1,30 @@
+"""The main job, end to end: one table in; the comparison, the verdict, the fitted model and the report out.
+
+`run` answers the question and writes everything into a folder; `compare_into` is the comparison alone; `predictions`
+applies a saved model.
+"""
+
+from wellfit.job.answer import answer
+from wellfit.job.main import compare_into, run
+from wellfit.job.outputs import COMPARISON, MODEL, OUT_OF_FOLD, REPORT, SUMMARY, as_json
+from wellfit.job.predicting import predictions
+from wellfit.job.study import LEDGER, default_folder
+from wellfit.nets.storage import write_whole
+from wellfit.select import comparison_text
+
+__all__ = [
+    "COMPARISON",
+    "LEDGER",
+    "MODEL",
+    "OUT_OF_FOLD",
+    "REPORT",
+    "SUMMARY",
+    "answer",
+    "as_json",
+    "compare_into",
+    "comparison_text",
+    "default_folder",
+    "predictions",
+    "run",
+    "write_whole",
+]

@@ -1,0 +1,139 @@
+"""The order of work: read, hold out, compare, choose, judge, fit again, and only then touch the test rows, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from wellfit.executors.base import Progress
+from wellfit.job.outputs import COMPARISON, Work, make_record, write
+from wellfit.job.portraits import portraits
+from wellfit.job.refit import refit, roles
+from wellfit.job.study import Asked, Cocktails, Study, default_folder, opened, read_table
+from wellfit.job.testing import on_test_rows
+from wellfit.nets import MLP, Training
+from wellfit.nets.storage import write_whole
+from wellfit.records import Array, Comparison, RunRecord, Split, Table
+from wellfit.select import compare, comparison_text, default_seeds
+from wellfit.select.defaults import FOLDS
+
+
+def run(
+    source: object,
+    *,
+    metric: str | None = None,
+    network: MLP | str | tuple[int, ...] | None = None,
+    training: Training | Mapping[str, Any] | None = None,
+    cocktails: Cocktails = None,
+    folds: int | None = None,
+    seeds: int | None = None,
+    seed: int = 0,
+    quick: bool = False,
+    threads: int | None = None,
+    out: str | Path | None = None,
+    command: str = "",
+    progress: Progress | None = None,
+    notice: Callable[[str], None] | None = None,
+    **options: Any,
+) -> RunRecord:
+    """Answer the main question for one table, and write the answer into the folder ``out``.
+
+    ``source`` and ``options`` are those of `wellfit.data.load`: a path, a built-in name, a DataFrame or arrays, with
+    ``target``, ``task``, ``drop``, ``test`` and so on. Test rows are held out first. Cocktails (the usual ones by
+    default; "none" is always among them) are compared by cross-validation on the other rows; the winner, none and the
+    best L2 and dropout are fitted on all of those; and the test rows are used once, at the end.
+    ``training`` is a recipe, or the fields by name in which it differs from the default. ``quick`` trains fewer and
+    shorter. ``progress(done, total)`` counts optimizer steps; ``notice(sentence)`` hears warnings as they come up.
+
+    Writes report.html, summary.json, comparison.json, out_of_fold.csv and model.safetensors, each all at once, into
+    ``out`` (default: runs/ and the name of the data). On Ctrl-C what is trained stays in ledger.sqlite there, and the
+    same call continues from it.
+    Raises `DataError` for the data, `SettingError` for the settings, ``OSError`` where ``out`` cannot be written.
+    """
+    started = perf_counter()
+    table, findings = read_table(source, seed, options)
+    from wellfit.data import cross_validation_split
+
+    split = cross_validation_split(table, seed=seed)
+    asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
+    folder = default_folder(source) if out is None else out
+    with opened(table, findings, split.train, asked, folder) as study:
+        record, work = answer_table(study, split, command=command or _call(source, seed), started=started)
+        write(record, work, Path(folder))
+    return record
+
+
+def answer_table(study: Study, split: Split, *, command: str, started: float) -> tuple[RunRecord, Work]:
+    """Do the work on a table that is read and split. Nothing before `on_test_rows` looks at the test rows."""
+    comparison = _compare(study, split.train)
+    fits = refit(study, split.train, roles(comparison))
+    winner, none = fits[comparison.winner], fits["none"]
+    tests = {name: on_test_rows(study, fits[name], split.test) for name in dict.fromkeys((comparison.winner, "none"))}
+    pictures = portraits(study, comparison, fits, split.test)
+    work = Work(study, split, comparison, winner, none, tests, pictures, members=len(fits))
+    return make_record(work, command=command, started=started), work
+
+
+def compare_into(
+    source: object,
+    *,
+    metric: str | None = None,
+    network: MLP | str | tuple[int, ...] | None = None,
+    training: Training | Mapping[str, Any] | None = None,
+    cocktails: Cocktails = None,
+    folds: int | None = None,
+    seeds: int | None = None,
+    seed: int = 0,
+    quick: bool = False,
+    threads: int | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    notice: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Comparison:
+    """Compare cocktails on all rows that are not test rows, and write ``comparison.json`` into ``out``, if given.
+
+    Settings are as in `run`. On Ctrl-C with ``out`` what is trained stays there, and the same call continues from it.
+    """
+    table, findings = read_table(source, seed, options)
+    asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
+    with opened(table, findings, _development(table), asked, out) as study:
+        comparison = _compare(study, _development(table))
+        if study.folder is not None:
+            write_whole(study.folder / COMPARISON, comparison_text(comparison).encode())
+    return comparison
+
+
+def _compare(study: Study, rows: Array) -> Comparison:
+    asked = study.asked
+    return compare(
+        study.table,
+        rows=rows,
+        cocktails=asked.cocktails,
+        network=study.network,
+        training=study.training,
+        seeds=default_seeds(rows, quick=asked.quick) if asked.seeds is None else asked.seeds,
+        folds=FOLDS if asked.folds is None else asked.folds,
+        metric=asked.metric,
+        seed=asked.seed,
+        quick=asked.quick,
+        engine=study.engine,
+        executor=study.executor,
+        ledger=study.ledger,
+        progress=asked.progress,
+    )
+
+
+def _development(table: Table) -> Array:
+    import numpy as np
+
+    rows = np.arange(table.rows)
+    return rows if table.test_rows is None else np.setdiff1d(rows, table.test_rows)
+
+
+def _call(source: object, seed: int) -> str:
+    """Return how this was called from Python, as far as it can be written down."""
+    shown = repr(source) if isinstance(source, str | Path) else f"<{type(source).__name__}>"
+    return f"wellfit.run({shown}, seed={seed}, ...)"

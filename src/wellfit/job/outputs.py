@@ -1,0 +1,181 @@
+"""What a run leaves behind: the record, and its files, each written all at once."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from wellfit.evidence import verdict
+from wellfit.job.refit import Refit
+from wellfit.job.study import Study
+from wellfit.job.testing import Tested
+from wellfit.messages import say
+from wellfit.nets.storage import FILE_NAME, write_whole
+from wellfit.records import Array, CocktailResult, Comparison, Interval, Portrait, RunRecord, Split
+from wellfit.select import comparison_text
+from wellfit.select.defaults import FOLDS
+
+REPORT, SUMMARY, COMPARISON, OUT_OF_FOLD = "report.html", "summary.json", "comparison.json", "out_of_fold.csv"
+MODEL = FILE_NAME
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "numba")
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """All that was done in a run. ``tests`` is by the cocktail's text; ``members`` counts the refits."""
+
+    study: Study
+    split: Split
+    comparison: Comparison
+    winner: Refit
+    none: Refit
+    tests: Mapping[str, Tested]
+    portraits: tuple[Portrait, ...]
+    members: int
+
+
+def make_record(work: Work, *, command: str, started: float) -> RunRecord:
+    """Return the record; ``started`` is the `perf_counter` at the beginning."""
+    sentence = verdict(work.comparison)
+    return RunRecord(
+        summary=_summary(work, sentence, perf_counter() - started),
+        verdict=sentence,
+        comparison=work.comparison,
+        portraits=work.portraits,
+        findings=work.study.findings,
+        rules=_rules(work),
+        command=command,
+        versions=_versions(),
+    )
+
+
+def write(record: RunRecord, work: Work, folder: Path) -> None:
+    """Write the files of a run. All contents are made before the first is written. Raises ``OSError``."""
+    from wellfit.report.page import render
+
+    contents = {
+        COMPARISON: comparison_text(record.comparison),
+        OUT_OF_FOLD: _out_of_fold(work),
+        REPORT: render(record),
+        SUMMARY: as_json(record.summary),
+    }
+    work.winner.model.save(folder / MODEL)
+    for name, text in contents.items():
+        write_whole(folder / name, text.encode("utf-8", "backslashreplace"))
+
+
+def as_json(values: Mapping[str, object]) -> str:
+    """Return the values as JSON in ASCII; what is not finite becomes null."""
+    return json.dumps(_finite(dict(values)), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _summary(work: Work, sentence: str, seconds: float) -> dict[str, object]:
+    from wellfit import __version__
+
+    table, comparison = work.study.table, work.comparison
+    results = {r.cocktail: r for r in comparison.results}
+    best, none = (
+        {"validation": _validation(results[name]), "test": _tested(work.tests[name])}
+        for name in (comparison.winner, "none")
+    )
+    return {
+        "data": table.name,
+        "task": table.task,
+        "target": table.target_name,
+        "rows": table.rows,
+        "features": len(table.columns),
+        "metric": comparison.metric,
+        "cocktail": comparison.winner,
+        **best,
+        "none": none,
+        "verdict": sentence,
+        "members": sum(r.members for r in comparison.results) + work.members,
+        "seconds": round(seconds, 3),
+        "version": __version__,
+        "seed": comparison.seed,
+    }
+
+
+def _validation(result: CocktailResult) -> dict[str, object]:
+    loss = None if result.loss is None else result.loss.mean
+    return {"loss": loss, **_score(result.score)}
+
+
+def _tested(tested: Tested) -> dict[str, object]:
+    return {"loss": tested.loss, **_score(tested.score)}
+
+
+def _score(score: Interval | None) -> dict[str, object]:
+    if score is None or not math.isfinite(score.mean):
+        return {"score": None, "interval": None}
+    bounds = [score.low, score.high]
+    return {"score": score.mean, "interval": bounds if np.isfinite(bounds).all() else None}
+
+
+def _rules(work: Work) -> tuple[str, ...]:
+    from wellfit.data import fold_rule, folds
+
+    table, comparison = work.study.table, work.comparison
+    asked = FOLDS if work.study.asked.folds is None else work.study.asked.folds
+    made = folds(table, work.split.train, folds=asked, seed=comparison.seed)
+    rules = [work.split.rule, fold_rule(table, made, asked=asked, seed=comparison.seed)]
+    model = work.winner.model
+    key = "job.rule_refit_stop" if model.stop_rows else "job.rule_refit"
+    rules.append(say(key, cocktail=comparison.winner, rows=model.rows, stop=model.stop_rows))
+    rules.append(say("job.rule_test", rows=len(work.split.test)))
+    return tuple(rules)
+
+
+def _versions() -> dict[str, str]:
+    import platform
+    from importlib import metadata
+
+    from wellfit import __version__
+
+    found = {"wellfit": __version__, "Python": platform.python_version()}
+    return found | {name: metadata.version(name) for name in _PACKAGES}
+
+
+def _out_of_fold(work: Work) -> str:
+    """Return the winner's and none's predictions for each development row, made by networks that never saw it."""
+    comparison, table = work.comparison, work.study.table
+    names = list(dict.fromkeys((comparison.winner, "none")))
+    columns: dict[str, Array] = {say("job.column_row"): comparison.rows + 1}
+    target = table.target[comparison.rows]
+    columns[say("job.column_target")] = np.array(table.classes, dtype=object)[target] if table.classes else target
+    for name in names:
+        labels, chances = work.winner.model.read_outputs(comparison.out_of_fold[name])
+        columns[say("job.column_prediction_of", cocktail=name)] = labels
+        for i, label in enumerate(table.classes):
+            columns[say("job.column_chance_of", cocktail=name, label=label)] = chances[:, i]
+    return csv_text(columns)
+
+
+def csv_text(columns: Mapping[str, Array]) -> str:
+    """Return columns, (n,) each, as CSV with a header; numbers as short as reads back exactly, NaN as nothing."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    lists = [column.tolist() for column in columns.values()]
+    for row in zip(*lists, strict=True):
+        writer.writerow(["" if v is None or (isinstance(v, float) and math.isnan(v)) else v for v in row])
+    return text.getvalue()

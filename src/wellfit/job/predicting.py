@@ -1,0 +1,26 @@
+"""Predictions of a saved model as CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wellfit.job.outputs import csv_text
+from wellfit.messages import say
+from wellfit.nets.fitted import Fitted
+from wellfit.records import Array
+
+
+def predictions(model: str | Path, source: object) -> str:
+    """Return one line for each row of ``source``: the prediction and, for classes, the probability of each.
+
+    ``model`` is a file or the folder of a run. Raises `ModelFileError` for the model and `DataError` for the table,
+    naming the columns that it lacks.
+    """
+    from wellfit.data import read_features
+
+    fitted = Fitted.load(model)
+    labels, chances = fitted.read_outputs(fitted.outputs_of(read_features(source, fitted.kinds)))
+    columns: dict[str, Array] = {say("job.column_prediction"): labels}
+    for i, label in enumerate(fitted.classes):
+        columns[say("job.column_chance", label=label)] = chances[:, i]
+    return csv_text(columns)

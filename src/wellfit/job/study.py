@@ -1,0 +1,131 @@
+"""What a job works with: the table, what was found in it, the settings, and the place to write to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wellfit.cocktail import Cocktail, Ingredient, as_cocktails
+from wellfit.engines.base import Engine
+from wellfit.errors import SettingError
+from wellfit.evidence import as_metric
+from wellfit.executors import Executor, Threads
+from wellfit.executors.base import Progress
+from wellfit.ledger import Ledger, LedgerLike, MemoryLedger
+from wellfit.messages import say
+from wellfit.nets import MLP, Training, as_network
+from wellfit.records import Array, Finding, Table
+from wellfit.select import default_network, default_training
+
+Cocktails = str | Iterable[Cocktail | Ingredient | str | None] | None
+LEDGER = "ledger.sqlite"
+MAX_NOTICES = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The settings of a job as they were given; None leaves a choice to the defaults.
+
+    ``training`` is a whole recipe, or the fields by name in which it differs from the default one.
+    """
+
+    metric: str | None = None
+    network: MLP | str | tuple[int, ...] | None = None
+    training: Training | Mapping[str, Any] | None = None
+    cocktails: Cocktails = None
+    folds: int | None = None
+    seeds: int | None = None
+    seed: int = 0
+    quick: bool = False
+    threads: int | None = None
+    progress: Progress | None = None
+    notice: Callable[[str], None] | None = None
+
+    def tell(self, sentence: str) -> None:
+        """Pass a sentence on to whoever listens."""
+        if self.notice is not None:
+            self.notice(sentence)
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A table read and looked over, with the settings bound to it. ``folder`` is None where nothing is written."""
+
+    table: Table
+    findings: tuple[Finding, ...]
+    asked: Asked
+    network: MLP
+    training: Training
+    engine: Engine
+    executor: Executor
+    ledger: LedgerLike
+    folder: Path | None = None
+
+
+def default_folder(source: object) -> str:
+    """Return the folder that a run writes into by default: named after the file or the built-in data.
+
+    >>> default_folder("data/patients 2024.csv.gz"), default_folder(None)
+    ('runs/patients-2024', 'runs/data')
+    """
+    name = re.split(r"[/\\]", str(source))[-1] if isinstance(source, str | Path) else ""
+    stem = re.sub(r"(\.(csv|tsv|txt|npz|mat|parquet|gz))+$", "", name, flags=re.IGNORECASE)
+    return f"runs/{re.sub(r'[^0-9A-Za-z_.]+', '-', stem).strip('-.')[:80] or 'data'}"
+
+
+def read_table(source: object, seed: int, options: Mapping[str, Any]) -> tuple[Table, tuple[Finding, ...]]:
+    """Read the table and look it over. Raises `DataError`."""
+    from wellfit.data import inspect, load
+
+    table = source if isinstance(source, Table) else load(source, **options)
+    if isinstance(source, Table) and options:
+        raise SettingError("select.options_with_table", options=", ".join(options))
+    return table, (*table.findings, *inspect(table, seed=seed))
+
+
+@contextmanager
+def opened(
+    table: Table, findings: tuple[Finding, ...], rows: Array, asked: Asked, out: str | Path | None
+) -> Iterator[Study]:
+    """Bind the settings to the table, make the folder and open its ledger: all before any training.
+
+    ``rows`` are those that may be learned from, (m,). Raises `SettingError` for settings that do not fit, ``OSError``
+    or `ModelFileError` where the folder cannot be written.
+    """
+    network = default_network(table) if asked.network is None else as_network(asked.network)
+    training = _training(table, rows, network, asked)
+    executor = Threads(asked.threads)
+    as_metric(asked.metric, table.task)
+    for cocktail in () if asked.cocktails is None else as_cocktails(asked.cocktails):
+        cocktail.resolve(network.layers)
+    for finding in findings[:MAX_NOTICES]:
+        asked.tell(say("job.warning", sentence=finding.text))
+    if len(findings) > MAX_NOTICES:
+        asked.tell(say("job.more_warnings", count=len(findings) - MAX_NOTICES))
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    engine = _engine(asked)
+    if folder is None:
+        yield Study(table, findings, asked, network, training, engine, executor, MemoryLedger())
+        return
+    with Ledger(folder / LEDGER) as ledger:
+        yield Study(table, findings, asked, network, training, engine, executor, ledger, folder)
+
+
+def _training(table: Table, rows: Array, network: MLP, asked: Asked) -> Training:
+    if isinstance(asked.training, Training):
+        return asked.training
+    return replace(default_training(table, rows, quick=asked.quick, network=network), **(asked.training or {}))
+
+
+def _engine(asked: Asked) -> Engine:
+    from wellfit.engines.compiled import CompiledEngine, is_warm
+
+    if not is_warm():
+        asked.tell(say("job.compiling"))
+    return CompiledEngine()

@@ -1,0 +1,35 @@
+"""The ledger contract and the key of a result: equal work has an equal key, in every run and on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Protocol
+
+from wellfit.engines.base import Engine, Member
+from wellfit.errors import SettingError
+from wellfit.records import History, TrainingData
+
+
+class LedgerLike(Protocol):
+    """Results by key. Used from one thread. The promises are in `wellfit.ledger.contract`."""
+
+    def get(self, key: str) -> History | None:
+        """Return the history under this key, equal to the last bit to the one that was put, or None."""
+
+    def put(self, key: str, history: History) -> None:
+        """Record a history; it is durable when this returns. The same key again replaces it."""
+
+    def keys(self) -> Iterator[str]:
+        """Return all keys, in sorted order."""
+
+
+def member_key(engine: Engine, data: TrainingData, member: Member) -> str:
+    """Return the key of a member's result: SHA-256 over engine, its version, the data and the member, 64 hex digits.
+
+    Raises `SettingError` where the data has no fingerprint: results of other data could be taken for these.
+    """
+    if not data.fingerprint:
+        raise SettingError("ledger.no_fingerprint")
+    parts = ("wellfit member 1", engine.name, engine.version, data.fingerprint, str(member))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,39 @@
+"""A ledger that lasts as long as the process: for tests and for repeating a comparison within one program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+
+from wellfit.ledger.encoding import decode, encode
+from wellfit.records import History
+
+
+class MemoryLedger:
+    """Results in memory, encoded as in a file, so that what comes back shares nothing with what was put.
+
+    >>> MemoryLedger().get("no such key") is None
+    True
+    """
+
+    def __init__(self) -> None:
+        self._records: dict[str, bytes] = {}
+
+    def get(self, key: str) -> History | None:
+        """Return the history under this key, or None."""
+        record = self._records.get(key)
+        return None if record is None else decode(record)
+
+    def put(self, key: str, history: History) -> None:
+        """Record a history; the same key again replaces it."""
+        self._records[key] = encode(history)
+
+    def keys(self) -> Iterator[str]:
+        """Return all keys, in sorted order."""
+        return iter(sorted(self._records))
+
+    def __enter__(self) -> MemoryLedger:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None

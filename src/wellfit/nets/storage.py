@@ -1,0 +1,198 @@
+"""A fitted network in one safetensors file: the parameters as an array, all else as JSON in the header's metadata.
+
+Nothing is executed on reading, no size is believed, and a checksum over the whole content tells damage from data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from wellfit.cocktail import Cocktail
+from wellfit.errors import ModelFileError, WellfitError
+from wellfit.nets.network import MLP
+from wellfit.nets.training import Training
+from wellfit.records import Array, Kind, Task
+
+if TYPE_CHECKING:
+    from wellfit.nets.fitted import Fitted
+
+FORMAT = "wellfit-model"
+VERSION = 1
+FILE_NAME = "model.safetensors"
+_DTYPES = {"float32": "F32", "float64": "F64"}
+# The safetensors library's own bound for a header, and more than any network here can have in parameters.
+_MAX_HEADER, _MAX_FILE = 100_000_000, 16 * 2**30
+
+
+def write(model: Fitted, path: Path) -> Path:
+    """Write ``model`` to ``path``, all at once, and return the path."""
+    content = json.dumps(_content(model), sort_keys=True, separators=(",", ":"))
+    parameters = np.ascontiguousarray(model.parameters)
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(VERSION),
+        "content": content,
+        "sha256": _checksum(content, parameters),
+    }
+    write_whole(path, _pack(parameters, metadata))
+    return path
+
+
+def _pack(parameters: Array, metadata: dict[str, str]) -> bytes:
+    """Return a safetensors file: the header's length, the header in JSON, the array's bytes, little-endian.
+
+    The library's own writer orders the metadata at random, so that equal models would give unequal files.
+    """
+    little = parameters.astype(parameters.dtype.newbyteorder("<"))
+    entry = {"dtype": _DTYPES[parameters.dtype.name], "shape": list(little.shape), "data_offsets": [0, little.nbytes]}
+    header = json.dumps({"__metadata__": metadata, "parameters": entry}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + little.tobytes()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file all at once: a reader finds the old content or the new, never a half. Raises ``OSError``."""
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        _remove(temporary)
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the user knows nothing of the other name
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+def read(path: Path) -> Fitted:
+    """Return the model in ``path`` (a file, or a folder that holds one). Raises `ModelFileError`."""
+    place = path / FILE_NAME if path.is_dir() else path
+    if not place.is_file():
+        raise ModelFileError("fitted.missing", path=place)
+    try:
+        with place.open("rb") as file:
+            metadata = _metadata(file.read(8), file, place)
+            file.seek(0)
+            raw = file.read()
+    except OSError as error:
+        raise ModelFileError("fitted.unreadable", path=place, reason=error.strerror or error) from error
+    content, parameters = metadata["content"], _parameters(raw, place)
+    if metadata.get("sha256") != _checksum(content, parameters):
+        raise ModelFileError("fitted.damaged", path=place)
+    try:
+        return _rebuild(json.loads(content), parameters)
+    except (WellfitError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise ModelFileError("fitted.inconsistent", path=place) from error
+
+
+def _metadata(first: bytes, file: Any, place: Path) -> dict[str, str]:
+    """Return the header's metadata once it is known to be a model of ours that this version can read."""
+    length = int.from_bytes(first, "little")
+    size = os.fstat(file.fileno()).st_size
+    if len(first) < 8 or length > min(_MAX_HEADER, size - 8) or size > _MAX_FILE:
+        raise ModelFileError("fitted.foreign", path=place)
+    try:
+        metadata = json.loads(file.read(length))["__metadata__"]
+        version = metadata["format_version"]
+        ours = metadata["format"] == FORMAT and version.isdecimal() and isinstance(metadata["content"], str)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ModelFileError("fitted.foreign", path=place) from error
+    if not ours:
+        raise ModelFileError("fitted.foreign", path=place)
+    if version != str(VERSION):
+        raise ModelFileError("fitted.newer", path=place, version=version[:20], known=VERSION)
+    return metadata
+
+
+def _parameters(raw: bytes, place: Path) -> Array:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        arrays = load(raw)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ModelFileError("fitted.damaged", path=place) from error
+    array = arrays.get("parameters")
+    if len(arrays) != 1 or array is None or array.ndim != 1 or array.dtype not in (np.float32, np.float64):
+        raise ModelFileError("fitted.damaged", path=place)
+    return array
+
+
+def _checksum(content: str, parameters: Array) -> str:
+    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass"))
+    digest.update(f"\0{parameters.dtype.name}\0{parameters.size}\0".encode())
+    digest.update(parameters.tobytes())
+    return digest.hexdigest()
+
+
+def _content(model: Fitted) -> dict[str, Any]:
+    return {
+        "network": {"hidden": list(model.network.hidden), "activation": model.network.activation},
+        "cocktail": str(model.cocktail),
+        "training": asdict(model.training),
+        "preprocessor": model.preprocessor.to_dict(),
+        "task": model.task,
+        "target_name": model.target_name,
+        "kinds": list(map(list, model.kinds.items())),
+        "classes": list(model.classes),
+        "target_mean": float(model.target_mean),
+        "target_scale": float(model.target_scale),
+        "rows": int(model.rows),
+        "stop_rows": int(model.stop_rows),
+        "seed": int(model.seed),
+        "notes": {str(name): str(value) for name, value in model.notes.items()},
+    }
+
+
+def _rebuild(content: dict[str, Any], parameters: Array) -> Fitted:
+    """Return the model from its content, every part checked by the class that it belongs to."""
+    from wellfit.data import Preprocessor
+    from wellfit.nets.fitted import Fitted
+
+    network = MLP(tuple(content["network"]["hidden"]), content["network"]["activation"])
+    model = Fitted(
+        network=network,
+        cocktail=Cocktail.parse(content["cocktail"]),
+        training=Training(**content["training"]),
+        preprocessor=Preprocessor.from_dict(content["preprocessor"]),
+        parameters=parameters,
+        task=_known(content["task"], Task),
+        target_name=str(content["target_name"]),
+        kinds={str(name): _known(kind, Kind) for name, kind in content["kinds"]},
+        classes=tuple(map(str, content["classes"])),
+        target_mean=float(content["target_mean"]),
+        target_scale=float(content["target_scale"]),
+        rows=int(content["rows"]),
+        stop_rows=int(content["stop_rows"]),
+        seed=int(content["seed"]),
+        notes={str(name): str(value) for name, value in content["notes"].items()},
+    )
+    needed = network.size(len(model.preprocessor.feature_names), model.outputs)
+    if parameters.size != needed or not model.kinds or (model.task == "binary") != (len(model.classes) == 2):
+        raise ValueError("the parts of the model do not fit together")
+    if not np.isfinite([model.target_mean, model.target_scale]).all():
+        raise ValueError("the target's scale is not finite")
+    # A row of nothing but missing values: it goes through every part of a prediction.
+    missing = {name: np.array([None if kind == "categorical" else np.nan]) for name, kind in model.kinds.items()}
+    with np.errstate(all="ignore"):
+        model.outputs_of(missing)
+    return model
+
+
+def _known(value: Any, choices: Any) -> Any:
+    if value not in get_args(choices):
+        raise ValueError(value)
+    return value

@@ -1,0 +1,83 @@
+"""Which members answer a question, and the refusal of misfits by name before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from wellfit.cocktail import Cocktail, EarlyStopping
+from wellfit.engines.base import Engine, Member
+from wellfit.errors import SettingError, UnsupportedError
+from wellfit.messages import say
+from wellfit.nets import MLP, Training
+from wellfit.records import TrainingData
+
+
+def plan_fold(cocktail: Cocktail, fold: int, folds: int, data: TrainingData) -> int:
+    """Return the index into ``data.folds`` at which a cocktail trains for fold ``fold`` of ``folds``.
+
+    The data holds K folds, or 2K where some cocktail stops early: first K without stop rows, then the same K with stop
+    rows taken from their training rows. Both halves score the same rows, so cocktails stay paired. Raises
+    `SettingError` where the data holds neither K nor 2K folds.
+    """
+    if len(data.folds) not in (folds, 2 * folds):
+        raise SettingError("population.wrong_folds", given=len(data.folds), folds=folds, double=2 * folds)
+    stops = cocktail.get(EarlyStopping) is not None
+    return fold + folds * (stops and len(data.folds) == 2 * folds)
+
+
+def plan(
+    data: TrainingData,
+    *,
+    folds: int,
+    cocktails: Sequence[Cocktail] = (Cocktail(),),
+    networks: Sequence[MLP] = (MLP(),),
+    trainings: Sequence[Training] = (Training(),),
+    seeds: Iterable[int] = (0,),
+) -> list[Member]:
+    """Return every combination: networks, then trainings, cocktails, folds and seeds, the last turning fastest.
+
+    ``folds`` is K (see `plan_fold`). Raises `SettingError` where there is nothing to combine.
+    """
+    seeds = tuple(seeds)
+    members = [
+        Member(network, cocktail, training, seed, plan_fold(cocktail, fold, folds, data))
+        for network in networks
+        for training in trainings
+        for cocktail in cocktails
+        for fold in range(folds)
+        for seed in seeds
+    ]
+    if not members:
+        raise SettingError("population.nothing")
+    return members
+
+
+def check(members: Sequence[Member], data: TrainingData, engine: Engine) -> None:
+    """Refuse what cannot be trained. Raises `UnsupportedError` naming cocktail, network and reason."""
+    asked: set[tuple] = set()
+    for member in members:
+        if not 0 <= member.fold < len(data.folds):
+            raise SettingError("population.no_such_fold", fold=member.fold, last=len(data.folds) - 1, member=member)
+        # Seeds make no difference, so one member speaks for all that differ in nothing else.
+        kind = (member.network, member.cocktail, member.training, member.fold)
+        if kind in asked:
+            continue
+        asked.add(kind)
+        reason = _misfit(member, data) or engine.supports(member, data)
+        if reason:
+            raise UnsupportedError(
+                "population.refused", cocktail=member.cocktail, network=member.network, reason=reason
+            )
+
+
+def _misfit(member: Member, data: TrainingData) -> str | None:
+    rows = data.folds[member.fold].rows
+    if not len(rows.train):
+        return say("population.no_train_rows", fold=member.fold)
+    try:
+        strengths = member.cocktail.resolve(member.network.layers)
+    except SettingError as error:
+        return str(error)
+    if strengths.early_stopping is not None and not len(rows.stop):
+        return say("population.no_stop_rows", fold=member.fold)
+    return None

@@ -1,0 +1,1 @@
+"""Figures and the page: reads records only, so it cannot change a verdict."""

@@ -1,0 +1,127 @@
+"""The answer at the top of the page: what won, how good it is, and how good the network was without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from wellfit.messages import catalogue, say
+from wellfit.records import Interval, RunRecord
+from wellfit.report.text import clean, decimals, finite, number, short
+
+_LONG = 24
+
+
+class Score(NamedTuple):
+    """A score and its interval as numbers, None where there is none."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric's name in words; one that the catalogue lacks keeps its own.
+
+    >>> metric_name("auc"), metric_name("my_metric")
+    ('AUC', 'my_metric')
+    """
+    key = f"metric_{metric.replace('-', '_')}"
+    return say(f"report.metric_{metric.replace('-', '_')}") if key in catalogue("report") else clean(metric)
+
+
+def score_of(part: object) -> Score:
+    """Read ``{"score": s, "interval": [low, high]}`` of a summary; anything lacking is None."""
+    if not isinstance(part, Mapping):
+        return Score(None, None, None)
+    bounds = part.get("interval")
+    if isinstance(bounds, Interval):
+        bounds = (bounds.low, bounds.high)
+    elif isinstance(bounds, Mapping):
+        bounds = (bounds.get("low"), bounds.get("high"))
+    low, high = bounds if isinstance(bounds, (list, tuple)) and len(bounds) == 2 else (None, None)
+    return Score(finite(part.get("score")), finite(low), finite(high))
+
+
+def cards(record: RunRecord) -> dict[str, object]:
+    """Return the cards: the winner, its score, the score without regularization, and what to make of them."""
+    comparison = record.comparison
+    count = len(comparison.results)
+    members = sum(r.members for r in comparison.results)
+    plain_won = comparison.winner == "none"
+    numbers = {"folds": comparison.folds, "seeds": comparison.seeds, "members": short(members)}
+    key = "report.answer_none_note" if plain_won and count > 1 else "report.answer_winner_note"
+    scores, notes = _scores(record, plain_won)
+    return {
+        "winner_name": say("report.answer_winner", count=count) if count > 1 else say("report.answer_winner_only"),
+        "winner": clean(comparison.winner, 140),
+        "long": len(comparison.winner) > _LONG,
+        "winner_notes": [note for note in (_sureness(record), say(key, **numbers)) if note],
+        "scores": scores,
+        "notes": notes,
+    }
+
+
+def _sureness(record: RunRecord) -> str:
+    """Return by how much the winner beats "none" in cross-validation and how sure that is; "" where it is "none"."""
+    comparison = record.comparison
+    won = next((r for r in comparison.results if r.cocktail == comparison.winner), None)
+    difference = won.score_difference if won else None
+    if difference is None or difference.word == "reference" or finite(difference.interval.mean) is None:
+        return ""
+    interval = difference.interval
+    places = decimals([won.score.mean if won and won.score else interval.mean, 0.5])
+    change, low, high = (number(v, places, signed=True) for v in (interval.mean, interval.low, interval.high))
+    metric = metric_name(comparison.metric)
+    return say(f"report.answer_word_{difference.word}", metric=metric, change=change, low=low, high=high)
+
+
+def _scores(record: RunRecord, plain_won: bool) -> tuple[list[dict[str, object]], list[str]]:
+    """Return the cards with scores, on the test rows if they were used, and the notes below the cards."""
+    summary, metric = record.summary, metric_name(record.comparison.metric)
+    tested = score_of(summary.get("test")).value is not None
+    part = "test" if tested else "validation"
+    best = score_of(summary.get(part))
+    none = summary.get("none")
+    plain = score_of(none.get(part)) if isinstance(none, Mapping) else score_of(None)
+    name = say("report.answer_test" if tested else "report.answer_validation", metric=metric)
+    shown = [(name, "none" if plain_won else "winner", best)]
+    if not plain_won and plain.value is not None:
+        shown.append((say("report.answer_plain"), "none", plain))
+    places = decimals(value for _, _, score in shown for value in score)
+    frame = _frame([score for _, _, score in shown])
+    made: list[dict[str, object]] = []
+    for name, role, score in shown:
+        note = say("report.answer_no_interval")
+        if score.low is not None and score.high is not None:
+            note = say("report.answer_interval", low=number(score.low, places), high=number(score.high, places))
+        strip = _strip(score, frame)
+        made.append({"name": name, "role": role, "value": number(score.value, places), "note": note, "strip": strip})
+    notes = [say("report.answer_touched")] if tested else []
+    if len(shown) == 2 and _overlap(best, plain):
+        notes.append(say("report.answer_overlap"))
+    return made, notes
+
+
+def _overlap(a: Score, b: Score) -> bool:
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return False
+    return a.low <= b.high and b.low <= a.high
+
+
+def _frame(scores: list[Score]) -> tuple[float, float] | None:
+    """Return the range that holds all these scores with a little room, or None."""
+    values = [value for score in scores for value in score if value is not None]
+    if len(values) < 2 or min(values) == max(values):
+        return None
+    room = 0.12 * (max(values) - min(values))
+    return min(values) - room, max(values) + room
+
+
+def _strip(score: Score, frame: tuple[float, float] | None) -> dict[str, str] | None:
+    """Return where to draw an interval and its mark, in percent of the frame."""
+    if frame is None or score.value is None or score.low is None or score.high is None:
+        return None
+    low, high = frame
+    at, left, right = (100 * (v - low) / (high - low) for v in (score.value, score.low, score.high))
+    return {"at": f"{at:.1f}", "left": f"{left:.1f}", "width": f"{right - left:.1f}"}

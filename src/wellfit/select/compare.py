@@ -1,0 +1,140 @@
+"""Compare cocktails by cross-validation: one population, paired over folds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wellfit.cocktail import Cocktail, EarlyStopping, Ingredient, as_cocktails
+from wellfit.engines.base import Engine
+from wellfit.errors import SettingError
+from wellfit.evidence.metrics import Metric, as_metric
+from wellfit.executors import Executor
+from wellfit.executors.base import Progress
+from wellfit.ledger import LedgerLike
+from wellfit.nets import MLP, Training, as_network
+from wellfit.population import plan, train
+from wellfit.records import Array, Comparison, Table, TrainingData
+from wellfit.select.defaults import default_cocktails, default_network, default_training
+from wellfit.select.reading import Asked, read
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import pandas as pd
+
+STOP_SHARE = 0.15  # of each fold's training rows, for cocktails that stop early
+MAX_SEEDS = 1000
+
+
+def compare(
+    source: Table | str | PathLike | pd.DataFrame | tuple,
+    *,
+    cocktails: str | Iterable[Cocktail | Ingredient | str | None] | None = None,
+    network: MLP | str | tuple[int, ...] | None = None,
+    training: Training | None = None,
+    seeds: int | Sequence[int] = 5,
+    folds: int = 5,
+    metric: str | Metric | None = None,
+    seed: int = 0,
+    rows: Array | None = None,
+    quick: bool = False,
+    engine: Engine | None = None,
+    executor: Executor | None = None,
+    ledger: LedgerLike | None = None,
+    progress: Progress | None = None,
+    **options: object,
+) -> Comparison:
+    """Train every cocktail on every fold with every seed, and return what the comparison shows.
+
+    ``source`` is a `Table` or what `wellfit.data.load` reads with ``options``. ``cocktails`` is a list, or one text
+    with ";" between them; "none", the reference, is put first where it is absent. Network, training and cocktails
+    default to `wellfit.select.defaults` (``quick`` picks the short list); ``folds`` are fewer where there are fewer
+    rows, groups or times than that. ``seed`` fixes the folds and the members'
+    seeds: where ``seeds`` is a count these are ``1000 * seed + i``, so that they differ between comparisons; a list is
+    taken as it is. ``rows`` are the rows to work on, (m,) indices; by default all that are not test rows.
+
+    The winner has the best mean score among the cocktails without diverged members; ties go to the lower loss, then to
+    fewer ingredients. It was chosen on the same folds, so its own score is a little too good.
+    Raises `DataError` for the data, `SettingError` for settings, a metric undefined in every fold, and where every
+    cocktail has diverged members; `UnsupportedError` where the engine cannot train a cocktail.
+
+    >>> from wellfit.nets import Training
+    >>> found = compare("iris", cocktails="l2=0.01", network="8", training=Training(epochs=5), seeds=1, folds=2)
+    >>> [r.cocktail for r in found.results], found.results[1].members
+    (['none', 'l2=0.01'], 2)
+    """
+    member_seeds = seeds_of(seed, seeds)
+    if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or folds < 2:
+        raise SettingError("select.bad_folds", value=folds)
+    table = _table(source, options)
+    rows = _rows(table, rows)
+    measure = as_metric(metric, table.task)
+    net = default_network(table) if network is None else as_network(network)
+    recipe = default_training(table, rows, quick=quick, network=net) if training is None else training
+    mixes = default_cocktails(quick=quick, network=net) if cocktails is None else as_cocktails(cocktails)
+    if Cocktail() not in mixes:
+        mixes = (Cocktail(), *mixes)
+    data, count = _data(table, rows, folds, seed, any(c.get(EarlyStopping) for c in mixes))
+    members = plan(data, folds=count, cocktails=mixes, networks=(net,), trainings=(recipe,), seeds=member_seeds)
+    histories = train(members, data, engine=engine, executor=executor, ledger=ledger, progress=progress)
+    return read(histories, data, Asked(table, mixes, net, recipe, measure, count, len(member_seeds), seed))
+
+
+def seeds_of(seed: int, seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the members' seeds. Raises `SettingError` where there are none, too many, or two alike.
+
+    >>> seeds_of(2, 3)
+    (2000, 2001, 2002)
+    """
+    if not _whole(seed):
+        raise SettingError("select.bad_seed", value=seed)
+    if _whole(seeds):
+        if not 1 <= seeds <= MAX_SEEDS:  # type: ignore[operator]
+            raise SettingError("select.bad_seeds", value=seeds, top=MAX_SEEDS)
+        return tuple(MAX_SEEDS * int(seed) + i for i in range(int(seeds)))  # type: ignore[arg-type]
+    given = tuple(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else ()
+    if not given or len(set(given)) < len(given) or not all(map(_whole, given)):
+        raise SettingError("select.bad_seeds", value=seeds, top=MAX_SEEDS)
+    return tuple(int(s) for s in given)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
+
+
+def _table(source: object, options: dict[str, object]) -> Table:
+    if isinstance(source, Table):
+        if options:
+            raise SettingError("select.options_with_table", options=", ".join(options))
+        return source
+    from wellfit.data import load
+
+    return load(source, **options)  # type: ignore[arg-type]
+
+
+def _rows(table: Table, rows: Array | None) -> Array:
+    if rows is None:
+        rows = np.arange(table.rows)
+        if table.test_rows is not None:
+            rows = np.setdiff1d(rows, table.test_rows)
+    if not len(rows):
+        raise SettingError("select.no_rows", rows=table.rows, data=table.name)
+    return np.asarray(rows)
+
+
+def _data(table: Table, rows: Array, folds: int, seed: int, stops: bool) -> tuple[TrainingData, int]:
+    """Prepare K folds and, where a cocktail stops early, the same K with stop rows; return them and K.
+
+    K is less than asked where there are fewer rows, groups or times. See `wellfit.population.plan_fold`.
+    """
+    from wellfit.data import folds as cut
+    from wellfit.data import prepare
+
+    parts = list(cut(table, rows, folds=folds, seed=seed))
+    count = len(parts)
+    if stops:
+        parts += cut(table, rows, folds=folds, seed=seed, stop_share=STOP_SHARE)
+    return prepare(table, parts), count

@@ -1,0 +1,71 @@
+"""Executors: the contract suite on threads, with the counting engine and with one that trains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy_engine import NumpyEngine, make_data
+
+from wellfit.cocktail import Cocktail, EarlyStopping
+from wellfit.engines.base import Member
+from wellfit.errors import SettingError
+from wellfit.executors import Threads, member_steps
+from wellfit.executors.contract import ExecutorContract
+from wellfit.executors.threads import _next_slice
+from wellfit.nets import MLP, Training
+
+
+class TestThreads(ExecutorContract):
+    def executor(self, workers):
+        return Threads(workers)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "two", True])
+def test_bad_counts_of_threads_are_refused(value):
+    with pytest.raises(SettingError, match="number of threads"):
+        Threads(value)
+
+
+def test_states_must_match_members():
+    data = make_data()
+    with pytest.raises(SettingError, match="1 states were given for 0 members"):
+        list(Threads(1).run(NumpyEngine(), [], data, states=[None]))
+
+
+def test_real_training_does_not_depend_on_threads_or_slices(monkeypatch):
+    data = make_data(stop=True)
+    members = [
+        Member(MLP((5,)), cocktail, Training("gd", 0.1, epochs=37, batch_size=16), seed, fold)
+        for cocktail, first in ((Cocktail(), 0), (Cocktail((EarlyStopping(2),)), 3))
+        for seed in (0, 1)
+        for fold in range(first, first + 3)
+    ]
+    one = dict(Threads(1).run(NumpyEngine(), members, data))
+    monkeypatch.setattr("wellfit.executors.threads.SLICE_SECONDS", 1e-6)
+    two = dict(Threads(2).run(NumpyEngine(), members, data))
+    for i in range(len(members)):
+        np.testing.assert_array_equal(one[i].kept, two[i].kept)
+        np.testing.assert_array_equal(one[i].curves, two[i].curves)
+        assert one[i].status == two[i].status
+
+
+def test_slices_aim_at_their_time():
+    assert _next_slice(1, 10.0) == 1
+    assert _next_slice(1, 1e-6) == 8  # grows by steps: the first call may be odd
+    assert _next_slice(8, 0.016) == 50
+
+
+def test_member_steps_counts_batches():
+    data = make_data(rows=60, folds=3)  # 40 training rows
+    member = Member(MLP((5,)), Cocktail(), Training(epochs=7, batch_size=16), 0, 0)
+    assert member_steps(member, data) == 21
+
+
+def test_an_engine_that_does_not_move_is_an_error():
+    class Stuck(NumpyEngine):
+        def advance(self, members, states, until, data):
+            return list(states)
+
+    data = make_data()
+    with pytest.raises(RuntimeError, match="did not get past epoch 0"):
+        list(Threads(1).run(Stuck(), [Member(MLP((2,)), Cocktail(), Training(epochs=2), 0, 0)], data))

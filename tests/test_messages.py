@@ -1,0 +1,71 @@
+"""Every sentence comes from the one catalogue: no key without a text, no text without a use, no place unfilled."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from wellfit.messages import catalogue, say
+
+PACKAGE = Path(__file__).parents[1] / "src" / "wellfit"
+ROOMS = sorted(p.stem for p in (PACKAGE / "messages" / "en").glob("*.toml"))
+KEY = re.compile(r"^([a-z]+)\.([a-z0-9_]+)$")
+
+
+def strings() -> dict[str, str]:
+    """All string constants of the package (and of its templates) that look like keys, with a file that holds each."""
+    found: dict[str, str] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.setdefault(node.value, str(path.relative_to(PACKAGE)))
+    for path in (PACKAGE / "report" / "templates").glob("*"):
+        for text in re.findall(r"""["']([a-z]+\.[a-z0-9_]+)["']""", path.read_text(encoding="utf-8")):
+            found.setdefault(text, str(path.relative_to(PACKAGE)))
+    return found
+
+
+def test_every_key_in_the_code_has_a_text() -> None:
+    missing = {
+        f"{text} ({where})"
+        for text, where in strings().items()
+        if (match := KEY.match(text)) and match[1] in ROOMS and match[2] not in catalogue(match[1])
+    }
+    assert not missing
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_text_is_used(room: str) -> None:
+    """A key stands in the code whole, or is put together from a prefix that stands there ("report.word_")."""
+    known = strings()
+    prefixes = [k for k in known if k.startswith(f"{room}.") and k.endswith(("_", "."))]
+    unused = [
+        name
+        for name in catalogue(room)
+        if f"{room}.{name}" not in known and not any(f"{room}.{name}".startswith(p) for p in prefixes)
+    ]
+    assert not unused
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_text_is_a_sentence_with_named_places(room: str) -> None:
+    for name, text in catalogue(room).items():
+        assert isinstance(text, str), name
+        assert text.strip(), name
+        for _, place, _, _ in Formatter().parse(text):
+            assert place is None or re.match(r"^[a-z_]+$", place), (name, place)
+
+
+def test_values_are_not_read_as_templates() -> None:
+    assert "{x}" in say("errors.missing_extra", package="{x}", extra="{0}")
+
+
+def test_an_unknown_key_is_a_programming_error() -> None:
+    with pytest.raises(KeyError):
+        say("nowhere.nothing")
+    with pytest.raises(KeyError):
+        say("errors.nothing")

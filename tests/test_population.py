@@ -1,0 +1,212 @@
+"""Populations: planning, refusal by name, order, ledger and resume, Ctrl-C, divergence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy_engine import NumpyEngine, make_data
+
+from wellfit.cocktail import L1, L2, Cocktail, Dropout, EarlyStopping, as_cocktails
+from wellfit.engines.base import Member, history
+from wellfit.errors import SettingError, UnsupportedError
+from wellfit.executors import MemberError, Threads, member_steps
+from wellfit.ledger import Ledger, MemoryLedger, member_key
+from wellfit.ledger.contract import assert_same
+from wellfit.nets import MLP, Linear, Training
+from wellfit.population import check, diverged_findings, plan, train
+
+ROOT = Path(__file__).parents[1]
+QUICK = Training("gd", 0.1, epochs=6, batch_size=16)
+
+
+def _alone(member, data):
+    """The member trained in one call, with no executor: what `train` must give."""
+    engine = NumpyEngine()
+    state = engine.advance([member], engine.init([member], data), [member.training.epochs], data)[0]
+    return history(member, state, data)
+
+
+def test_plan_holds_every_combination_once_in_order():
+    data = make_data(folds=3)
+    networks, cocktails = (MLP((4,)), Linear()), as_cocktails("none; l2=0.1")
+    trainings = (QUICK, Training("gd", 0.2, epochs=3))
+    members = plan(data, folds=3, cocktails=cocktails, networks=networks, trainings=trainings, seeds=(5, 7))
+    assert len(set(members)) == len(members) == 2 * 2 * 2 * 3 * 2
+    assert [m.seed for m in members[:4]] == [5, 7, 5, 7]
+    assert [m.fold for m in members[:6]] == [0, 0, 1, 1, 2, 2]
+    assert [str(m.cocktail) for m in members[:12:6]] == ["none", "l2=0.1"]
+
+
+def test_only_early_stopping_uses_the_folds_with_stop_rows():
+    data = make_data(folds=3, stop=True)
+    members = plan(data, folds=3, cocktails=as_cocktails("none; early_stopping=3; l2=0.1 + early_stopping=3"))
+    assert [m.fold for m in members] == [0, 1, 2, 3, 4, 5, 3, 4, 5]
+    for early, plain in zip(members[3:6], members[:3], strict=True):
+        one, other = data.folds[early.fold].rows, data.folds[plain.fold].rows
+        np.testing.assert_array_equal(one.score, other.score)
+        assert len(one.stop)
+        assert not len(other.stop)
+
+
+def test_plan_refuses_what_is_no_population():
+    with pytest.raises(SettingError, match="nothing to train"):
+        plan(make_data(), folds=3, seeds=())
+    with pytest.raises(SettingError, match="holds 3 folds; for 2 folds it must hold 2, or 4"):
+        plan(make_data(folds=3), folds=2)
+
+
+@pytest.mark.parametrize(
+    ("cocktail", "network", "reason"),
+    [
+        (Cocktail((L2((0.1, 0.1, 0.1)),)), MLP((4,)), r"l2=\(0.1, 0.1, 0.1\).*network 4.*given 3 values.*has 2"),
+        (Cocktail((Dropout(0.5),)), Linear(), "dropout=0.5.*network linear.*hidden layers"),
+        (Cocktail((Dropout(0.5),)), MLP((4,)), "dropout=0.5.*NumPy engine knows no dropout"),
+        (Cocktail((EarlyStopping(3),)), MLP((4,)), "early_stopping=3.*fold 0 has none"),
+    ],
+)
+def test_misfits_are_refused_by_name_before_any_work(cocktail, network, reason):
+    engine, data = NumpyEngine(), make_data()
+    members = [Member(MLP((4,)), Cocktail(), QUICK, 0, 0), Member(network, cocktail, QUICK, 0, 0)]
+    with pytest.raises(UnsupportedError, match=reason):
+        train(members, data, engine=engine)
+    assert engine.advanced == []
+
+
+def test_an_absent_fold_is_refused():
+    with pytest.raises(SettingError, match="fold 3, and the data holds folds 0 to 2"):
+        check([Member(MLP((4,)), Cocktail(), QUICK, 0, 3)], make_data(), NumpyEngine())
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_histories_stand_in_the_members_order(task):
+    data = make_data(task, stop=True)
+    cocktails = as_cocktails("none; l1=0.2; l2=0.1; early_stopping=2")
+    members = plan(data, folds=3, cocktails=cocktails, networks=(MLP((4,)),), trainings=(QUICK,), seeds=(0, 1))
+    got = train(members, data, engine=NumpyEngine(), executor=Threads(2))
+    for member, result in zip(members, got, strict=True):
+        assert_same(result, _alone(member, data))
+    assert any(h.zero_weights for m, h in zip(members, got, strict=True) if m.cocktail.get(L1))
+
+
+def test_equal_members_are_trained_once():
+    data, engine = make_data(), NumpyEngine()
+    member = Member(MLP((4,)), Cocktail(), Training("gd", 0.1, epochs=1), 0, 0)
+    one, two = train([member, member], data, engine=engine)
+    assert len(engine.advanced) == 1
+    assert_same(one, two)
+
+
+def test_the_ledger_is_used_and_filled(tmp_path):
+    data = make_data()
+    members = plan(data, folds=3, networks=(MLP((4,)),), trainings=(QUICK,), seeds=(0, 1))
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        first = train(members[:4], data, engine=NumpyEngine(), ledger=ledger)
+        engine, calls = NumpyEngine(), []
+        second = train(members, data, engine=engine, ledger=ledger, progress=lambda *c: calls.append(c))
+        assert set(engine.advanced) == set(members[4:])
+        for a, b in zip(first, second, strict=False):
+            assert_same(a, b)
+        assert len(list(ledger.keys())) == 6
+        each = member_steps(members[0], data)
+        assert calls[0] == (4 * each, 6 * each)
+        assert calls[-1] == (6 * each, 6 * each)
+        third = NumpyEngine()
+        train(members, data, engine=third, ledger=ledger)
+        assert third.advanced == []
+
+
+def test_results_of_other_data_are_not_taken():
+    ledger, engine = MemoryLedger(), NumpyEngine()
+    member = Member(MLP((4,)), Cocktail(), QUICK, 0, 0)
+    train([member], make_data(seed=1), engine=engine, ledger=ledger)
+    train([member], make_data(seed=2), engine=engine, ledger=ledger)
+    assert len(list(ledger.keys())) == 2
+
+
+def test_an_interrupt_while_recording_loses_nothing():
+    class Interrupting(MemoryLedger):
+        def put(self, key, result):
+            if not self._records:
+                super().put("first", result)
+                time.sleep(0.3)  # the other members end meanwhile
+                raise KeyboardInterrupt
+            super().put(key, result)
+
+    data, ledger = make_data(), Interrupting()
+    members = plan(data, folds=3, networks=(MLP((4,)),), trainings=(QUICK,))
+    with pytest.raises(KeyboardInterrupt):
+        train(members, data, engine=NumpyEngine(), executor=Threads(3), ledger=ledger)
+    assert {member_key(NumpyEngine(), data, m) for m in members} <= set(ledger.keys())
+
+
+def test_ctrl_c_in_a_real_program_leaves_all_finished_in_the_ledger(tmp_path):
+    code = """
+import sys, time
+from numpy_engine import NumpyEngine, make_data
+from wellfit.executors import Threads
+from wellfit.ledger import Ledger
+from wellfit.nets import MLP, Training
+from wellfit.population import plan, train
+data = make_data()
+members = plan(data, folds=3, networks=(MLP((4,)),), trainings=(Training("gd", 0.1, epochs=2),), seeds=range(2))
+members += plan(data, folds=3, networks=(MLP((4,)),), trainings=(Training("gd", 0.1, epochs=10**6),))
+with Ledger(sys.argv[1]) as ledger:
+    train(members, data, engine=NumpyEngine(), executor=Threads(9), ledger=ledger,
+          progress=lambda done, total: print(done, flush=True))
+"""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'tests'}"}
+    path = tmp_path / "l.sqlite"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as program:
+        for line in program.stdout:
+            if int(line) > 200:
+                break
+        time.sleep(0.5)
+        program.send_signal(signal.SIGINT)
+        began = time.perf_counter()
+        _, errors = program.communicate(timeout=20)
+        assert time.perf_counter() - began < 5
+    assert b"KeyboardInterrupt" in errors
+    with Ledger(path) as ledger:
+        data = make_data()
+        short = plan(data, folds=3, networks=(MLP((4,)),), trainings=(Training("gd", 0.1, epochs=2),), seeds=range(2))
+        assert set(ledger.keys()) == {member_key(NumpyEngine(), data, m) for m in short}
+
+
+def test_a_failing_member_is_named_and_the_rest_recorded():
+    class Failing(NumpyEngine):
+        def advance(self, members, states, until, data):
+            if members[0].seed == 9:
+                raise MemoryError("too big")
+            return super().advance(members, states, until, data)
+
+    data, ledger = make_data(), MemoryLedger()
+    members = [Member(MLP((4,)), Cocktail(), QUICK, seed, 0) for seed in (1, 2, 9)]
+    with pytest.raises(MemberError, match=r"seed 9 \| fold 0\. MemoryError: too big"):
+        train(members, data, engine=Failing(), executor=Threads(1), ledger=ledger)
+    assert len(list(ledger.keys())) == 2
+
+
+def test_diverged_members_are_kept_and_told():
+    data = make_data("regression")
+    wild = Training("gd", 1e6, epochs=20, batch_size=None)
+    members = [Member(MLP((4,)), c, t, 0, 0) for c in as_cocktails("none; l2=0.1") for t in (QUICK, wild)]
+    got = train(members, data, engine=NumpyEngine())
+    assert [h.status for h in got] == ["finished", "diverged"] * 2
+    found = diverged_findings(members, got)
+    assert [f.kind for f in found] == ["diverged"] * 2
+    assert "1 of 2 members of the cocktail l2=0.1" in found[1].text
+    assert "1e+06" in found[1].text
+    (all_lost,) = diverged_findings(members[1::2], got[1::2])
+    assert all_lost.count == 2
+    assert "All 2 members diverged" in all_lost.text
+    assert "learning rate 1e+06 is too high" in all_lost.text
+    assert diverged_findings(members[::2], got[::2]) == ()
