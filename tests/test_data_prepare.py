@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
 from tables import table
 
-from wellfit.data import prepare as room
 from wellfit.data.prepare import prepare
 from wellfit.data.preprocess import Preprocessor
 from wellfit.data.splits import folds
 from wellfit.errors import DataError
 from wellfit.records import Fold, Table
 from wellfit.rng import generator
+
+room = import_module("wellfit.data.prepare")  # the package has a function of that name
 
 
 def made(task: str = "binary", n: int = 60) -> Table:

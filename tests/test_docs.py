@@ -26,7 +26,13 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     space: dict = {"__name__": "page"}
     for block in blocks(page):
-        exec(compile(block, str(page), "exec"), space)
+        if ">>>" in block:
+            test = doctest.DocTestParser().get_doctest(block, space, page.name, str(page), 0)
+            runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+            assert runner.run(test, clear_globs=False).failed == 0
+            space.update(test.globs)
+        else:
+            exec(compile(block, page.name, "exec"), space)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -347,7 +347,7 @@ CURED, SAME, UNSURE, WORSE, LUCKY = (-0.1, 0.01), (0.0, 0.01), (-0.1, 0.2), (0.1
             "undecided",
             "0.5) is 2 times its training loss (0.25), with 95% confidence at least 0.69 times",
         ),
-        (GAP, NOISY, [UNSURE], "undecided", "which may be noise (95% bounds 0.896 and 1.67)"),
+        (GAP, NOISY, [UNSURE], "undecided", "which may be noise (95% bounds 0.895 and 1.67)"),
         (GAP, NOISY, [SAME], "undecided", "no cocktail lowers the loss by more than 5 percent"),
         (GAP, FLAT, [WORSE], "no sign of overfitting", "did not rise again"),
         (GAP, FLAT, [SAME], "no sign of overfitting", "no cocktail lowers the loss by more than 5 percent"),

@@ -407,7 +407,8 @@ def test_an_interrupt_keeps_what_is_trained_and_the_same_call_continues(tmp_path
 
 def test_notices_come_before_the_training_and_are_bounded(tmp_path, monkeypatch) -> None:
     heard = []
-    many = tuple(Finding("leak", f"Column {i} is odd.", (str(i),)) for i in range(30))
+    note = Finding("assumed_target", "The last one was taken.")
+    many = (note, *(Finding("leak", f"Column {i} is odd.", (str(i),)) for i in range(30)))
     monkeypatch.setattr(study, "read_table", lambda source, seed, options: (load(source), many))
     monkeypatch.setattr(main, "read_table", study.read_table)
 
@@ -417,8 +418,27 @@ def test_notices_come_before_the_training_and_are_bounded(tmp_path, monkeypatch)
     record = wf.run(patients(), out=tmp_path, notice=heard.append, progress=progress, **BRIEF)
     before = heard[: heard.index("training")]
     assert before[:2] == ["Warning: Column 0 is odd.", "Warning: Column 1 is odd."]
-    assert "And 18 more warnings, listed in the report." in before
+    assert "And 19 more warnings, listed in the report." in before
     assert record.findings == many
+
+
+def test_assumptions_are_notes_and_come_last() -> None:
+    heard = []
+    note, leak = Finding("assumed_task", "Taken as classes."), Finding("leak", "Column a gives it away.")
+    study.Asked(notice=heard.append).warn((note, leak))
+    assert heard == ["Warning: Column a gives it away.", "Note: Taken as classes."]
+
+
+def test_diverged_members_are_told_at_once_and_stand_in_the_report(tmp_path) -> None:
+    heard = []
+    # Gradient descent diverges where the learning rate times l2 is above 2: here at 3.
+    brief = {**BRIEF, "cocktails": "none; l2=30", "training": {"optimizer": "gd", "learning_rate": 0.1, "epochs": 4000}}
+    record = wf.run(patients(), out=tmp_path, notice=heard.append, **brief)
+    told = [text for text in heard if "l2=30" in text]
+    assert len(told) == 1
+    assert told[0].startswith("Warning: ")
+    assert record.findings[-1].kind == "diverged"
+    assert record.summary["cocktail"] == "none"
 
 
 def test_numbers_that_json_lacks_become_null() -> None:

@@ -25,7 +25,7 @@ _HOMES = {
     "Training": "nets",
     "Fitted": "nets.fitted",
     "load": "data",
-    "compare": "select",
+    "compare": "select.compare",
     "run": "job",
     "DataError": "errors",
     "MissingExtraError": "errors",

@@ -69,19 +69,25 @@ def relu(Z: Array) -> Array:
 
 
 def sigmoid(Z: Array) -> Array:
-    """Return 1/(1 + exp(-Z)), any shape, without overflow for large -Z.
+    """Return 1/(1 + exp(-Z)), any shape; Z below -700, where exp(-Z) would overflow, gives what -700 gives: 1e-304.
 
-    >>> sigmoid(np.array([-1000.0, 0.0, 1000.0])).tolist()
+    >>> sigmoid(np.array([-1000.0, 0.0, 1000.0])).round(12).tolist()
     [0.0, 0.5, 1.0]
     """
-    small = np.exp(-np.abs(Z))
-    return np.where(Z >= 0, 1.0, small) / (1 + small)
+    return 1 / (1 + np.exp(-np.maximum(Z, -700)))
 
 
 def softmax(Z: Array) -> Array:
     """Return exp(Z) over its sum down each column, (k, m); the column's maximum is taken off first: no overflow."""
     powers = np.exp(Z - Z.max(axis=0))
     return powers / powers.sum(axis=0)
+
+
+def outputs(logits: Array, task: Task) -> Array:
+    """Return the last A, (k, m): probabilities from logits by sigmoid or softmax, or the values of a regression."""
+    if task == "regression":
+        return logits
+    return sigmoid(logits) if task == "binary" else softmax(logits)
 
 
 def forward(X: Array, parameters: Parameters, keep: Strengths = 1.0) -> Pass:
@@ -180,12 +186,15 @@ def backward(
     that for the squared error. |W| has no derivative at 0: its subgradient ``sign(W)`` takes 0 there.
     """
     ones, twos = per_layer(l1, len(parameters), "l1"), per_layer(l2, len(parameters), "l2")
-    link = {"binary": sigmoid, "multiclass": softmax}.get(task)
-    dZ = (link(result.logits) - Y if link else 2 * (result.logits - Y)) / Y.shape[1]
+    dZ = (outputs(result.logits, task) - Y) / Y.shape[1]
+    if task == "regression":
+        dZ = 2 * dZ
     gradients = []
     for layer in reversed(range(len(parameters))):
         W, A = parameters[layer][0], result.inputs[layer]
-        dW = dZ @ A.T + twos[layer] * W
+        dW = dZ @ A.T
+        if twos[layer]:
+            dW += twos[layer] * W
         if ones[layer]:
             dW += ones[layer] * np.sign(W)
         gradients.append((dW, dZ.sum(axis=1, keepdims=True)))
@@ -352,7 +361,7 @@ def per_layer(strength: Strengths, places: int, name: str) -> Sequence[float]:
     >>> per_layer(0.5, 3, "l2")
     (0.5, 0.5, 0.5)
     """
-    if isinstance(strength, int | float | np.number):
+    if isinstance(strength, (int, float, np.number)):
         return (strength,) * places
     if len(strength) != places:
         raise SettingError("reference.wrong_count", name=name, given=len(strength), needed=places)

@@ -37,6 +37,8 @@ from wellfit.records import Array, Finding, Table
 from wellfit.rng import RESAMPLE, generator
 
 _MOST_ROWS, _MOST_CELLS = 5_000, 4_000_000
+# Width over distance of the heaps of a leak that no other column bears witness against.
+_TIGHT_AMONG_NOISE, _TIGHT_ALONE = 0.12, 0.06
 _ROWS_FOR_RELATIONS = 2_000
 # Fewer rows than this allow no statement about noise: exact copies only.
 _ROWS_FOR_NOISE = 30
@@ -93,8 +95,8 @@ def _unrelated(table: Table, rows: Array, suspects: Mapping[str, Closeness], oth
         if not cleared:
             if world.telling(rng):
                 return list(left)
-            alone = len(left) == 1 and len(others) > 0
-            return [name for name, close in left.items() if close.nearly or (alone and close.closer)]
+            tight = 0.0 if len(left) > 1 else _TIGHT_AMONG_NOISE if others else _TIGHT_ALONE
+            return [name for name, close in left.items() if close.nearly or close.heap <= tight]
         left = {name: close for name, close in left.items() if name not in cleared}
         others += cleared
     return []

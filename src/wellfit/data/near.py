@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from wellfit.records import Array, Table
 # looked at.
 _WORTH = 0.6
 # Heaps: standard deviation over the distance to the next class mean.
-_TIGHT, _TIGHTER, _TIGHTEST = 0.25, 0.12, 0.06
+_TIGHT = 0.25
 # Unexplained share of a regression target's variance.
 _UNEXPLAINED, _BARELY_UNEXPLAINED = 0.01, 1e-6
 # Share of wrong rows.
@@ -26,14 +27,15 @@ _WRONG, _HARDLY_WRONG, _EXACT = 0.05, 0.01, 0.005
 class Closeness:
     """A column close to the target: ``right`` is its share of right rows, or of explained variance.
 
-    ``exact`` where it is the target under another name. ``nearly`` where it is too close for anything else, ``closer``
-    where it would be a rare measurement that comes so close: they matter where no other column can bear witness.
+    ``exact`` where it is the target under another name. ``nearly`` where it is too close for anything else; ``heap``
+    is, for a number that gathers in heaps, their width over their distance: both matter where no other column can
+    bear witness.
     """
 
     right: float
-    exact: bool
-    nearly: bool
-    closer: bool
+    exact: bool = False
+    nearly: bool = False
+    heap: float = math.inf
 
 
 def nearness(table: Table, rows: Array, rng: np.random.Generator) -> dict[str, Closeness]:
@@ -114,7 +116,7 @@ def _judge_class(x: Array, y: Array) -> Closeness | None:
     wrong = float((kept[np.argmin(np.abs(x[:, None] - means), axis=1)] != y).mean())
     if heap > _TIGHT or not _worth(wrong, y):
         return None
-    return Closeness(1 - wrong, exact=False, nearly=heap <= _TIGHTEST, closer=heap <= _TIGHTER)
+    return Closeness(1 - wrong, heap=heap)
 
 
 def _worth(wrong: float, y: Array) -> bool:
@@ -133,7 +135,7 @@ def _judge_levels(codes: Array, y: Array) -> Closeness | None:
     one_to_one = bool(((table > 0).sum(0) <= 1).all() and ((table > 0).sum(1) <= 1).all())
     if not one_to_one and (wrong > _WRONG + noise or not _worth(wrong, y)):
         return None
-    return Closeness(1 - wrong, exact=one_to_one or wrong <= _EXACT, nearly=wrong <= _HARDLY_WRONG, closer=False)
+    return Closeness(1 - wrong, exact=one_to_one or wrong <= _EXACT, nearly=wrong <= _HARDLY_WRONG)
 
 
 def _judge_number(x: Array, y: Array) -> Closeness | None:
@@ -150,7 +152,7 @@ def _judge_number(x: Array, y: Array) -> Closeness | None:
     exact = ranks > 1 - 1e-9
     if unexplained > _UNEXPLAINED and not exact:
         return None
-    return Closeness(1 - unexplained, exact=exact, nearly=unexplained <= _BARELY_UNEXPLAINED, closer=False)
+    return Closeness(1 - unexplained, exact=exact, nearly=unexplained <= _BARELY_UNEXPLAINED)
 
 
 def _ranks(x: Array) -> Array:
@@ -171,7 +173,7 @@ def _judge_levels_number(codes: Array, y: Array) -> Closeness | None:
     unexplained = float(np.mean((y[kept] - guess) ** 2) / y.var())
     if unexplained > _UNEXPLAINED:
         return None
-    return Closeness(1 - unexplained, exact=unexplained < 1e-9, nearly=unexplained <= _BARELY_UNEXPLAINED, closer=False)
+    return Closeness(1 - unexplained, exact=unexplained < 1e-9, nearly=unexplained <= _BARELY_UNEXPLAINED)
 
 
 def missing_and_mode(table: Table, rows: Array, skip: set[str]) -> Iterator[tuple[str, str | None, float]]:

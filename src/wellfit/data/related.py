@@ -15,7 +15,7 @@ import numpy as np
 from wellfit.data.preprocess import Coded, Preprocessor
 from wellfit.records import Array, Table
 
-_SHUFFLES = 200
+_SHUFFLES = 500
 # How many of the most telling columns are asked whether they are related to each other.
 _ASKED = 5
 # Above this the consensus of the other columns is not computed: the cost grows with the cube.
@@ -104,7 +104,7 @@ class World:
     def related(self, values: Array, rng: np.random.Generator, leave_out: int = -1) -> bool:
         """Is a column (m,) of the table, given the target, related to these columns (but ``names[leave_out]``)?
 
-        Three tests, each at the level 1/201: the largest correlation with any column, the sum of all squared ones,
+        Three tests, each at the level 1/501: the largest correlation with any column, the sum of all squared ones,
         and (where nothing is left out) the correlation with what the columns together say of the target: a real
         measurement errs where the others doubt.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,9 +14,10 @@ from wellfit.job.portraits import portraits
 from wellfit.job.refit import refit, roles
 from wellfit.job.study import Asked, Cocktails, Study, default_folder, opened, read_table
 from wellfit.job.testing import on_test_rows
+from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.storage import write_whole
-from wellfit.records import Array, Comparison, RunRecord, Split, Table
+from wellfit.records import Array, Comparison, Finding, RunRecord, Split, Table
 from wellfit.select import compare, comparison_text, default_seeds
 from wellfit.select.defaults import FOLDS
 
@@ -68,6 +70,7 @@ def run(
 def answer_table(study: Study, split: Split, *, command: str, started: float) -> tuple[RunRecord, Work]:
     """Do the work on a table that is read and split. Nothing before `on_test_rows` looks at the test rows."""
     comparison = _compare(study, split.train)
+    study = replace(study, findings=(*study.findings, *_diverged(study, comparison)))
     fits = refit(study, split.train, roles(comparison))
     winner, none = fits[comparison.winner], fits["none"]
     tests = {name: on_test_rows(study, fits[name], split.test) for name in dict.fromkeys((comparison.winner, "none"))}
@@ -101,6 +104,7 @@ def compare_into(
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
     with opened(table, findings, _development(table), asked, out) as study:
         comparison = _compare(study, _development(table))
+        _diverged(study, comparison)
         if study.folder is not None:
             write_whole(study.folder / COMPARISON, comparison_text(comparison).encode())
     return comparison
@@ -124,6 +128,19 @@ def _compare(study: Study, rows: Array) -> Comparison:
         ledger=study.ledger,
         progress=asked.progress,
     )
+
+
+def _diverged(study: Study, comparison: Comparison) -> tuple[Finding, ...]:
+    """Warn of the cocktails with diverged members, and return that as findings."""
+    rate = f"{study.training.learning_rate:g}"
+    found = []
+    for result in comparison.results:
+        if result.diverged:
+            counts = {"diverged": result.diverged, "members": result.members}
+            text = say("population.some_diverged", cocktail=result.cocktail, rates=rate, **counts)
+            found.append(Finding("diverged", text, count=result.diverged))
+    study.asked.warn(found)
+    return tuple(found)
 
 
 def _development(table: Table) -> Array:

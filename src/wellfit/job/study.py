@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +50,14 @@ class Asked:
         if self.notice is not None:
             self.notice(sentence)
 
+    def warn(self, findings: Sequence[Finding]) -> None:
+        """Pass findings on: warnings first, then what was merely assumed."""
+        # Sorting is stable, so each kind keeps its order.
+        for finding in sorted(findings, key=_is_note)[:MAX_NOTICES]:
+            self.tell(say("job.note" if _is_note(finding) else "job.warning", sentence=finding.text))
+        if len(findings) > MAX_NOTICES:
+            self.tell(say("job.more_warnings", count=len(findings) - MAX_NOTICES))
+
 
 @dataclass(frozen=True, eq=False)
 class Study:
@@ -64,6 +72,11 @@ class Study:
     executor: Executor
     ledger: LedgerLike
     folder: Path | None = None
+
+
+def _is_note(finding: Finding) -> bool:
+    """Whether a finding tells of a choice that was made, not of something wrong."""
+    return finding.kind.startswith("assumed_") or finding.kind in ("constant", "no_header", "unnamed_columns")
 
 
 def default_folder(source: object) -> str:
@@ -102,10 +115,7 @@ def opened(
     as_metric(asked.metric, table.task)
     for cocktail in () if asked.cocktails is None else as_cocktails(asked.cocktails):
         cocktail.resolve(network.layers)
-    for finding in findings[:MAX_NOTICES]:
-        asked.tell(say("job.warning", sentence=finding.text))
-    if len(findings) > MAX_NOTICES:
-        asked.tell(say("job.more_warnings", count=len(findings) - MAX_NOTICES))
+    asked.warn(findings)
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -31,6 +31,7 @@ class Ledger:
     >>> with Ledger(folder.name + "/ledger.sqlite") as ledger:
     ...     list(ledger.keys())
     []
+    >>> folder.cleanup()
     """
 
     def __init__(self, path: str | Path) -> None:

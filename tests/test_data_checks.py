@@ -1,0 +1,394 @@
+"""Checks: what is planted is found, what is honest is left in peace. The planted truth is known, so rates are counted."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.datasets
+from planted import flipped, leaks, plant
+from tables import TABULAR, built_in, real, table
+
+from wellfit.data.checks import inspect, inspect_split
+from wellfit.data.leaks import find_leaks
+from wellfit.data.related import Given, World
+from wellfit.data.splits import holdout
+from wellfit.records import Finding, Split, Table
+from wellfit.rng import generator
+
+BUILT_IN = ("iris", "wine", "breast_cancer", "digits", "diabetes")
+
+
+def data(folder: Path, name: str) -> Table:
+    return built_in(name) if name in BUILT_IN else real(folder, name)
+
+
+def kinds(t: Table) -> dict[str, Finding]:
+    return {finding.kind: finding for finding in inspect(t)}
+
+
+def leaking(t: Table, seed: int = 0) -> set[str]:
+    return {finding.columns[0] for finding in find_leaks(t, np.arange(t.rows), seed)}
+
+
+def frame(x: np.ndarray, y: np.ndarray, *, regression: bool = False) -> Table:
+    columns = pd.DataFrame(x, columns=[f"x{i}" for i in range(x.shape[1])])
+    return table(columns.assign(target=y), task="regression" if regression else "binary")
+
+
+# --- leaks that are planted ----------------------------------------------------------------------------------------
+
+
+def test_planted_leaks_are_found(data_folder: Path) -> None:
+    """Copies, renamed, with noise, with wrong labels: at least 97 in 100, over all data sets; nothing else named."""
+    found: dict[str, list[bool]] = {}
+    for name in (*TABULAR, *BUILT_IN):
+        t = data(data_folder, name)
+        for seed in range(1 if name in ("adult", "alon-colon", "digits", "spambase") else 3):
+            for kind, values in leaks(t, generator(seed, 77)).items():
+                named = leaking(plant(t, leak=values), seed)
+                assert named <= {"leak"}, (name, kind, named)
+                found.setdefault(name, []).append(named == {"leak"})
+                found.setdefault(kind, []).append(named == {"leak"})
+    everything = [hit for name in (*TABULAR, *BUILT_IN) for hit in found[name]]
+    assert np.mean(everything) >= 0.97
+    for what, hits in found.items():
+        assert np.mean(hits) >= 0.9, what
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "diabetes", "anneal", "wine-quality"])
+def test_several_leaks_at_once_do_not_hide_each_other(data_folder: Path, name: str) -> None:
+    t = data(data_folder, name)
+    planted = leaks(t, generator(5, 77))
+    assert leaking(plant(t, **planted)) == set(planted)
+
+
+def test_leaks_with_gaps_are_found(data_folder: Path) -> None:
+    t = real(data_folder, "telco-churn")
+    rng = generator(0, 77)
+    for values in leaks(t, rng).values():
+        holed = values.copy()
+        holed[rng.random(t.rows) < 0.02] = None if values.dtype == object else np.nan
+        assert leaking(plant(t, leak=holed)) == {"leak"}
+
+
+def test_leaks_are_found_in_generated_data() -> None:
+    """Where the target hangs on several columns, these bear witness against a copy of the target."""
+    for seed in range(6):
+        rng = generator(seed, 77)
+        x = rng.normal(size=(500, 5))
+        classes = frame(x, (x[:, 0] + x[:, 1] > 0).astype(int))
+        numbers = frame(x, x[:, 0] + x[:, 1] ** 2 + 0.3 * rng.normal(size=500), regression=True)
+        for t in (classes, numbers):
+            hits = [leaking(plant(t, leak=values)) == {"leak"} for values in leaks(t, rng).values()]
+            assert sum(hits) >= len(hits) - 1
+
+
+def test_copies_are_found_even_alone() -> None:
+    rng = generator(0, 77)
+    y = rng.integers(0, 3, 40)
+    codes = np.array(["q", "r", "p"], dtype=object)[y]
+    assert leaking(plant(frame(rng.normal(size=(40, 3)), y), leak=codes)) == {"leak"}
+    assert leaking(replace(frame(y[:, None] * 2.0, y), task="multiclass")) == {"x0"}
+    numbers = rng.normal(size=40)
+    assert leaking(frame(np.exp(numbers)[:, None], numbers, regression=True)) == {"x0"}
+
+
+def test_filled_in_afterwards_is_found(data_folder: Path) -> None:
+    t = built_in("breast_cancer")
+    rng = generator(0, 77)
+    sick = t.target == 1
+    fee = np.where(sick, 0.0, rng.lognormal(size=t.rows))
+    stage = np.where(sick, np.nan, rng.normal(size=t.rows))
+    found = {f.columns[0]: f.text for f in inspect(plant(t, fee=fee, stage=stage)) if f.kind == "leak"}
+    assert set(found) == {"fee", "stage"}
+    assert "fee is 0" in found["fee"]
+    assert "stage is empty" in found["stage"]
+
+
+def test_test_rows_are_not_looked_at_for_leaks() -> None:
+    rng = generator(0, 77)
+    x, y = rng.normal(size=(200, 2)), rng.integers(0, 2, 200)
+    t = plant(frame(x, y), leak=np.where(np.arange(200) < 100, y, rng.integers(0, 2, 200)).astype(float))
+    assert {f.kind for f in inspect(replace(t, test_rows=np.arange(100, 200)))} == {"leak"}
+    assert inspect(replace(t, test_rows=np.arange(100))) == ()
+
+
+# --- honest columns ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*TABULAR, *BUILT_IN])
+def test_no_false_alarm_on_real_data(data_folder: Path, name: str) -> None:
+    t = data(data_folder, name)
+    for seed in range(2):
+        assert leaking(t, seed) == set()
+    assert "identifier" not in kinds(t)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("rows", [200, 2000])
+def test_a_strong_predictor_among_noise_is_honest(seed: int, rows: int) -> None:
+    rng = generator(seed, 78)
+    noise = rng.normal(size=(rows, 6))
+    for strong in (rng.normal(size=rows), rng.random(rows), rng.lognormal(size=rows)):
+        x = np.column_stack([strong, noise])
+        for share in (0.5, 0.8):
+            y = (strong > np.quantile(strong, share)).astype(int)
+            for wrong in (0.0, 0.03, 0.1):
+                assert leaking(frame(x, flipped(y, wrong, 2, rng)), seed) == set()
+        for sd in (1.0, 0.3, 0.05):
+            y = 3 * strong + sd * rng.normal(size=rows)
+            assert leaking(frame(x, y, regression=True), seed) == set()
+            assert leaking(frame(x[:, :1], y, regression=True), seed) == set()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_strong_predictor_among_weaker_ones_is_honest(seed: int) -> None:
+    rng = generator(seed, 79)
+    hidden = rng.normal(size=1000)
+    # Several measurements of one thing, one far better than the others.
+    x = hidden[:, None] + np.r_[0.05, np.full(5, 0.6)] * rng.normal(size=(1000, 6))
+    assert leaking(frame(x, (hidden > 0).astype(int)), seed) == set()
+    votes = (hidden[:, None] + np.r_[0.15, np.full(7, 0.8)] * rng.normal(size=(1000, 8)) > 0).astype(float)
+    assert leaking(frame(votes, (hidden > 0).astype(int)), seed) == set()
+    parts = rng.normal(size=(1000, 4))
+    sums = 10 * parts[:, 0] + parts[:, 1:].sum(1) + 0.1 * rng.normal(size=1000)
+    assert leaking(frame(parts, sums, regression=True), seed) == set()
+
+
+def test_well_separated_classes_are_honest() -> None:
+    iris = built_in("iris")
+    setosa = replace(iris, target=(iris.target == 0).astype(np.int64), task="binary", classes=("no", "yes"))
+    assert leaking(setosa) == set()
+    for seed in range(10):
+        assert leaking(frame(*sklearn.datasets.make_blobs(300, 2, centers=3, random_state=seed))) == set()
+        assert leaking(frame(*sklearn.datasets.make_moons(300, noise=0.1, random_state=seed))) == set()
+        assert leaking(frame(*sklearn.datasets.make_classification(400, random_state=seed))) == set()
+
+
+def test_every_column_of_a_real_table_may_be_the_target(data_folder: Path) -> None:
+    """Real columns predict each other in every way there is; none is a copy of another with noise added."""
+    for name in ("spambase", "vehicle", "credit-g", "bike-hourly", "breast_cancer"):
+        t = data(data_folder, name)
+        for column, kind in t.kinds.items():
+            values = t.columns[column]
+            if kind == "categorical" or len(np.unique(values)) < 10:
+                continue
+            rest = {n: v for n, v in t.columns.items() if n not in (column, "word_freq_415", "word_freq_857")}
+            made = replace(
+                t,
+                columns=rest,
+                kinds={n: t.kinds[n] for n in rest},
+                target=(values > np.median(values)).astype(np.int64),
+                task="binary",
+                classes=("low", "high"),
+            )
+            if len(np.unique(made.target)) == 2:
+                assert leaking(made) == set(), (name, column)
+            assert leaking(replace(made, target=values, task="regression", classes=())) == set(), (name, column)
+
+
+def test_few_rows_prove_nothing() -> None:
+    rng = generator(0, 80)
+    for seed in range(50):
+        y = np.arange(8) % 2
+        assert leaking(frame(rng.integers(0, 2, (8, 30)).astype(float), y), seed) == set()
+
+
+# --- columns -------------------------------------------------------------------------------------------------------
+
+
+def columns(**values: object) -> Table:
+    made = pd.DataFrame(values)
+    rng = generator(9, 80)
+    return table(made.assign(other=rng.normal(size=len(made)), target=rng.normal(size=len(made))))
+
+
+def test_constant_and_empty_columns() -> None:
+    t = columns(
+        one=np.ones(100),
+        word=["same"] * 100,
+        sparse=[np.nan] * 96 + [1, 2, 3, 4],
+        none=[np.nan] * 100,
+        half=[np.nan] * 50 + [1.0] * 50,
+    )
+    found = kinds(t)
+    assert set(found) == {"constant", "empty"}
+    assert found["constant"].columns == ("one", "word")
+    assert found["empty"].columns == ("sparse", "none")
+    assert "one, word" in found["constant"].text
+
+
+def identifiers(**values: object) -> tuple[str, ...]:
+    found = kinds(columns(**values))
+    return found["identifier"].columns if "identifier" in found else ()
+
+
+def test_identifiers_are_found() -> None:
+    rng = generator(1, 80)
+    n = 300
+    found = identifiers(
+        row=np.arange(1, n + 1),
+        shuffled=rng.permutation(n),
+        tens=10 * rng.permutation(n) + 7,
+        sparse=np.sort(rng.permutation(2 * n)[:n]),  # a sample of the rows of a numbered table
+        customer=15_500_000 + rng.permutation(2_000)[:n],
+        name=[f"P{i:04d}" for i in rng.permutation(n)],
+        nearly=["anna", "anna", "ben", "ben", *(f"name {i}" for i in range(n - 4))],
+        holed=[np.nan, *range(n - 1)],
+    )
+    assert found == ("row", "shuffled", "tens", "sparse", "customer", "name", "nearly", "holed")
+    assert identifiers(row=np.arange(12)) == ("row",)
+
+
+def test_measurements_are_no_identifiers() -> None:
+    rng = generator(2, 80)
+    for n in (40, 300, 5000):
+        found = identifiers(
+            continuous=rng.normal(size=n),
+            grid=np.linspace(0, 1, n),
+            whole_scores=rng.integers(0, 10 * n, n),
+            income=np.round(np.exp(rng.normal(10, 0.5, n))),
+            price=100 * rng.integers(500, 5000, n),
+            weight=rng.integers(12_000, 1_500_000, n),  # like fnlwgt: hardly a repetition, and rightly so
+            age=rng.integers(18, 90, n),
+            city=rng.choice([f"city {i}" for i in range(n // 2)], n),
+        )
+        assert found == ()
+
+
+def test_a_single_numbered_column_is_what_there_is() -> None:
+    t = table(pd.DataFrame({"x": np.arange(50.0), "target": generator(0, 80).normal(size=50)}))
+    assert inspect(t) == ()
+
+
+# --- rows ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "count"), [("wine-quality", 1177), ("spambase", 391), ("credit-g", 0)])
+def test_duplicates_on_real_data(data_folder: Path, name: str, count: int) -> None:
+    t = real(data_folder, name)
+    whole = pd.DataFrame(t.columns).assign(target=t.target)
+    assert whole.duplicated().sum() == count  # pandas agrees
+    found = kinds(t).get("duplicates")
+    assert (found.count if found else 0) == count
+    if found:
+        assert f"{count:,}" in found.text
+        assert "random split" in found.text
+
+
+def test_duplicates_across_a_split() -> None:
+    rng = generator(3, 80)
+    x = np.vstack([(part := rng.normal(size=(100, 3))), part[:7], rng.normal(size=(20, 3))])
+    y = rng.normal(size=127)
+    y[100:107] = y[:7]
+    y[106] = 99  # equal features with another target are no duplicate
+    t = frame(x, y, regression=True)
+    found = kinds(replace(t, test_rows=np.arange(100, 127)))
+    assert found["duplicates"].count == 6
+    assert found["duplicates_across"].count == 6
+    assert "6 of 27" in found["duplicates_across"].text
+    split = Split(np.arange(50), np.arange(50, 100), np.arange(100, 127), "")
+    assert [(f.kind, f.count) for f in inspect_split(t, split)] == [("duplicates_across", 6)]
+    apart = Split(np.r_[0:50, 100:107], np.arange(50, 100), np.arange(107, 127), "")
+    assert inspect_split(t, apart) == ()
+
+
+def test_equal_rows_with_gaps_and_words_are_equal() -> None:
+    t = columns(
+        a=[0.0, -0.0, np.nan, np.nan] + list(range(10, 26)), b=["u", "u", None, None] + list("abcdefghijklmnop")
+    )
+    same = {name: values.copy() for name, values in t.columns.items()}
+    same["other"][1], same["other"][3] = same["other"][0], same["other"][2]
+    target = t.target.copy()
+    target[1], target[3] = target[0], target[2]
+    assert kinds(replace(t, columns=same, target=target))["duplicates"].count == 2
+
+
+def test_tables_of_few_values_are_full_of_equal_rows_by_nature() -> None:
+    rng = generator(4, 80)
+    t = frame(rng.integers(0, 3, (500, 3)).astype(float), rng.integers(0, 2, 500))
+    assert "duplicates" not in kinds(t)
+
+
+def test_groups_on_both_sides() -> None:
+    rng = generator(5, 80)
+    t = frame(rng.normal(size=(100, 2)), rng.integers(0, 2, 100))
+    crossing = replace(t, groups=np.arange(100) % 40, test_rows=np.arange(70, 100))
+    assert kinds(crossing)["groups_across"].count == 30
+    grouped = replace(t, groups=np.arange(100) // 4)
+    assert inspect_split(grouped, holdout(grouped, seed=0)) == ()
+
+
+# --- as a whole ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("adult", 2.0), ("alon-colon", 3.0), ("wine", 0.3), ("iris", 0.3)])
+def test_it_is_quick(data_folder: Path, name: str, seconds: float) -> None:
+    t = data(data_folder, name)
+    leak = leaks(t, generator(0, 77))["noise 10%"]
+    for each in (t, plant(t, leak=leak)):
+        start = time.process_time()
+        inspect(each)
+        assert time.process_time() - start < seconds
+
+
+def test_the_same_seed_finds_the_same(data_folder: Path) -> None:
+    t = plant(real(data_folder, "credit-g"), leak=leaks(real(data_folder, "credit-g"), generator(0, 77))["flips 5%"])
+    assert inspect(t, seed=3) == inspect(t, seed=3)
+
+
+@pytest.mark.parametrize("scale", [1e-140, 1e140])
+def test_numbers_of_any_size(scale: float) -> None:
+    rng = generator(6, 80)
+    x = rng.normal(size=(300, 4))
+    y = x[:, 0] + x[:, 1] ** 2 + 0.3 * rng.normal(size=300)
+    t = plant(frame(x * scale, y * scale, regression=True), leak=scale * (y + 0.02 * rng.normal(size=300)))
+    assert leaking(t) == {"leak"}
+    classes = frame(x * scale, (y > 0).astype(int))
+    assert leaking(plant(classes, leak=scale * ((y > 0) + 0.1 * rng.normal(size=300)))) == {"leak"}
+
+
+def test_tiny_tables() -> None:
+    for n in (1, 2, 3, 5):
+        for y in (np.arange(n) % 2, np.zeros(n, dtype=int)):
+            t = frame(np.column_stack([np.arange(n), np.full(n, np.nan)]).astype(float), y)
+            assert all(finding.text for finding in inspect(t))
+            assert all(finding.text for finding in inspect(frame(np.ones((n, 1)), y * 1.0, regression=True)))
+
+
+# --- the test of relatedness, against what it promises -------------------------------------------------------------
+
+
+def test_shuffling_stays_within_cells() -> None:
+    y = generator(0, 81).integers(0, 3, 50)
+    given = Given.of(y, classes=True)
+    order = given.shuffled(generator(1, 81))
+    assert (y[order] == y).all()
+    assert sorted(order) == list(range(50))
+    assert (order != np.arange(50)).any()
+
+
+def test_removing_the_target_equals_least_squares() -> None:
+    rng = generator(2, 81)
+    y, x = rng.normal(size=400), rng.normal(size=(400, 2))
+    given = Given.of(y, classes=False)
+    for cell in np.unique(given.cells):
+        here = given.cells == cell
+        design = np.column_stack([np.ones(here.sum()), y[here]])
+        fit = design @ np.linalg.lstsq(design, x[here], rcond=None)[0]
+        np.testing.assert_allclose(given.remove(x)[here], x[here] - fit, atol=1e-10)
+
+
+def test_unrelated_columns_are_called_related_as_rarely_as_promised() -> None:
+    rng = generator(3, 81)
+    x = rng.normal(size=(80, 5))
+    t = frame(x, (x[:, 0] + x[:, 1] > 0).astype(int))
+    world = World.of(t, np.arange(80), tuple(t.columns))
+    called = sum(world.related(t.target + 0.1 * rng.normal(size=80), rng) for _ in range(300))
+    assert called <= 8  # three tests at 1/501: 1.8 expected at most; nine or more have a chance of 1e-4
+    assert world.related(x[:, 0] + 0.1 * rng.normal(size=80), rng)
