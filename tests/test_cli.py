@@ -492,8 +492,10 @@ def test_ctrl_c_with_nothing_kept_says_so(monkeypatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(job, "compare_into", stop)
-    result = call("compare", "iris")
-    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "Interrupted: nothing was written.\n")
+    monkeypatch.setattr(job, "predictions", stop)
+    for args in (["compare", "iris"], ["predict", "model", "iris"]):
+        result = call(*args)
+        assert (result.exit_code, result.stdout, result.stderr) == (130, "", "Interrupted: nothing was written.\n")
 
 
 def test_a_closed_pipe_is_quiet(a_run) -> None:

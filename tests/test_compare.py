@@ -20,7 +20,7 @@ from wellfit.ledger import Ledger
 from wellfit.nets import MLP, Linear, Training
 from wellfit.nets.training import checkpoints
 from wellfit.population import plan, train
-from wellfit.records import History, Table
+from wellfit.records import History, Interval, Table
 from wellfit.select import compare, comparison_json, comparison_text, default_cocktails, default_seeds, default_training
 from wellfit.select.compare import seeds_of
 from wellfit.select.reading import Asked, lowest_and_last, read
@@ -181,6 +181,7 @@ def test_the_winner_has_the_best_score_then_the_lower_loss_then_fewer_ingredient
     names = "none; l2=0.1 + dropout=0.1; l2=0.2; l2=0.3"
     assert _read([(0.1, 0.7), (0.5, 0.8), (0.5, 0.7), (0.5, 0.6)], names).winner == "l2=0.1 + dropout=0.1"
     assert _read([(0.5, 0.7), (0.4, 0.8), (0.3, 0.8), (0.2, 0.6)], names).winner == "l2=0.2"
+    assert _read([(0.5, 0.7), (0.3, 0.8), (0.4, 0.8), (0.2, 0.6)], names).winner == "l2=0.1 + dropout=0.1"
     assert _read([(0.5, 0.7), (0.4, 0.8), (0.4, 0.8), (0.2, 0.6)], names).winner == "l2=0.2"
 
 
@@ -300,6 +301,14 @@ def test_equal_runs_give_equal_files_on_any_number_of_threads():
     assert [r["cocktail"] for r in read_back["results"]] == ["none", "l2=0.1", "early_stopping=2"]
     assert set(read_back["results"][1]["loss_difference"]) == {"word", "mean", "low", "high", "estimates"}
     assert (read_back["folds"], read_back["seeds"], read_back["rows"]) == (3, 2, 80)
+
+
+def test_what_json_cannot_hold_becomes_null():
+    found = _read([(0.5, 0.7), (0.4, 0.6)], "none; l2=0.1")
+    odd = replace(found.results[0], best_epoch=np.float64("nan"), gap=Interval(2.0, float("nan"), np.inf, ""))
+    read_back = json.loads(comparison_text(replace(found, results=(odd, found.results[1]))))
+    assert read_back["results"][0]["best_epoch"] is None
+    assert read_back["results"][0]["gap"] == {"mean": 2.0, "low": None, "high": None, "estimates": ""}
 
 
 def test_a_ledger_makes_the_second_run_free_and_equal(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 
@@ -171,3 +172,32 @@ def test_an_edited_kernel_is_seen_through_its_cached_caller(tmp_path):
     assert run() == "2"
     (package / "inner.py").write_text("from numba import njit\n@njit(cache=True)\ndef f(x):\n    return x + 9\n")
     assert run() == "10"
+
+
+_DIGEST = """
+import hashlib
+from wellfit.engines.compiled import CompiledEngine
+from wellfit.engines.contract import assorted, finish, make_data
+digest = hashlib.sha256()
+for task in ("binary", "regression"):
+    for state in finish(CompiledEngine(), assorted(task), make_data(task)):
+        digest.update(state.parameters.tobytes() + state.curves.tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_a_process_that_compiles_gives_the_bits_of_one_that_loads(tmp_path):
+    """Code just compiled is linked otherwise than code from the cache; results must not depend on which it was."""
+
+    def run(cache):
+        environment = {
+            **os.environ,
+            "XDG_CACHE_HOME": str(cache),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
+        command = [sys.executable, "-c", _DIGEST]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    cold = run(tmp_path)
+    assert cold
+    assert run(tmp_path) == cold

@@ -93,9 +93,11 @@ def _unrelated(table: Table, rows: Array, suspects: Mapping[str, Closeness], oth
         rng = generator(seed, RESAMPLE + (1 << 32))
         cleared = [name for name in left if world.related(table.columns[name][rows], rng)]
         if not cleared:
-            if world.telling(rng):
+            informative = world.informative(rng)
+            if informative and world.connected(rng):
                 return list(left)
-            tight = 0.0 if len(left) > 1 else _TIGHT_AMONG_NOISE if others else _TIGHT_ALONE
+            noise = bool(others) and not informative
+            tight = 0.0 if len(left) > 1 else _TIGHT_AMONG_NOISE if noise else _TIGHT_ALONE
             return [name for name, close in left.items() if close.nearly or close.heap <= tight]
         left = {name: close for name, close in left.items() if name not in cleared}
         others += cleared

@@ -100,7 +100,7 @@ def _judge_class(x: Array, y: Array) -> Closeness | None:
     levels, codes = np.unique(x, return_inverse=True)
     classes = len(np.unique(y))
     if len(levels) <= classes + 2:
-        return _judge_levels(codes.reshape(-1), y)
+        return _judge_levels(codes.reshape(-1) + 1, y)
     counts = np.bincount(y)
     kept = np.flatnonzero(counts >= 3)
     if len(kept) < 2 or counts[kept].sum() < 0.9 * len(y):
@@ -124,7 +124,14 @@ def _worth(wrong: float, y: Array) -> bool:
 
 
 def _judge_levels(codes: Array, y: Array) -> Closeness | None:
-    """Judge levels against classes: each row is guessed by the majority of the *other* rows of its level."""
+    """Judge levels, (m,) codes with 0 for missing, against classes.
+
+    Each row is guessed by the majority of the *other* rows of its level; rows without a level do not count.
+    """
+    present = codes > 0
+    if present.mean() < 0.5:
+        return None
+    codes, y = codes[present], y[present]
     table = np.zeros((int(codes.max()) + 1, int(y.max()) + 1), dtype=np.int64)
     np.add.at(table, (codes, y), 1)
     without = table[codes]
@@ -163,7 +170,14 @@ def _ranks(x: Array) -> Array:
 
 
 def _judge_levels_number(codes: Array, y: Array) -> Closeness | None:
-    """Judge levels against a regression target: each row is guessed by the mean of the *other* rows of its level."""
+    """Judge levels, (m,) codes with 0 for missing, against a regression target.
+
+    Each row is guessed by the mean of the *other* rows of its level; rows without a level do not count.
+    """
+    present = codes > 0
+    if present.mean() < 0.5:
+        return None
+    codes, y = codes[present], y[present]
     counts = np.bincount(codes)[codes]
     if (counts < 2).mean() > 0.05:
         return None

@@ -16,8 +16,8 @@ from wellfit.data.preprocess import Coded, Preprocessor
 from wellfit.records import Array, Table
 
 _SHUFFLES = 500
-# How many of the most telling columns are asked whether they are related to each other.
-_ASKED = 5
+# So many of the most telling columns are asked whether they are related to any other, and two have to be.
+_ASKED, _NEEDED = 8, 2
 # Above this the consensus of the other columns is not computed: the cost grows with the cube.
 _MOST_FOR_CONSENSUS = 1_500
 
@@ -117,6 +117,8 @@ class World:
             here = np.flatnonzero(~np.isnan(values))
             values, x, agreed, given = values[here], x[here], agreed[here], given.only(here)
         own = given.remove(_as_numbers(values))
+        if values.dtype != object:
+            own = np.hstack([own, given.remove(own**2)])
         # Each cell has the same weight, so that one with a wide spread does not hide the others.
         spread = np.sqrt(_cell_means(own**2, given.cells))
         own = unit(own / np.where(spread > 0, spread, 1.0)[given.cells])
@@ -131,9 +133,9 @@ class World:
             return True
         return _exceeds(found, strength, lambda: given.shuffled(rng))
 
-    def telling(self, rng: np.random.Generator) -> bool:
-        """Do the columns say something about the target, and are the most telling ones related to each other?"""
-        if len(self.names) < 2 or self.x.shape[1] == 0:
+    def informative(self, rng: np.random.Generator) -> bool:
+        """Does any of the columns say something about the target? A test at the level 1/501."""
+        if self.x.shape[1] == 0:
             return False
         goal = unit(self.goal)
 
@@ -141,14 +143,22 @@ class World:
             return (float(np.abs(self.x.T @ goal[order]).max()),)
 
         found = strength(np.arange(len(goal)))
-        sure = found[0] > _beyond_doubt(len(goal), self.x.shape[1] * goal.shape[1])
-        if not sure and not _exceeds(found, strength, lambda: rng.permutation(len(goal))):
+        if found[0] > _beyond_doubt(len(goal), self.x.shape[1] * goal.shape[1]):
+            return True
+        return _exceeds(found, strength, lambda: rng.permutation(len(goal)))
+
+    def connected(self, rng: np.random.Generator) -> bool:
+        """Are two or more of the columns that say most of the target related to others, given the target?"""
+        if len(self.names) < _NEEDED or self.x.shape[1] == 0:
             return False
         says = np.zeros(len(self.names))
-        np.maximum.at(says, self.owner, np.abs(self.x.T @ goal).max(1))
-        asked = np.argsort(-says, kind="stable")[:_ASKED]
-        related = [self.related(self.table.columns[self.names[i]][self.rows], rng, int(i)) for i in asked]
-        return sum(related) >= len(asked) / 2
+        np.maximum.at(says, self.owner, np.abs(self.x.T @ unit(self.goal)).max(1))
+        related = 0
+        for i in np.argsort(-says, kind="stable")[:_ASKED]:
+            related += self.related(self.table.columns[self.names[i]][self.rows], rng, int(i))
+            if related == _NEEDED:
+                return True
+        return False
 
 
 def unit(x: Array) -> Array:

@@ -35,7 +35,16 @@ def verdict(comparison: Comparison) -> str:
     if none.diverged:
         return say("evidence.verdict_diverged", diverged=none.diverged, members=none.members)
     word, clauses = judge(comparison, none)
-    return say(_SENTENCES[word], signs="; ".join(clauses))
+    key = "evidence.verdict_little" if word == "overfits" and _little(comparison, none) else _SENTENCES[word]
+    return say(key, signs="; ".join(clauses))
+
+
+def _little(comparison: Comparison, none: CocktailResult) -> bool:
+    """Return whether neither training shorter nor any cocktail would save more than `MARGIN` of the loss."""
+    assert none.loss is not None
+    assert none.rise is not None
+    saved = [-r.loss_difference.interval.mean for r in comparison.results if r.loss_difference is not None]
+    return max(saved) < MARGIN * abs(none.loss.mean) and none.rise.mean < 1 + MARGIN
 
 
 def judge(comparison: Comparison, none: CocktailResult) -> tuple[Word, list[str]]:

@@ -138,6 +138,9 @@ class ExecutorContract:
         assert calls[-1] == (total, total)
         assert [d for d, _ in calls] == sorted(d for d, _ in calls)
         assert any(0 < d < total for d, _ in calls), "progress is seen while members run"
+        calls.clear()
+        list(self.executor(1).run(self.engine(seconds=0.005), self.members(1, epochs=80), data, progress=progress))
+        assert any(0 < d < t for d, t in calls), "progress is seen within a member"
 
     def test_a_failure_names_the_member_and_keeps_what_ended(self) -> None:
         data, members = self.data(), self.members(8)

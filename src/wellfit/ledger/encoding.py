@@ -43,8 +43,7 @@ def decode(record: bytes) -> History:
     from safetensors.numpy import load
 
     try:
-        # The arrays come back read-only and views into the record: copies are the caller's own.
-        arrays = {name: array.copy() for name, array in load(record).items()}
+        arrays = load(record)
     except SafetensorError as error:
         raise ValueError(str(error)) from None
     # safetensors keeps the metadata to itself when it reads bytes; its layout is length (8 bytes), JSON, arrays.

@@ -17,7 +17,7 @@ LEARNING_RATE = 3e-3
 BATCHES = ((2_000, 32), (5_000, 64), (20_000, 128), (200_000, 256))
 LARGEST_BATCH = 1024
 # Steps after which an unregularized network has long overfitted a small table.
-STEPS, QUICK_STEPS = 2_500, 1_500
+STEPS, QUICK_STEPS = 2_000, 1_500
 # Training of all members, in seconds of two cores as they were when this was measured.
 SECONDS, QUICK_SECONDS = 45.0, 7.0
 # Seconds of an optimizer step, about: for itself, for each parameter, for each parameter and row of the batch.
@@ -52,7 +52,7 @@ def default_network(table: Table) -> MLP:  # noqa: ARG001 (one network serves al
 
 def default_seeds(rows: Array, *, quick: bool = False) -> int:
     """Return how many seeds a member is trained with: chance matters less, and costs more, the more ``rows``."""
-    few, many = (2, 1) if quick else (5, 2)
+    few, many = (2, 1) if quick else (3, 2)
     if len(rows) < BATCHES[0][0]:
         return few
     return many if len(rows) < BATCHES[2][0] else 1

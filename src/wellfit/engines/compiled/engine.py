@@ -10,8 +10,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from wellfit import rng
+from wellfit.cocktail import Cocktail
 from wellfit.engines.base import CURVES, Member, State, Status
 from wellfit.engines.compiled.blas import one_blas_thread
+from wellfit.engines.compiled.jit import ensure_compiled
 from wellfit.engines.compiled.losses import LOSS_OF_TASK
 from wellfit.engines.compiled.optimizers import CODE_OF_OPTIMIZER
 from wellfit.engines.compiled.tiles import padded
@@ -33,6 +35,7 @@ from wellfit.engines.compiled.train import (
 )
 from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
+from wellfit.nets import MLP, Training
 from wellfit.nets.network import ACTIVATIONS
 from wellfit.nets.training import batches, checkpoints
 from wellfit.records import FoldData, TrainingData
@@ -105,6 +108,7 @@ class CompiledEngine:
         until = min(until, member.training.epochs)
         if state.status != "running" or (state.epoch >= until and not np.isnan(state.curves[0, 0])):
             return state
+        ensure_compiled(member.training.precision)
         rows = self._rows_of(data.folds[member.fold], member.training.precision)
         plan = _plan(member, rows, LOSS_OF_TASK[data.task])
         layout = _layout(member, plan, data.folds[member.fold].x.shape[1], data.outputs)
@@ -232,3 +236,17 @@ def _state(progress: Progress) -> State:
         best_loss=float(progress.best_loss[0]),
         waited=int(counts[WAITED]),
     )
+
+
+def compile_now(precision: str) -> None:
+    """Compile the kernels in this process by training on nothing much: see `ensure_compiled`, which runs it."""
+    one = np.ones((1, 1), precision)
+    indices = np.zeros(1, np.int64)
+    rows = Rows(one.reshape(-1), one.reshape(-1), indices, indices, indices[:0], indices[:0])
+    member = Member(MLP(()), Cocktail(), Training("gd", 1.0, 1, None, precision=precision), 0, 0)
+    plan = _plan(member, rows, LOSS_OF_TASK["regression"])
+    layout = _layout(member, plan, 1, 1)
+    zeros = np.zeros(2, precision)
+    curves = np.full((2, len(CURVES)), np.nan)
+    state = State(zeros, np.zeros((2, 2), precision), zeros[:0], curves)
+    train(plan, layout, rows, _progress(state), _work(plan, layout, rows), 1, 1)

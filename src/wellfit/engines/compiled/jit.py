@@ -2,7 +2,13 @@
 
 Numba's own cache notices a changed file, but not a changed kernel that a cached caller in another file imports. So the
 cache folder is keyed by a hash of all kernel sources, of the versions and of the processor: an edit anywhere is a new
-folder. Flags: no ``nnan`` and no ``ninf``, for those make ``isfinite(nan)`` true and hide divergence.
+folder.
+
+Kernels are compiled in a process of their own and then loaded: in a process that has just compiled, calls that were
+not inlined are linked to the first code made for them, not to the code in the cache, so that its results would differ
+in the last bits from those of every later process.
+
+Flags: no ``nnan`` and no ``ninf``, for those make ``isfinite(nan)`` true and hide divergence.
 """
 
 from __future__ import annotations
@@ -10,7 +16,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from functools import cache
@@ -26,6 +36,8 @@ from numba.core.compiler_lock import global_compiler_lock
 
 FLAGS = {"reassoc", "contract", "arcp", "nsz"}
 _UNUSED_AFTER = 30 * 24 * 3600.0
+_compiling = threading.Lock()
+_compiled_here: set[str] = set()
 
 
 def kernel(function: Callable) -> Any:
@@ -64,7 +76,8 @@ def sources_hash(folder: Path) -> str:
     """Return a hash of every kernel source in ``folder`` and of what else fixes the machine code."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        # Numba's index also goes by the file's path and time.
+        digest.update(f"{path.resolve()} {path.stat().st_mtime_ns}\0".encode() + path.read_bytes())
     host = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
     for part in (numba.__version__, llvmlite.__version__, np.__version__, *host):
         digest.update(part.encode() + b"\0")
@@ -100,6 +113,34 @@ def _remove_unused(root: Path, keep: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def is_warm() -> bool:
-    """Return whether compiled kernels are at hand, so that a first call will not have to compile (about 20 s)."""
-    return any(cache_folder().rglob("train.train-*.nbc"))
+def is_warm(precision: str = "float32") -> bool:
+    """Return whether compiled kernels are at hand, so that a first call will not have to compile."""
+    return (cache_folder() / f"ready-{precision}").exists()
+
+
+def ensure_compiled(precision: str) -> None:
+    """Compile the kernels for this precision in a process of its own, unless that was done before.
+
+    Where no process can be started, the caller's first call compiles.
+    """
+    with _compiling:
+        if is_warm(precision) or precision in _compiled_here:
+            return
+        program = f"from wellfit.engines.compiled.engine import compile_now; compile_now({precision!r})"
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        try:
+            made = subprocess.run(
+                [sys.executable, "-c", program],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=False,
+            ).returncode
+        except OSError:
+            made = 1
+        if made == -signal.SIGINT:
+            raise KeyboardInterrupt
+        if made == 0:
+            (cache_folder() / f"ready-{precision}").touch()
+        _compiled_here.add(precision)
