@@ -223,7 +223,8 @@ def test_a_bug_is_not_hidden(monkeypatch) -> None:
 # What compare prints
 
 
-def test_compare_prints_a_table_that_can_be_read(tmp_path) -> None:
+def test_compare_prints_a_table_that_can_be_read(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     result = call("compare", "iris", *BRIEF)
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
