@@ -15,6 +15,7 @@ from tables import TABULAR, built_in, real, table
 
 from wellfit.data.checks import inspect, inspect_split
 from wellfit.data.leaks import find_leaks
+from wellfit.data.near import Closeness, _ranks, nearness
 from wellfit.data.related import Given, World
 from wellfit.data.splits import holdout
 from wellfit.records import Finding, Split, Table
@@ -355,6 +356,61 @@ def test_tiny_tables() -> None:
             t = frame(np.column_stack([np.arange(n), np.full(n, np.nan)]).astype(float), y)
             assert all(finding.text for finding in inspect(t))
             assert all(finding.text for finding in inspect(frame(np.ones((n, 1)), y * 1.0, regression=True)))
+
+
+# --- the first look at single columns --------------------------------------------------------------------------------
+
+
+def near(values: np.ndarray, y: np.ndarray, *, regression: bool = False) -> Closeness | None:
+    t = plant(frame(np.zeros((len(y), 1)), y, regression=regression), leak=values)
+    return nearness(t, np.arange(t.rows), generator(0, 82)).get("leak")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_only_tight_heaps_are_suspected(seed: int) -> None:
+    rng = generator(seed, 82)
+    y = rng.integers(0, 2, 400)
+    for sd, suspected in ((0.05, True), (0.2, True), (0.33, False), (0.5, False)):
+        found = near(y + sd * rng.normal(size=400), y)
+        assert (found is not None) == suspected
+        if found:
+            assert found.heap == pytest.approx(sd, rel=0.25)
+            assert not found.exact
+    for honest in (rng.normal(size=400), rng.random(400), rng.lognormal(size=400)):
+        assert near(honest, (honest > np.median(honest)).astype(int)) is None
+
+
+def test_levels_are_judged_by_other_rows() -> None:
+    rng = generator(1, 82)
+    y = rng.integers(0, 3, 300)
+    unique = np.array([f"{c} {i}" for i, c in enumerate(y)], dtype=object)  # names the class, but of no other row
+    assert near(unique, y) is None
+    pairs = np.array([f"{c} {i // 9}" for i, c in enumerate(y)], dtype=object)
+    assert near(pairs, y) is None or not near(pairs, y).exact  # type: ignore[union-attr]
+    assert near(np.array(["a", "b", "c"], dtype=object)[y], y).exact  # type: ignore[union-attr]
+    assert near(np.array(["a", "b", "c"], dtype=object)[flipped(y, 0.15, 3, rng)], y) is None
+
+
+def test_numbers_are_judged_by_what_they_leave_unexplained() -> None:
+    rng = generator(2, 82)
+    y = rng.normal(size=2000)
+    for sd, suspected in ((0.01, True), (0.05, True), (0.15, False), (1.0, False)):
+        found = near(-7 * (y + sd * rng.normal(size=2000)), y, regression=True)
+        assert (found is not None) == suspected
+        if found:
+            assert 1 - found.right == pytest.approx(sd**2, rel=0.2)
+            assert (found.exact, found.nearly) == (False, False)
+    assert near(y**3, y, regression=True).exact  # type: ignore[union-attr]
+    assert near(y**2, y, regression=True) is None
+    slices = np.array([f"{v:.1f}" for v in y], dtype=object)
+    assert near(slices, y, regression=True) is not None
+
+
+def test_ranks_equal_scipy() -> None:
+    from scipy.stats import rankdata
+
+    x = generator(3, 82).integers(0, 9, 50).astype(float)
+    assert (_ranks(x) == rankdata(x)).all()
 
 
 # --- the test of relatedness, against what it promises -------------------------------------------------------------

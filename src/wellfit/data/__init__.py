@@ -1,6 +1,6 @@
 """From any source to a checked table, its splits and folds, and the design matrices that networks train on."""
 
-from wellfit.data.checks import inspect
+from wellfit.data.checks import inspect, inspect_split
 from wellfit.data.prepare import prepare
 from wellfit.data.preprocess import Preprocessor
 from wellfit.data.sources import load, read_features
@@ -13,6 +13,7 @@ __all__ = [
     "folds",
     "holdout",
     "inspect",
+    "inspect_split",
     "load",
     "prepare",
     "read_features",

@@ -12,8 +12,7 @@ from wellfit.data.preprocess import Coded
 from wellfit.data.raw import write_float
 from wellfit.records import Array, Table
 
-# Right in this share more of the rows than the majority class, relative to what is possible, before anything else is
-# looked at.
+# At least this share of the rows that the majority class gets wrong, a suspect gets right.
 _WORTH = 0.6
 # Heaps: standard deviation over the distance to the next class mean.
 _TIGHT = 0.25
@@ -120,6 +119,7 @@ def _judge_class(x: Array, y: Array) -> Closeness | None:
 
 
 def _worth(wrong: float, y: Array) -> bool:
+    """Is a share of wrong rows far below that of always guessing the majority class?"""
     return wrong <= (1 - _WORTH) * (1 - np.bincount(y).max() / len(y))
 
 
