@@ -6,16 +6,39 @@ import math
 import os
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
+from numba import njit
+from numba.core.codegen import CPUCodeLibrary
 
 from wellfit import rng
 from wellfit.engines.compiled import CompiledEngine, draws, elementary, jit, tiles
-from wellfit.engines.compiled.jit import kernel
+from wellfit.engines.compiled.jit import FLAGS
 from wellfit.engines.contract import EngineContract
 
 ENGINE = CompiledEngine()
+entry = njit(fastmath=FLAGS, error_model="numpy")
+
+
+@cache
+def from_python(kernel):
+    """An inner kernel, which other kernels alone can call, as a function for these tests."""
+
+    @entry
+    def call(*args):
+        return kernel(*args)
+
+    return call
+
+
+def test_an_inner_kernel_called_from_python_is_an_error():
+    """And Numba's internals, which keep it from becoming machine code, are where they are taken to be."""
+    with pytest.raises((TypeError, ValueError), match="index"):
+        elementary.exp32(np.float32(1))  # the stand-in: see jit._make_stand_in
+    assert from_python(elementary.exp32)(np.float32(0)) == 1
+    assert "_finalize_final_module" in CPUCodeLibrary.__dict__
 
 
 class TestCompiledEngine(EngineContract):
@@ -42,14 +65,14 @@ class TestCompiledEngine(EngineContract):
 def test_philox_gives_the_published_answers(counter, key, rounds, expected):
     assert tuple(rng.philox4x32(np.array(counter, np.uint32), key, rounds)) == expected
     words = [np.uint32(w) for w in (*counter, *key)]
-    assert draws.philox(*words, rounds) == expected
+    assert from_python(draws.philox)(*words, rounds) == expected
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 17, 1000])
 def test_the_kernel_shuffles_as_rng_does(n):
     order, seed = np.empty(n, np.int64), 2**40 + 7
     rows = np.arange(n) + 5
-    draws.shuffle(rows, order, np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32), rng.SHUFFLE, 9)
+    from_python(draws.shuffle)(rows, order, np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32), rng.SHUFFLE, 9)
     assert np.array_equal(order, rows[rng.permutation(seed, rng.SHUFFLE, n, epoch=9)])
 
 
@@ -57,7 +80,7 @@ def mask_of(seed, layer, epoch, step, shape=(20, 224), rate=0.3):
     mask = np.empty(-(-shape[0] * shape[1] // 128) * 128, np.float32)
     threshold = max(1, round((1 - rate) * 65536))
     key = np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32)
-    draws.keep_mask(mask, shape[0] * shape[1], threshold, *key, rng.DROPOUT + layer, epoch, step)
+    from_python(draws.keep_mask)(mask, shape[0] * shape[1], threshold, *key, rng.DROPOUT + layer, epoch, step)
     return mask[: shape[0] * shape[1]].reshape(shape)
 
 
@@ -83,19 +106,19 @@ def test_masks_do_not_correlate_across_seeds_steps_epochs_and_layers():
     assert abs(first.mean() - 0.7) < 5 * math.sqrt(0.21 / first.size)
 
 
-@kernel
+@entry
 def _apply_exp(x, out):
     for i in range(x.size):
         out[i] = elementary.exp(x[i])
 
 
-@kernel
+@entry
 def _apply_tanh(x, out):
     for i in range(x.size):
         out[i] = elementary.tanh(x[i])
 
 
-@kernel
+@entry
 def _apply_phi(x, out, density):
     for i in range(x.size):
         out[i], density[i] = elementary.phi(x[i])
@@ -128,13 +151,13 @@ def test_products_equal_numpy(kind, o, n, m):
     p = np.concatenate([w.ravel(), b])
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if kind == np.float32 else {"rtol": 1e-12, "atol": 1e-12}
     z, e, g, s = np.zeros(o * m, kind), np.zeros(n * m, kind), np.zeros(o * n, kind), np.zeros(o, kind)
-    tiles.product(p, 0, o, n, a.ravel(), o * n, z, m)
+    from_python(tiles.product)(p, 0, o, n, a.ravel(), o * n, z, m)
     np.testing.assert_allclose(z.reshape(o, m), w @ a + b[:, None], **tolerance)
-    tiles.back_product(p, 0, o, n, d.ravel(), np.zeros(n, kind), e, m)
+    from_python(tiles.back_product)(p, 0, o, n, d.ravel(), np.zeros(n, kind), e, m)
     np.testing.assert_allclose(e.reshape(n, m), w.T @ d, **tolerance)
-    tiles.outer_product(d.ravel(), o, a.ravel(), n, m, g, 0)
+    from_python(tiles.outer_product)(d.ravel(), o, a.ravel(), n, m, g, 0)
     np.testing.assert_allclose(g.reshape(o, n), d @ a.T, **tolerance)
-    tiles.row_sums(d.ravel(), o, m, s, 0)
+    from_python(tiles.row_sums)(d.ravel(), o, m, s, 0)
     np.testing.assert_allclose(s, d.sum(axis=1), **tolerance)
 
 
