@@ -1,11 +1,16 @@
-"""Fixtures for all tests: where real data stands."""
+"""Fixtures for all tests: where real data stands; Ctrl-C heard."""
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell starts its background jobs deaf to Ctrl-C, and whatever they start inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -2,44 +2,77 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from peers import import_torch
 
 import wellfit as wf
 from wellfit.cocktail import (
+    EMA,
+    INGREDIENTS,
     L1,
     L2,
+    BatchNorm,
     Cocktail,
     Dropout,
     EarlyStopping,
     ElasticNet,
+    GradientClipping,
+    GroupLasso,
     Ingredient,
+    InputDropout,
+    InputNoise,
+    LabelSmoothing,
+    MaxNorm,
+    Mixup,
+    Strong,
     WeightDecay,
     as_cocktail,
     as_cocktails,
 )
-from wellfit.cocktail.ingredients import INGREDIENTS
+from wellfit.cocktail.schedules import SCHEDULES, schedule_factor
 from wellfit.errors import SettingError, WellfitError
 
 NUMBERS = st.floats(0, 1e300) | st.integers(0, 10**9)
 RATES = st.floats(0, 1, exclude_max=True)
+BOUNDS = st.floats(0, math.inf, exclude_min=True) | st.integers(1, 10**9)
+WHEN = st.sampled_from(SCHEDULES)
 
 
 def per_layer(one):
     return one | st.lists(one, min_size=1, max_size=4).map(tuple)
 
 
+def strong(kind, strength, *options):
+    return st.builds(kind, strength, *options, schedule=WHEN)
+
+
 ONE_EACH = {
-    "l1": st.builds(L1, per_layer(NUMBERS)),
-    "l2": st.builds(L2, per_layer(NUMBERS)),
-    "elastic_net": st.builds(ElasticNet, per_layer(NUMBERS), st.floats(0, 1)),
-    "weight_decay": st.builds(WeightDecay, per_layer(NUMBERS)),
-    "dropout": st.builds(Dropout, per_layer(RATES)),
-    "early_stopping": st.builds(EarlyStopping, st.integers(1, 10**6), st.floats(0, 1e6)),
+    "l1": strong(L1, per_layer(NUMBERS)),
+    "l2": strong(L2, per_layer(NUMBERS)),
+    "elastic_net": strong(ElasticNet, per_layer(NUMBERS), st.floats(0, 1)),
+    "group_lasso": strong(GroupLasso, NUMBERS),
+    "weight_decay": strong(WeightDecay, per_layer(NUMBERS)),
+    "max_norm": strong(MaxNorm, per_layer(BOUNDS)),
+    "batch_norm": st.just(BatchNorm()),
+    "dropout": strong(Dropout, per_layer(RATES)),
+    "input_dropout": strong(InputDropout, RATES),
+    "input_noise": strong(InputNoise, NUMBERS),
+    "label_smoothing": strong(LabelSmoothing, st.floats(0, 1)),
+    "mixup": strong(Mixup, st.just(0.0) | st.floats(1e-3, 1e300)),
+    "gradient_clipping": strong(GradientClipping, BOUNDS),
+    "ema": strong(EMA, RATES),
+    "early_stopping": st.builds(
+        EarlyStopping, st.integers(1, 10**6), st.floats(0, 1e6), on=st.sampled_from(("loss", "score"))
+    ),
 }
+LAYERED = {L1, L2, ElasticNet, WeightDecay, MaxNorm, Dropout}
+STRONG = [kind for kind in INGREDIENTS.values() if issubclass(kind, Strong)]
 
 
 @st.composite
@@ -101,6 +134,33 @@ def test_lists_read_back(many):
         ("elastic_net=1e-3:l1_ratio=0.9", ElasticNet(1e-3, 0.9) + Cocktail(), "elastic_net=0.001:l1_ratio=0.9"),
         ("early_stopping", EarlyStopping() + Cocktail(), "early_stopping=20"),
         ("early_stopping=7:min_delta=1e-4", EarlyStopping(7, 1e-4) + Cocktail(), "early_stopping=7:min_delta=0.0001"),
+        ("early_stopping:on=score", EarlyStopping(on="score") + Cocktail(), "early_stopping=20:on=score"),
+        (
+            "early_stopping=9:on=score:min_delta=0.01",
+            EarlyStopping(9, 0.01, on="score") + Cocktail(),
+            "early_stopping=9:min_delta=0.01:on=score",
+        ),
+        ("early_stopping=9:on=loss", EarlyStopping(9) + Cocktail(), "early_stopping=9"),
+        ("l2=0.001:schedule=cosine", L2(1e-3, schedule="cosine") + Cocktail(), "l2=0.001:schedule=cosine"),
+        ("l2=0.001 : schedule = constant", L2(1e-3) + Cocktail(), "l2=0.001"),
+        (
+            "dropout=(0.1, 0.2):schedule=one_cycle",
+            Dropout((0.1, 0.2), schedule="one_cycle") + Cocktail(),
+            "dropout=(0.1, 0.2):schedule=one_cycle",
+        ),
+        (
+            "elastic_net=1e-3:schedule=flat_cosine:l1_ratio=0.9",
+            ElasticNet(1e-3, 0.9, schedule="flat_cosine") + Cocktail(),
+            "elastic_net=0.001:l1_ratio=0.9:schedule=flat_cosine",
+        ),
+        ("max_norm=(3, inf)", MaxNorm((3, math.inf)) + Cocktail(), "max_norm=(3, inf)"),
+        ("max-norm=inf + Batch-Norm", MaxNorm(math.inf) + BatchNorm(), "max_norm=inf + batch_norm"),
+        ("gradient_clipping=1e+3+ema=0.99", GradientClipping(1000) + EMA(0.99), "gradient_clipping=1000 + ema=0.99"),
+        (
+            "mixup=0.2 + label_smoothing=1 + input_noise=0.1 + input_dropout=0.1 + group_lasso=0.01",
+            GroupLasso(0.01) + InputDropout(0.1) + InputNoise(0.1) + LabelSmoothing(1) + Mixup(0.2),
+            "group_lasso=0.01 + input_dropout=0.1 + input_noise=0.1 + label_smoothing=1 + mixup=0.2",
+        ),
         ("None", Cocktail(), "none"),
     ],
 )
@@ -187,9 +247,34 @@ def test_elastic_net_holds_l1_and_l2_already(first, second):
         ("l2=(0.1, -0.1)", "cannot be negative"),
         ("l2=()", "must be a number"),
         ("l2=(0.1, , 0.2)", "must be a number"),
-        ("dropout=1", "would drop everything"),
-        ("dropout=(0.1, 1.5)", "would drop everything"),
+        ("dropout=1", "dropout must be below 1: 1.0 is too much"),
+        ("dropout=(0.1, 1.5)", "1.5 is too much"),
+        ("input_dropout=1", "is too much"),
+        ("ema=1", "ema must be below 1: 1.0 is too much"),
+        ("label_smoothing=-0.1", "cannot be negative"),
+        ("input_noise=-1", "cannot be negative"),
+        ("input_noise=inf", "must be finite"),
+        ("group_lasso=-1", "cannot be negative"),
+        ("mixup=-0.2", "cannot be negative"),
+        ("mixup=0.0009", "mixup below 0.001 mixes nothing"),
+        ("mixup=inf", "must be finite"),
+        ("max_norm=0", "max_norm is an upper bound and must be above 0"),
+        ("max_norm=(3, 0)", "must be above 0"),
+        ("max_norm=-inf", "must be finite"),
+        ("gradient_clipping=-1", "must be above 0"),
+        ("gradient_clipping=nan", "must be finite"),
+        ("batch_norm=1", "batch_norm is on or off and takes no value"),
+        ("batch_norm=", "takes no value"),
+        ("batch_norm:schedule=cosine", "has no option 'schedule'"),
+        ("early_stopping=5:schedule=cosine", "has no option 'schedule'"),
+        ("early_stopping=5:on=accuracy", "cannot watch 'accuracy'. Known: loss, score"),
+        ("l2=0.1:schedule=linear", "Unknown schedule 'linear'. Known: constant, cosine, one_cycle, flat_cosine"),
+        ("l2=0.1:schedule", "Unknown schedule ''"),
+        ("l2=0.1:on=score", "has no option 'on'"),
+        ("l2=0.1:strength=0.2", "has no option 'strength'"),
         ("dropout=-0.1", "cannot be negative"),
+        ("l2=0.1:schedule=cosine:schedule=cosine", "stands twice"),
+        ("label_smoothing=1.01", "at most 1"),
         ("elastic_net=1e-3:l1_ratio=1.5", "between 0"),
         ("elastic_net=1e-3:l1_ratio=x", "must be a number"),
         ("elastic_net=1e-3:ratio=0.5", "has no option 'ratio'"),
@@ -199,7 +284,7 @@ def test_elastic_net_holds_l1_and_l2_already(first, second):
         ("early_stopping=5:min_delta=-1", "cannot be negative"),
         ("dropuot=0.2", "did you mean dropout"),
         ("l3=0.2", "did you mean l"),
-        ("mixup=0.2", "Known: l1, l2"),
+        ("colour=0.2", "Known: l1, l2"),
         ("", "Unknown ingredient"),
         ("l2=0.1 + ", "Unknown ingredient"),
         ("l2=0.1 + none", "Unknown ingredient"),
@@ -227,6 +312,16 @@ def test_impossible_texts_are_refused_with_the_reason(text, words):
         lambda: EarlyStopping("soon"),
         lambda: ElasticNet(0.1, 2),
         lambda: ElasticNet(0.1, None),
+        lambda: L2(0.1, schedule="linear"),
+        lambda: L2(0.1, schedule=None),
+        lambda: EMA(1.0),
+        lambda: MaxNorm(0),
+        lambda: MaxNorm(()),
+        lambda: MaxNorm(-math.inf),
+        lambda: GradientClipping(None),
+        lambda: LabelSmoothing(math.nextafter(1, 2)),
+        lambda: Mixup(1e-4),
+        lambda: EarlyStopping(on="accuracy"),
     ],
 )
 def test_impossible_values_are_refused(make):
@@ -243,7 +338,15 @@ def test_any_text_is_read_or_refused(text):
     assert Cocktail.parse(str(cocktail)) == cocktail
 
 
-@given(st.text("l12=+.e-()0,: dropuf_nstg", max_size=30))
+@pytest.mark.parametrize("kind", [kind for kind in STRONG if kind not in LAYERED])
+def test_some_ingredients_take_one_strength(kind):
+    with pytest.raises(SettingError, match=f"{kind.name} takes one strength for the whole network"):
+        kind((0.5, 0.5))
+    with pytest.raises(SettingError, match="takes one strength"):
+        Cocktail.parse(f"{kind.name}=(0.5, 0.5)")
+
+
+@given(st.text("l12=+.e-()0,: dropuf_nstgbachmxiv", max_size=30))
 def test_almost_right_texts_are_read_or_refused(text):
     test_any_text_is_read_or_refused.hypothesis.inner_test(text)
 
@@ -287,7 +390,7 @@ def test_elastic_net_is_l1_and_l2(strength, ratio, layers):
     assert many.l2 == (strength * (1 - ratio), 0)
 
 
-@pytest.mark.parametrize("kind", [L1, L2, WeightDecay, ElasticNet])
+@pytest.mark.parametrize("kind", [L1, L2, WeightDecay, ElasticNet, MaxNorm])
 def test_a_wrong_count_of_strengths_is_refused(kind):
     with pytest.raises(SettingError, match="2 values, but this network has 3 places"):
         as_cocktail(kind((0.1, 0.2))).resolve(3)
@@ -298,7 +401,130 @@ def test_dropout_counts_hidden_layers():
         as_cocktail(Dropout((0.1, 0.2, 0.3))).resolve(3)
 
 
+@given(subsets())
+def test_resolve_gives_every_strength_its_field(parts):
+    parts = [p for p in parts if not isinstance(getattr(p, "strength", None), tuple)]
+    s = mixed(parts).resolve(3)
+    for part in parts:
+        if type(part) in LAYERED - {ElasticNet}:
+            assert getattr(s, part.name) == (part.strength,) * (2 if isinstance(part, Dropout) else 3)
+        elif isinstance(part, Strong) and not isinstance(part, ElasticNet):
+            assert getattr(s, part.name) == part.strength
+    names = {p.name for p in parts}
+    assert s.batch_norm == ("batch_norm" in names)
+    assert (s.early_stopping is not None) == ("early_stopping" in names)
+    told = {p.name: p.schedule for p in parts if isinstance(p, Strong) and p.schedule != "constant"}
+    if "elastic_net" in told:
+        told["l1"] = told["l2"] = told.pop("elastic_net")
+    assert s.schedules == told
+    assert all(hasattr(s, name) for name in s.schedules)
+
+
+def test_resolve_of_none_does_nothing():
+    s = Cocktail().resolve(2)
+    assert s.max_norm == (math.inf,) * 2
+    assert s.gradient_clipping == math.inf
+    assert (s.group_lasso, s.input_dropout, s.input_noise, s.label_smoothing, s.mixup, s.ema) == (0,) * 6
+    assert s.batch_norm is False
+    assert s.schedules == {}
+
+
+def test_bounds_and_schedules_per_layer():
+    s = (MaxNorm((3, math.inf), schedule="cosine") + L1(0.1) + EMA(0.9, schedule="one_cycle")).resolve(2)
+    assert s.max_norm == (3, math.inf)
+    assert s.schedules == {"max_norm": "cosine", "ema": "one_cycle"}
+    net = as_cocktail(ElasticNet(0.1, 0.3, schedule="flat_cosine")).resolve(2)
+    assert net.schedules == {"l1": "flat_cosine", "l2": "flat_cosine"}
+
+
+@pytest.mark.parametrize("item", [BatchNorm(), Dropout(0.1)])
+def test_hidden_layers_are_needed(item):
+    with pytest.raises(SettingError, match=f"{item.name} acts on hidden layers, and a linear network has none"):
+        as_cocktail(item).resolve(1)
+
+
+@given(st.data())
+def test_an_ingredient_acts_unless_its_strength_is_none(data):
+    for kind in STRONG:
+        item = data.draw(ONE_EACH[kind.name])
+        strengths = item.strength if isinstance(item.strength, tuple) else (item.strength,)
+        none = math.inf if kind in (MaxNorm, GradientClipping) else 0
+        assert item.acts == any(s != none for s in strengths)
+    assert BatchNorm().acts
+    assert EarlyStopping().acts
+
+
+def test_strengths_at_the_edge_are_allowed():
+    assert LabelSmoothing(1).strength == 1
+    assert Mixup(0.001).strength == 0.001
+    assert not Mixup(0).acts
+    assert not MaxNorm(math.inf).acts
+    assert MaxNorm((math.inf, 3)).acts
+
+
+# ---- schedules ----------------------------------------------------------------------------------------------------
+
+
+@given(WHEN, st.floats(0, 1), st.floats(0, 1))
+def test_schedules_stay_between_0_and_1(schedule, a, b):
+    early, late = sorted((a, b))
+    for progress in (early, late):
+        assert 0 <= schedule_factor(schedule, progress) <= 1
+    if schedule != "one_cycle" or early >= 0.3:  # else it may still rise
+        assert schedule_factor(schedule, late) <= schedule_factor(schedule, early) + 1e-15
+
+
+def test_schedules_begin_and_end():
+    ends = {name: (schedule_factor(name, 0.0), schedule_factor(name, 1.0)) for name in SCHEDULES}
+    assert ends["constant"] == (1, 1)
+    assert ends["cosine"] == (1, 0)
+    assert ends["flat_cosine"] == (1, 0)
+    assert ends["one_cycle"] == pytest.approx((1 / 25, 1 / 250_000), rel=1e-12)
+    assert schedule_factor("one_cycle", 0.3) == 1
+    assert {schedule_factor("flat_cosine", p / 10) for p in range(6)} == {1}
+    # Without jumps: a step of 1/10,000 moves no schedule by more than 1/1,000.
+    for name in SCHEDULES:
+        values = [schedule_factor(name, p / 10_000) for p in range(10_001)]
+        assert max(abs(x - y) for x, y in itertools.pairwise(values)) < 1e-3
+
+
+def torch_rates(scheduler, steps):
+    """The learning rates that a PyTorch scheduler gives to steps 0, 1, ..., relative to 1."""
+    torch = import_torch()
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))], lr=1.0)
+    schedule, rates = scheduler(torch.optim.lr_scheduler, optimizer), []
+    for i in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if i < steps - 1:
+            schedule.step()
+    return rates
+
+
+def test_cosine_is_that_of_pytorch():
+    theirs = torch_rates(lambda kinds, opt: kinds.CosineAnnealingLR(opt, T_max=50), 50)
+    assert [schedule_factor("cosine", i / 50) for i in range(50)] == pytest.approx(theirs, abs=1e-12)
+    flat = torch_rates(
+        lambda kinds, opt: kinds.SequentialLR(
+            opt, [kinds.ConstantLR(opt, 1.0), kinds.CosineAnnealingLR(opt, T_max=25)], [25]
+        ),
+        50,
+    )
+    assert [schedule_factor("flat_cosine", i / 50) for i in range(50)] == pytest.approx(flat, abs=1e-12)
+
+
+def test_one_cycle_is_that_of_pytorch():
+    """PyTorch's top lies one step early, at 0.3 total - 1, and its end at the last step: so its progress is ours."""
+    total = 100
+    theirs = torch_rates(lambda kinds, opt: kinds.OneCycleLR(opt, max_lr=1.0, total_steps=total), total)
+    top = 0.3 * total - 1
+    progress = [0.3 * i / top if i <= top else 0.3 + 0.7 * (i - top) / (total - 1 - top) for i in range(total)]
+    assert [schedule_factor("one_cycle", p) for p in progress] == pytest.approx(theirs, abs=1e-12)
+
+
 def test_ingredients_are_values():
+    assert L2(0.1) != L2(0.1, schedule="cosine")
+    assert BatchNorm() == BatchNorm()
     assert L2([0.1, 0.2]) == L2((0.1, 0.2))
     assert L2(1) == L2(1.0)
     assert L1(0.1) != L2(0.1)

@@ -15,7 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peers import Trainer, import_keras, import_torch, sample, start
 
-from wellfit.cocktail import L1, L2, Cocktail, Dropout, EarlyStopping, ElasticNet, WeightDecay
+from wellfit.cocktail import (
+    INGREDIENTS,
+    L1,
+    L2,
+    Cocktail,
+    Dropout,
+    EarlyStopping,
+    ElasticNet,
+    LabelSmoothing,
+    WeightDecay,
+    as_cocktail,
+)
 from wellfit.cocktail.dialects import DIALECTS, Equivalent, NoEquivalent, from_dialect, to_dialect
 from wellfit.engines.base import Member, history
 from wellfit.engines.compiled import CompiledEngine
@@ -216,6 +227,66 @@ def test_torch_weight_decay_is_l2_only_under_plain_steps():
         assert (apart(runs[0], runs[1].weights) < 1e-12) is equal
 
 
+def torch_step_of(told, loss_of, clip=False):
+    """One plain full-batch step of a PyTorch network by told arguments: (its weights after, before, x, y)."""
+    torch = import_torch()
+    x, y, k = sample("multiclass")
+    weights = start(NETWORK, 5, k)
+    network, linear = torch_network(weights)
+    optimizer = torch.optim.SGD([m.weight for m in linear], lr=0.5, weight_decay=told.arguments["weight_decay"])
+    optimizer.add_param_group({"params": [m.bias for m in linear], "weight_decay": 0.0})
+    loss_of(torch)(network(torch.tensor(x)), torch.tensor(y)).backward()
+    if clip:
+        torch.nn.utils.clip_grad_norm_(network.parameters(), told.arguments["clip_grad_norm"])
+    optimizer.step()
+    return torch_weights(linear), weights, x, y
+
+
+def test_torch_label_smoothing_is_ours():
+    told = to_dialect("label_smoothing=0.3 + l2=0.05", "torch-sgd", task="multiclass")
+    assert from_dialect("torch-sgd", **told.arguments) == as_cocktail("label_smoothing=0.3 + l2=0.05")
+    theirs, weights, x, y = torch_step_of(
+        told, lambda torch: torch.nn.CrossEntropyLoss(label_smoothing=told.arguments["label_smoothing"])
+    )
+    # In our objective the loss is linear in the targets: the mean of the hard ones and of each class, weighted.
+    parts = [(0.7, y)] + [(0.1, np.full(len(y), c)) for c in range(3)]
+    assert apart(_linear_mix(weights, x, parts, 0.05), theirs) < 1e-9
+    assert apart(_linear_mix(weights, x, [(1.0, y)], 0.05), theirs) > 1e-3
+
+
+def _linear_mix(weights, x, parts, l2, bound=math.inf):
+    """Ours after one step of rate 0.5 on a weighted sum of losses, its gradient clipped before L2 is added."""
+    trainer = Trainer("multiclass", weights, activation="tanh")
+    both = [[np.zeros(w.shape), np.zeros(b.shape)] for w, b in weights]
+    for share, y in parts:
+        for total, pair in zip(both, trainer.gradients(x, y), strict=True):
+            total[0] += share * pair[0]
+            total[1] += share * pair[1]
+    norm = math.sqrt(sum((dw**2).sum() + (db**2).sum() for dw, db in both))
+    scale = min(1.0, bound / norm)
+    new = [(w - 0.5 * (scale * dw + l2 * w), b - 0.5 * scale * db)
+           for (w, b), (dw, db) in zip(weights, both, strict=True)]  # fmt: skip
+    trainer.weights = new
+    return trainer
+
+
+def test_torch_clips_before_its_weight_decay_as_we_do():
+    told = to_dialect("gradient_clipping=0.05 + l2=0.2", "torch-sgd")
+    assert from_dialect("torch-sgd", **told.arguments) == as_cocktail("gradient_clipping=0.05 + l2=0.2")
+    theirs, weights, x, y = torch_step_of(told, lambda torch: torch.nn.CrossEntropyLoss(), clip=True)
+    assert apart(_linear_mix(weights, x, [(1.0, y)], 0.2, 0.05), theirs) < 1e-5  # the 1e-6 of the note
+    assert apart(_linear_mix(weights, x, [(1.0, y)], 0.2), theirs) > 1e-3
+    assert "1e-6" in " ".join(told.notes)
+
+
+def test_torch_layers_for_inputs_and_batch_norm():
+    told = to_dialect("batch_norm + input_dropout=0.2 + dropout=0.1", "torch-adam")
+    assert told.arguments == {"weight_decay": 0, "batch_norm": True, "input_dropout": 0.2, "dropout": 0.1}
+    assert from_dialect("torch-adam", **told.arguments) == as_cocktail("batch_norm + input_dropout=0.2 + dropout=0.1")
+    norm = import_torch().nn.BatchNorm1d(3)
+    assert (norm.momentum, norm.eps) == (0.1, 1e-5)
+
+
 # ---- Keras --------------------------------------------------------------------------------------------------------
 
 
@@ -395,6 +466,64 @@ def test_keras_early_stopping_and_dropout():
     told = to_dialect(cocktail, "keras")
     assert told.arguments == {"patience": 7, "min_delta": 0.01, "dropout": (0.1, 0.2)}
     assert from_dialect("keras", **told.arguments) == cocktail
+
+
+@pytest.mark.filterwarnings(KERAS_WARNING)
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_keras_label_smoothing_and_clipping_are_ours(keras, task):
+    cocktail = as_cocktail("label_smoothing=0.3 + gradient_clipping=0.05 + weight_decay=0.2")
+    told = to_dialect(cocktail, "keras", task=task)
+    assert from_dialect("keras", **told.arguments) == cocktail
+    x, y, k = sample(task)
+    weights = start(NETWORK, 5, k)
+    model, dense = keras_model(keras, weights, "tanh", {})
+    step = keras.optimizers.SGD(0.5, weight_decay=0.2, global_clipnorm=told.arguments["global_clipnorm"])
+    step.exclude_from_weight_decay(var_list=[layer.bias for layer in dense])
+    kind = {"binary": keras.losses.BinaryCrossentropy, "multiclass": keras.losses.CategoricalCrossentropy}[task]
+    model.compile(step, loss=kind(from_logits=True, label_smoothing=told.arguments["label_smoothing"]))
+    model.train_on_batch(x, np.eye(3)[y] if k == 3 else y[:, None].astype(float))
+    trainer = Trainer(task, weights, activation="tanh")
+    classes = 3 if k == 3 else 2
+    shares = [(0.7, y)] + [(0.3 / classes, np.full(len(y), c)) for c in range(classes)]
+    each = [trainer.gradients(x, labels) for _, labels in shares]
+    total = [[sum(s * g[i][j] for (s, _), g in zip(shares, each, strict=True)) for j in (0, 1)] for i in range(3)]
+    scale = min(1, 0.05 / math.sqrt(sum((part**2).sum() for pair in total for part in pair)))
+    assert scale < 0.9
+    trainer.weights = [((1 - 0.5 * 0.2) * w - 0.5 * scale * dw, b - 0.5 * scale * db)
+                       for (w, b), (dw, db) in zip(weights, total, strict=True)]  # fmt: skip
+    assert apart(trainer, keras_weights(dense)) < 1e-9
+
+
+@pytest.mark.filterwarnings(KERAS_WARNING)
+def test_keras_max_norm_is_ours(keras):
+    told = to_dialect("max_norm=(0.8, inf)", "keras")
+    assert told.arguments == {"max_norm": (0.8, math.inf)}
+    assert from_dialect("keras", **told.arguments) == as_cocktail("max_norm=(0.8, inf)")
+    w = np.random.default_rng(0).normal(size=(7, 5))  # (out, in)
+    kept = np.asarray(keras.constraints.MaxNorm(0.8, axis=0)(w.T).detach()).T
+    size = np.linalg.norm(w, axis=1, keepdims=True)
+    assert (size > 0.8).any()
+    assert np.abs(kept - w * np.minimum(1, 0.8 / size)).max() < 1e-6
+
+
+def test_keras_clipping_is_ours_only_without_penalty():
+    for penalty in ("l2=0.1", "l1=0.1", "elastic_net=0.1"):
+        assert "penalty in it" in str(to_dialect(f"gradient_clipping=1 + {penalty}", "keras"))
+    assert "penalty in it" in str(from_dialect("keras", global_clipnorm=1.0, l2=0.1))
+    assert from_dialect("keras", global_clipnorm=1.0) == as_cocktail("gradient_clipping=1")
+    # Told as L2 under plain steps, a decay that differs between layers would be clipped too.
+    uneven = "gradient_clipping=1 + weight_decay=(0.1, 0.2)"
+    assert "penalty in it" in str(to_dialect(uneven, "keras", optimizer="gd"))
+
+
+def test_keras_inputs_and_stopping_on_the_score():
+    cocktail = as_cocktail("input_noise=0.1 + input_dropout=0.2 + early_stopping=5:on=score")
+    told = to_dialect(cocktail, "keras")
+    assert told.arguments == {
+        "patience": 5, "min_delta": 0, "monitor": "val_accuracy", "input_noise": 0.1, "input_dropout": 0.2
+    }  # fmt: skip
+    assert from_dialect("keras", **told.arguments) == cocktail
+    assert 'mode="max"' in " ".join(told.notes)
 
 
 # ---- scikit-learn's multilayer perceptron -------------------------------------------------------------------------
@@ -632,12 +761,54 @@ def test_every_argument_comes_back(value, ratio, rows, task):
         ("l2=0.1", "sklearn-ridge", {"rows": 9, "task": "binary"}, "regression"),
         ("l2=0.1", "sklearn-logistic", {"rows": 9, "task": "regression"}, "classification"),
         ("l2=0.1", "sklearn-ridge", {"rows": 9, "layers": 2}, "linear"),
+        ("batch_norm", "keras", {}, "running variance"),
+        ("ema=0.9", "keras", {}, "no warm-up"),
+        ("mixup=0.2", "keras", {}, "one coefficient for each example"),
+        ("group_lasso=0.1", "keras", {}, "Keras has no group_lasso"),
+        ("label_smoothing=0.1", "keras", {"task": "regression"}, "for classes"),
+        ("l2=0.1:schedule=cosine", "keras", {}, "no schedule for the strength of l2"),
+        ("label_smoothing=0.1", "torch-sgd", {"task": "binary"}, "BCEWithLogitsLoss"),
+        ("label_smoothing=0.1", "torch-sgd", {"task": "regression"}, "for classes"),
+        ("max_norm=3", "torch-adam", {}, "no max_norm; code"),
+        ("mixup=0.2 + ema=0.9", "torch-adamw", {}, "no mixup; code"),
+        ("dropout=0.2:schedule=one_cycle", "torch-adam", {}, "no schedule for the strength of dropout"),
+        ("early_stopping=5:on=score", "sklearn-mlp", {"rows": 9, "task": "binary"}, "rows of its own"),
+        ("mixup=0.2", "sklearn-logistic", {"rows": 9}, "no mixup"),
+        ("ema=0.9", "textbook", {"rows": 9}, "no word for ema"),
     ],
 )
 def test_no_equivalent_says_why(cocktail, dialect, facts, word):
     answer = to_dialect(cocktail, dialect, **facts)
     assert isinstance(answer, NoEquivalent)
     assert word in str(answer)
+
+
+def test_every_ingredient_is_told_or_refused_by_name():
+    values = {"max_norm": "3", "batch_norm": None, "early_stopping": "5", "mixup": "0.2"}
+    for kind in INGREDIENTS:
+        value = values.get(kind, "0.1")
+        text = kind if value is None else f"{kind}={value}"
+        for name in DIALECTS:
+            task = "regression" if name in ("sklearn-ridge", "sklearn-lasso", "sklearn-elastic-net") else "multiclass"
+            answer = to_dialect(text, name, rows=40, task=task, layers=None)
+            plain = to_dialect("none", name, rows=40, task=task)
+            if answer:
+                assert answer.arguments != plain.arguments, (kind, name)
+            else:
+                assert answer.reasons, (kind, name)
+
+
+def test_what_does_nothing_is_no_reason():
+    idle = "mixup=0:schedule=cosine + ema=0 + max_norm=inf + gradient_clipping=inf + label_smoothing=0 + input_noise=0"
+    for name in DIALECTS:
+        told = to_dialect(idle, name, rows=40, task="binary" if name == "sklearn-logistic" else "regression")
+        assert isinstance(told, Equivalent), told
+    assert from_dialect("keras", **to_dialect(idle, "keras").arguments) == Cocktail()
+
+
+def test_label_smoothing_in_torch_needs_the_task():
+    with pytest.raises(SettingError, match="needs task"):
+        to_dialect(LabelSmoothing(0.1), "torch-sgd")
 
 
 def test_all_reasons_are_given():
@@ -665,6 +836,9 @@ def test_all_reasons_are_given():
         (lambda: from_dialect("sklearn-logistic", C=math.nan, rows=9), "above 0"),
         (lambda: from_dialect("sklearn-mlp", alpha=1.0, rows=9, task="ranking"), "Unknown task"),
         (lambda: from_dialect("textbook", lambda_=0.7, rows=9, keep_prob=0.0), "keep_prob"),
+        (lambda: from_dialect("keras", patience=3, monitor="val_mse"), "not 'val_mse'"),
+        (lambda: from_dialect("keras", max_norm=0), "above 0"),
+        (lambda: from_dialect("torch-sgd", weight_decay=0.0, label_smoothing=2.0), "at most 1"),
     ],
 )
 def test_wrong_use_is_refused(call, word):

@@ -14,6 +14,15 @@ __version__ = "0.1.0"
 # Each public name and the room it lives in. Rooms are imported when a name is first asked for: import stays cheap.
 _HOMES = {
     "Cocktail": "cocktail",
+    "BatchNorm": "cocktail",
+    "EMA": "cocktail",
+    "GradientClipping": "cocktail",
+    "GroupLasso": "cocktail",
+    "InputDropout": "cocktail",
+    "InputNoise": "cocktail",
+    "LabelSmoothing": "cocktail",
+    "MaxNorm": "cocktail",
+    "Mixup": "cocktail",
     "Dropout": "cocktail",
     "EarlyStopping": "cocktail",
     "ElasticNet": "cocktail",
@@ -36,7 +45,24 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from wellfit.cocktail import L1, L2, Cocktail, Dropout, EarlyStopping, ElasticNet, WeightDecay
+    from wellfit.cocktail import (
+        EMA,
+        L1,
+        L2,
+        BatchNorm,
+        Cocktail,
+        Dropout,
+        EarlyStopping,
+        ElasticNet,
+        GradientClipping,
+        GroupLasso,
+        InputDropout,
+        InputNoise,
+        LabelSmoothing,
+        MaxNorm,
+        Mixup,
+        WeightDecay,
+    )
     from wellfit.data import load
     from wellfit.errors import (
         DataError,
@@ -52,17 +78,26 @@ if TYPE_CHECKING:
     from wellfit.select.compare import compare
 
 __all__ = [
+    "EMA",
     "L1",
     "L2",
     "MLP",
+    "BatchNorm",
     "Cocktail",
     "DataError",
     "Dropout",
     "EarlyStopping",
     "ElasticNet",
     "Fitted",
+    "GradientClipping",
+    "GroupLasso",
+    "InputDropout",
+    "InputNoise",
+    "LabelSmoothing",
     "Linear",
+    "MaxNorm",
     "MissingExtraError",
+    "Mixup",
     "ModelFileError",
     "SettingError",
     "Training",

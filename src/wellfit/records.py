@@ -83,7 +83,8 @@ class FoldData:
 
     ``x`` is (n, d) float64, ``y`` is (n, k) float64: one-hot (multiclass), 0/1 (binary), standardized (regression).
     ``loss_unit`` turns the engine's loss into the user's unit (the squared target scale in regression, else 1);
-    ``target_mean`` and ``target_scale`` turn regression predictions back.
+    ``target_mean`` and ``target_scale`` turn regression predictions back. ``weights`` is None or (n,): how much each
+    row counts, in training and in curves.
     """
 
     x: Array
@@ -92,6 +93,7 @@ class FoldData:
     loss_unit: float = 1.0
     target_mean: float = 0.0
     target_scale: float = 1.0
+    weights: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)

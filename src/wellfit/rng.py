@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-# Streams keep draws for different purposes apart. Dropout uses DROPOUT + layer.
-INIT, SHUFFLE, SPLIT, RESAMPLE, DATA, DROPOUT = 1, 2, 3, 4, 5, 1024
+# Streams keep draws for different purposes apart. Dropout uses DROPOUT + layer, that of the inputs the one before.
+INIT, SHUFFLE, SPLIT, RESAMPLE, DATA, NOISE, MIXUP = range(1, 8)
+DROPOUT = 1024
+INPUT_DROPOUT = DROPOUT - 1
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
@@ -99,3 +101,27 @@ def dropout_mask(seed: int, layer: int, shape: tuple[int, int], rate: float, *, 
     flat = halves.transpose(0, 2, 1).reshape(-1)[: units * columns]
     threshold = max(1, round((1.0 - rate) * 65536.0))
     return np.where(flat < threshold, 65536.0 / threshold, 0.0).reshape(units, columns)
+
+
+def gaussian_noise(seed: int, shape: tuple[int, int], *, epoch: int, step: int) -> np.ndarray:
+    """Return standard normal noise for a batch's inputs, (inputs, columns) float64, padding columns included.
+
+    Box & Muller (1958): element e takes part (e % 64) // 16 of Philox block 16 (e // 64) + e % 16 (7 rounds), whose
+    words, less their last bit, are a radius and an angle twice; parts are cosine, sine, cosine, sine.
+    """
+    inputs, columns = shape
+    tiles = -(-inputs * columns // 64)
+    counter = np.empty((tiles * 16, 4), np.uint32)
+    counter[:, 0] = np.arange(tiles * 16, dtype=np.uint32)
+    counter[:, 1], counter[:, 2], counter[:, 3] = step, epoch, NOISE
+    drawn = (philox4x32(counter, _key(seed), rounds=7) >> np.uint32(1)).astype(np.float64) * 2.0**-31
+    radius = np.sqrt(-2 * np.log(drawn[:, ::2] + 2.0**-32))
+    angle = 2 * np.pi * drawn[:, 1::2]
+    parts = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1).reshape(tiles, 16, 4)
+    return parts.transpose(0, 2, 1).reshape(-1)[: inputs * columns].reshape(inputs, columns)
+
+
+def mixup_draw(seed: int, count: int, *, epoch: int, step: int) -> tuple[float, int]:
+    """Return a uniform number in (0, 1) and a distance from 1 to count - 1 (0 where count is 1) for a batch."""
+    first, second = (int(w) for w in words(seed, MIXUP, 2, epoch=epoch, step=step))
+    return (first + 0.5) * 2.0**-32, (1 + (second * (count - 1) >> 32) if count > 1 else 0)

@@ -1,80 +1,22 @@
-"""Ingredients: one regularization technique each, as a value with its strength.
+"""Ingredients on weights and steps: penalties, decay, norm bounds, batch normalization, averaging, early stopping.
 
-To add one: write its class here, give engines its strengths in `cocktail.Strengths`, and add its line to the contract
-suite. What a strength means is stated once, in ``docs/objective.md``.
+To add one: write its class here or in `noise`, name it in `mixing`, give engines its strength in `mixing.Strengths`,
+and add its line to the contract suite. What a strength means is stated once, in ``docs/objective.md``.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar
 
+from wellfit.cocktail.base import Bound, Ingredient, Strong, check_number, write_number
 from wellfit.errors import SettingError
 
-if TYPE_CHECKING:
-    from wellfit.cocktail.mixing import Cocktail
-
-Strength = float | tuple[float, ...]
-
-
-def _number(value: object, name: str) -> float:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise SettingError("cocktail.not_a_number", ingredient=name, value=value) from None
-    if not math.isfinite(number):
-        raise SettingError("cocktail.not_finite", ingredient=name, value=value)
-    return number
-
-
-def _strength(value: object, name: str, top: float = math.inf) -> Strength:
-    """Check one number or one per layer: finite, at least 0 and below ``top``."""
-    given = tuple(value) if isinstance(value, tuple | list) else (value,)
-    numbers = tuple(_number(v, name) for v in given)
-    if not numbers:
-        raise SettingError("cocktail.empty_strength", ingredient=name)
-    for number in numbers:
-        if number < 0:
-            raise SettingError("cocktail.negative", ingredient=name, value=number)
-        if number >= top:
-            raise SettingError("cocktail.too_large", ingredient=name, value=number, top=top)
-    return numbers if isinstance(value, tuple | list) else numbers[0]
-
-
-def write_number(number: float) -> str:
-    """Return the shortest text that reads back as the same number.
-
-    >>> write_number(0.001), write_number(1e-5), write_number(20.0)
-    ('0.001', '1e-05', '20')
-    """
-    return str(int(number)) if number == int(number) and abs(number) < 1e6 else repr(number)
-
-
-def _write(strength: Strength) -> str:
-    if isinstance(strength, tuple):
-        return "(" + ", ".join(map(write_number, strength)) + ("," if len(strength) == 1 else "") + ")"
-    return write_number(strength)
-
-
-class Ingredient:
-    """Base of all ingredients: a cocktail of one, mixed with ``+``."""
-
-    name: ClassVar[str]
-
-    def __add__(self, other: Ingredient | Cocktail) -> Cocktail:
-        """Mix with another ingredient or cocktail."""
-        from wellfit.cocktail.mixing import Cocktail
-
-        return Cocktail((self,)) + other
-
-    def __str__(self) -> str:
-        """Return the text form, which `Cocktail.parse` reads back."""
-        return f"{self.name}={_write(self.strength)}"  # type: ignore[attr-defined]
+STOP_ON = ("loss", "score")
 
 
 @dataclass(frozen=True)
-class L1(Ingredient):
+class L1(Strong):
     """Lasso penalty ``l1 * sum|W|``, by a proximal step, so zeros are exact (Tibshirani 1996; Parikh & Boyd 2014).
 
     ``strength`` is one number or one per layer. Raises `SettingError` for a negative or non-finite strength.
@@ -83,15 +25,12 @@ class L1(Ingredient):
     'l1=0.0001'
     """
 
-    strength: Strength
     name: ClassVar[str] = "l1"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "strength", _strength(self.strength, self.name))
+    places: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
-class L2(Ingredient):
+class L2(Strong):
     """Ridge penalty ``l2/2 * sum W^2``, coupled: it enters the gradient.
 
     ``strength`` is one number or one per layer: ``L2((2e-3, 2e-3, 0))``. Raises `SettingError` for a negative or
@@ -101,15 +40,12 @@ class L2(Ingredient):
     'l2=(0.002, 0.002, 0)'
     """
 
-    strength: Strength
     name: ClassVar[str] = "l2"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "strength", _strength(self.strength, self.name))
+    places: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
-class ElasticNet(Ingredient):
+class ElasticNet(Strong):
     """``l1 = strength * l1_ratio`` and ``l2 = strength * (1 - l1_ratio)`` (Zou & Hastie 2005).
 
     Raises `SettingError` for a negative strength or a ratio outside [0, 1].
@@ -118,24 +54,38 @@ class ElasticNet(Ingredient):
     'elastic_net=0.001:l1_ratio=0.5'
     """
 
-    strength: Strength
     l1_ratio: float = 0.5
     name: ClassVar[str] = "elastic_net"
+    places: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "strength", _strength(self.strength, self.name))
-        ratio = _number(self.l1_ratio, "l1_ratio")
+        super().__post_init__()
+        ratio = check_number(self.l1_ratio, "l1_ratio")
         if not 0 <= ratio <= 1:
             raise SettingError("cocktail.bad_ratio", value=ratio)
         object.__setattr__(self, "l1_ratio", ratio)
 
-    def __str__(self) -> str:
-        """Return the text form."""
-        return f"{self.name}={_write(self.strength)}:l1_ratio={write_number(self.l1_ratio)}"
+    def _options(self) -> dict[str, str]:
+        return {"l1_ratio": write_number(self.l1_ratio), **super()._options()}
 
 
 @dataclass(frozen=True)
-class WeightDecay(Ingredient):
+class GroupLasso(Strong):
+    """Penalty ``strength * sum_j ||W1[:, j]||`` over the columns of the first layer, by a proximal step.
+
+    Column j holds the weights that leave input j, so a zero column is an input that the network does not use (Yuan &
+    Lin 2006; for networks Scardapane et al. 2017). Euclidean: it goes with the optimizers gd and sgd only. Raises
+    `SettingError` for a negative or non-finite strength.
+
+    >>> str(GroupLasso(0.01))
+    'group_lasso=0.01'
+    """
+
+    name: ClassVar[str] = "group_lasso"
+
+
+@dataclass(frozen=True)
+class WeightDecay(Strong):
     """Decoupled decay ``W <- (1 - lr * strength) W_old - lr * step`` (Loshchilov & Hutter 2019, in PyTorch's order).
 
     ``strength`` is one number or one per layer. Raises `SettingError` for a negative or non-finite strength.
@@ -144,62 +94,102 @@ class WeightDecay(Ingredient):
     'weight_decay=0.01'
     """
 
-    strength: Strength
     name: ClassVar[str] = "weight_decay"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "strength", _strength(self.strength, self.name))
+    places: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
-class Dropout(Ingredient):
-    """Inverted dropout of hidden units at this rate, scaled by 1/(1 - rate) in training (Srivastava et al. 2014).
+class MaxNorm(Bound):
+    """Bound on the norm of each unit's incoming weights, a row of W, kept after every step (Srivastava et al. 2014).
 
-    ``strength`` is one rate in [0, 1) or one per hidden layer: ``Dropout((0.0, 0.3))``. Raises `SettingError` for a
-    rate outside [0, 1).
+    ``strength`` is one bound or one per layer, infinity for none. Raises `SettingError` for a bound of 0 or less.
 
-    >>> str(Dropout((0.0, 0.3)))
-    'dropout=(0, 0.3)'
+    >>> str(MaxNorm(3))
+    'max_norm=3'
     """
 
-    strength: Strength
-    name: ClassVar[str] = "dropout"
+    name: ClassVar[str] = "max_norm"
+    places: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "strength", _strength(self.strength, self.name, top=1.0))
+
+@dataclass(frozen=True)
+class GradientClipping(Bound):
+    """Bound on the norm of the whole gradient of the mean loss, before any penalty (Pascanu et al. 2013).
+
+    Raises `SettingError` for a bound of 0 or less.
+
+    >>> str(GradientClipping(1.0))
+    'gradient_clipping=1'
+    """
+
+    name: ClassVar[str] = "gradient_clipping"
+
+
+@dataclass(frozen=True)
+class BatchNorm(Ingredient):
+    """Batch normalization of every hidden layer, between the affine map and the activation (Ioffe & Szegedy 2015).
+
+    In training by the batch's mean and variance, in evaluation by their running averages (momentum 0.1, epsilon 1e-5,
+    as in PyTorch). Scale and shift are learned and never penalized.
+
+    >>> str(BatchNorm())
+    'batch_norm'
+    """
+
+    name: ClassVar[str] = "batch_norm"
+    bare: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class EMA(Strong):
+    """Exponential moving average of the weights, used wherever the network is evaluated (Polyak & Juditsky 1992).
+
+    After step t (from 0) the average moves to the weights by 1 - d, d = min(strength, (1 + t) / (10 + t)), so that the
+    start is forgotten soon. An average of weights of which L1 makes some zero is itself seldom exactly zero. Raises
+    `SettingError` for a strength outside [0, 1).
+
+    >>> str(EMA(0.99))
+    'ema=0.99'
+    """
+
+    name: ClassVar[str] = "ema"
+    below: ClassVar[float] = 1.0
 
 
 @dataclass(frozen=True)
 class EarlyStopping(Ingredient):
-    """Stop when the loss on the stop rows has not fallen by ``min_delta`` for ``patience`` checkpoints; keep the best.
+    """Stop when the stop rows have seen no improvement above ``min_delta`` for ``patience`` checkpoints; keep the best.
 
-    A checkpoint is an epoch where a training has at most 255 of them (Prechelt 1998). Raises `SettingError` for a
-    patience below 1 or a negative ``min_delta``.
+    ``on`` names what is watched: ``loss`` (lower is better) or ``score`` (accuracy; higher is better; classification
+    only). ``min_delta`` is an absolute difference, so a measure's sign does not matter. A checkpoint is an epoch where
+    a training has at most 255 of them (Prechelt 1998). Raises `SettingError` for a patience below 1 or a negative
+    ``min_delta``.
 
-    >>> str(EarlyStopping(patience=20))
-    'early_stopping=20'
+    >>> str(EarlyStopping(patience=20, on="score"))
+    'early_stopping=20:on=score'
     """
 
     patience: int = 20
     min_delta: float = 0.0
+    on: str = field(default="loss", kw_only=True)
     name: ClassVar[str] = "early_stopping"
+    bare: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        patience = _number(self.patience, self.name)
+        patience = check_number(self.patience, self.name)
         if patience < 1 or patience != int(patience):
             raise SettingError("cocktail.bad_patience", value=self.patience)
         object.__setattr__(self, "patience", int(patience))
-        delta = _number(self.min_delta, "min_delta")
+        delta = check_number(self.min_delta, "min_delta")
         if delta < 0:
             raise SettingError("cocktail.negative", ingredient="min_delta", value=delta)
         object.__setattr__(self, "min_delta", delta)
+        if self.on not in STOP_ON:
+            raise SettingError("cocktail.unknown_watch", value=self.on, known=", ".join(STOP_ON))
 
-    def __str__(self) -> str:
-        """Return the text form."""
-        tail = f":min_delta={write_number(self.min_delta)}" if self.min_delta else ""
-        return f"{self.name}={self.patience}{tail}"
+    def _value(self) -> str:
+        return str(self.patience)
 
-
-INGREDIENTS: dict[str, type[Ingredient]] = {
-    kind.name: kind for kind in (L1, L2, ElasticNet, WeightDecay, Dropout, EarlyStopping)
-}
+    def _options(self) -> dict[str, str]:
+        delta = {"min_delta": write_number(self.min_delta)} if self.min_delta else {}
+        return {**delta, **({"on": self.on} if self.on != "loss" else {})}

@@ -2,35 +2,74 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 
+from wellfit.cocktail.base import Ingredient, Strength, Strong
 from wellfit.cocktail.ingredients import (
-    INGREDIENTS,
+    EMA,
     L1,
     L2,
-    Dropout,
+    BatchNorm,
     EarlyStopping,
     ElasticNet,
-    Ingredient,
-    Strength,
+    GradientClipping,
+    GroupLasso,
+    MaxNorm,
     WeightDecay,
 )
+from wellfit.cocktail.noise import Dropout, InputDropout, InputNoise, LabelSmoothing, Mixup
 from wellfit.errors import SettingError
 
+# In the order in which a cocktail writes them.
+INGREDIENTS: dict[str, type[Ingredient]] = {
+    kind.name: kind
+    for kind in (
+        L1,
+        L2,
+        ElasticNet,
+        GroupLasso,
+        WeightDecay,
+        MaxNorm,
+        BatchNorm,
+        Dropout,
+        InputDropout,
+        InputNoise,
+        LabelSmoothing,
+        Mixup,
+        GradientClipping,
+        EMA,
+        EarlyStopping,
+    )
+}
 _ORDER = {name: i for i, name in enumerate(INGREDIENTS)}
 
 
 @dataclass(frozen=True)
 class Strengths:
-    """A cocktail bound to a network: one strength per weight matrix, one dropout rate per hidden layer."""
+    """A cocktail bound to a network: one strength per weight matrix, one dropout rate per hidden layer.
+
+    0 is none, except for ``max_norm`` and ``gradient_clipping``, where infinity is. ``schedules`` maps the field's
+    name to the schedule where it is not constant.
+    """
 
     l1: tuple[float, ...]
     l2: tuple[float, ...]
     weight_decay: tuple[float, ...]
+    max_norm: tuple[float, ...]
     dropout: tuple[float, ...]
-    early_stopping: EarlyStopping | None
+    group_lasso: float = 0.0
+    input_dropout: float = 0.0
+    input_noise: float = 0.0
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    gradient_clipping: float = math.inf
+    ema: float = 0.0
+    batch_norm: bool = False
+    early_stopping: EarlyStopping | None = None
+    schedules: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -90,32 +129,38 @@ class Cocktail:
 
     def resolve(self, layers: int) -> Strengths:
         """Bind to a network of ``layers`` weight matrices. Raises `SettingError` where the counts do not fit."""
-        zero = (0.0,) * layers
-        l1, l2, decay, drop = self.get(L1), self.get(L2), self.get(WeightDecay), self.get(Dropout)
+        for kind in (Dropout, BatchNorm):
+            if layers == 1 and self.get(kind):
+                raise SettingError("cocktail.hidden_only", ingredient=kind.name)
         net, stop = self.get(ElasticNet), self.get(EarlyStopping)
-        ones = _spread(l1.strength, layers, "l1") if isinstance(l1, L1) else zero
-        twos = _spread(l2.strength, layers, "l2") if isinstance(l2, L2) else zero
+        ones, twos = self._spread(L1, layers), self._spread(L2, layers)
+        schedules = {i.name: i.schedule for i in self.ingredients if isinstance(i, Strong) and i.schedule != "constant"}
         if isinstance(net, ElasticNet):
-            both = _spread(net.strength, layers, "elastic_net")
-            ones = tuple(s * net.l1_ratio for s in both)
-            twos = tuple(s * (1 - net.l1_ratio) for s in both)
-        if isinstance(drop, Dropout) and layers == 1:
-            raise SettingError("cocktail.dropout_without_hidden")
+            both = self._spread(ElasticNet, layers)
+            ones, twos = tuple(s * net.l1_ratio for s in both), tuple(s * (1 - net.l1_ratio) for s in both)
+            if "elastic_net" in schedules:
+                schedules["l1"] = schedules["l2"] = schedules.pop("elastic_net")
         return Strengths(
             l1=ones,
             l2=twos,
-            weight_decay=_spread(decay.strength, layers, "weight_decay") if isinstance(decay, WeightDecay) else zero,
-            dropout=_spread(drop.strength, layers - 1, "dropout") if isinstance(drop, Dropout) else zero[1:],
+            weight_decay=self._spread(WeightDecay, layers),
+            max_norm=self._spread(MaxNorm, layers, math.inf),
+            dropout=self._spread(Dropout, layers - 1),
+            batch_norm=self.get(BatchNorm) is not None,
             early_stopping=stop if isinstance(stop, EarlyStopping) else None,
+            schedules=schedules,
+            **{i.name: i.strength for i in self.ingredients if isinstance(i, Strong) and not i.places},  # type: ignore[arg-type]
         )
 
-
-def _spread(strength: Strength, places: int, name: str) -> tuple[float, ...]:
-    if isinstance(strength, tuple):
+    def _spread(self, kind: type[Strong], places: int, none: float = 0.0) -> tuple[float, ...]:
+        """Return the strength of one ingredient at each of its places."""
+        item = self.get(kind)
+        strength: Strength = item.strength if isinstance(item, Strong) else none
+        if not isinstance(strength, tuple):
+            return (strength,) * places
         if len(strength) != places:
-            raise SettingError("cocktail.wrong_count", ingredient=name, given=len(strength), needed=places)
+            raise SettingError("cocktail.wrong_count", ingredient=kind.name, given=len(strength), needed=places)
         return strength
-    return (strength,) * places
 
 
 def _ingredient(part: str, whole: str) -> Ingredient:
@@ -132,7 +177,7 @@ def _ingredient(part: str, whole: str) -> Ingredient:
             key, text=part.strip() or whole.strip(), near=near[0] if near else "", known=", ".join(INGREDIENTS)
         )
     kind = INGREDIENTS[name]
-    if not equals and kind is not EarlyStopping:
+    if not equals and not kind.bare:
         raise SettingError("cocktail.no_value", ingredient=name)
     allowed = {f.name for f in fields(kind)} - {"strength", "patience"}  # type: ignore[arg-type]
     extra = {}
@@ -140,7 +185,11 @@ def _ingredient(part: str, whole: str) -> Ingredient:
         key, _, given = option.partition("=")
         if key.strip() not in allowed:
             raise SettingError("cocktail.unknown_option", ingredient=name, option=key.strip())
+        if key.strip() in extra:
+            raise SettingError("cocktail.option_twice", ingredient=name, option=key.strip())
         extra[key.strip()] = given.strip()
+    if equals and not fields(kind):  # type: ignore[arg-type]
+        raise SettingError("cocktail.takes_no_value", ingredient=name)
     return kind(*([_read(value.strip())] if equals else []), **extra)
 
 

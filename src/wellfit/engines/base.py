@@ -6,15 +6,17 @@ The five promises an engine keeps are tested by `wellfit.engines.contract`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
 
 from wellfit.cocktail import Cocktail
+from wellfit.errors import SettingError
+from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.network import link
-from wellfit.records import Array, History, TrainingData
+from wellfit.records import Array, FoldData, History, TrainingData
 
 # The columns of State.curves.
 CURVES = (
@@ -48,16 +50,18 @@ class Member:
 class State:
     """All there is of a training in progress: it can be saved, sent elsewhere and continued.
 
-    ``parameters`` is (P,), ``moments`` (2, P) (momentum or Adam's two), in the training's precision;
-    ``best_parameters`` is (P,) for early stopping, else empty; ``waited`` counts checkpoints without improvement;
-    ``curves`` is (c, len(CURVES)) float64 with NaN for checkpoints not reached. ``epoch`` epochs are done, in
-    ``step`` optimizer steps.
+    ``parameters`` is (T,): weights and biases, then with batch normalization its scales, shifts and running statistics
+    (see `MLP.initialize`). ``moments`` is (2, T) (momentum or Adam's two), ``average`` (T,) where the cocktail averages
+    weights, else empty, ``best_parameters`` (T,) for early stopping, else empty, all in the training's precision;
+    ``waited`` counts checkpoints without improvement; ``curves`` is (c, len(CURVES)) float64 with NaN for checkpoints
+    not reached. ``epoch`` epochs are done, in ``step`` optimizer steps.
     """
 
     parameters: Array
     moments: Array
     best_parameters: Array
     curves: Array
+    average: Array = field(default_factory=lambda: np.empty(0))
     epoch: int = 0
     step: int = 0
     status: Status = "running"
@@ -67,12 +71,13 @@ class State:
 
     @property
     def kept(self) -> Array:
-        """The parameters that count, (P,): early stopping's best, else the present ones."""
-        return self.best_parameters if self.best_parameters.size else self.parameters
+        """The parameters that count, (T,): early stopping's best, else the average, else the present ones."""
+        return next((a for a in (self.best_parameters, self.average) if a.size), self.parameters)
 
     def with_parameters(self, parameters: Array) -> State:
-        """Return this state with other starting parameters, (P,): to begin from given weights."""
-        return replace(self, parameters=np.asarray(parameters, dtype=self.parameters.dtype).copy())
+        """Return this state with other starting parameters, (T,): to begin from given weights."""
+        given = np.asarray(parameters, dtype=self.parameters.dtype)
+        return replace(self, parameters=given.copy(), average=given.copy() if self.average.size else self.average)
 
 
 class Engine(Protocol):
@@ -96,6 +101,53 @@ class Engine(Protocol):
         """
 
 
+def misfit(member: Member, data: TrainingData) -> str | None:
+    """Return why a member and data do not go together, whatever the engine; None where they do."""
+    if not 0 <= member.fold < len(data.folds):
+        return say("engines.no_such_fold", fold=member.fold, folds=len(data.folds))
+    rows, training = data.folds[member.fold].rows, member.training
+    if not rows.train.size:
+        return say("engines.no_training_rows", fold=member.fold)
+    try:
+        strengths = member.cocktail.resolve(member.network.layers)
+        training.loss_and_parameter(data.task)
+    except SettingError as error:
+        return str(error)
+    classes = {"binary": 2, "multiclass": data.outputs}.get(data.task, 0)
+    weights = training.class_weights
+    if strengths.early_stopping and not rows.stop.size:
+        return say("engines.no_stop_rows", fold=member.fold)
+    if not classes and strengths.label_smoothing:
+        return say("engines.classes_only", part="label_smoothing")
+    if not classes and strengths.early_stopping and strengths.early_stopping.on == "score":
+        return say("engines.classes_only", part="early_stopping:on=score")
+    if not classes and weights is not None:
+        return say("engines.classes_only", part="class_weights")
+    if isinstance(weights, tuple) and len(weights) != classes:
+        return say("engines.wrong_class_weights", given=len(weights), classes=classes)
+    if strengths.group_lasso and training.optimizer not in ("gd", "sgd"):
+        return say("engines.euclidean_only", optimizer=training.optimizer)
+    return None
+
+
+def training_weights(member: Member, fold: FoldData, task: str) -> Array | None:
+    """Return how much each row counts in training, (n,) with mean 1 over the training rows, or None for all alike.
+
+    The row's own weight times that of its class; balanced classes weigh n / (k n_class) of the training rows.
+    """
+    given, rows = member.training.class_weights, fold.rows.train
+    if given is None and fold.weights is None:
+        return None
+    weights = np.ones(len(fold.y)) if fold.weights is None else fold.weights.astype(float)
+    if given is not None:
+        codes = (fold.y[:, 0] > 0.5).astype(int) if task == "binary" else fold.y.argmax(axis=1)
+        counts = np.bincount(codes[rows], minlength=2 if task == "binary" else fold.y.shape[1])
+        by_class = 1 / np.maximum(counts, 1) if isinstance(given, str) else np.array(given)
+        weights = weights * by_class[codes]
+    mean = weights[rows].mean()
+    return weights / mean if mean > 0 else weights
+
+
 def history(member: Member, state: State, data: TrainingData) -> History:
     """Return the record of a member from its state: curves in the user's unit, predictions on its score rows."""
     from wellfit.nets.training import checkpoints
@@ -103,10 +155,12 @@ def history(member: Member, state: State, data: TrainingData) -> History:
     fold = data.folds[member.fold]
     reached = ~np.isnan(state.curves[:, CURVES.index("train_loss")])
     curves = {name: state.curves[reached, i].copy() for i, name in enumerate(CURVES)}
+    linear = member.training.loss_and_parameter(data.task)[0] in ("absolute", "quantile")
     for name in ("train_loss", "stop_loss", "score_loss", "penalty"):
-        curves[name] *= fold.loss_unit
+        curves[name] *= fold.target_scale if linear else fold.loss_unit
     kept = state.kept.astype(np.float64)
-    raw = member.network.forward(kept, fold.x[fold.rows.score], data.outputs)
+    plain = member.network.fold(kept, fold.x.shape[1], data.outputs)
+    raw = member.network.forward(plain, fold.x[fold.rows.score], data.outputs)
     predictions = link(data.task, raw)
     if data.task == "regression":
         predictions = predictions * fold.target_scale + fold.target_mean

@@ -8,7 +8,7 @@ from typing import Any
 from wellfit.engines.base import State
 from wellfit.errors import ModelFileError
 
-_ARRAYS = ("parameters", "moments", "best_parameters", "curves")
+_ARRAYS = ("parameters", "moments", "best_parameters", "curves", "average")
 _PLAIN = ("epoch", "step", "status", "best_epoch", "best_loss", "waited")
 
 

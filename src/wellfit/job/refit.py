@@ -104,7 +104,7 @@ def _model(study: Study, member: Member, state: State, record: History, fold: Fo
         cocktail=member.cocktail,
         training=member.training,
         preprocessor=preprocessor,
-        parameters=np.array(state.kept),
+        parameters=np.array(member.network.fold(state.kept, fold.x.shape[1], fold.y.shape[1])),
         task=table.task,
         target_name=table.target_name,
         kinds={name: table.kinds[name] for name in preprocessor.column_names},

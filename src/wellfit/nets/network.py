@@ -9,9 +9,12 @@ import numpy as np
 from wellfit import rng
 from wellfit.errors import SettingError
 
-ACTIVATIONS = ("relu", "tanh", "gelu", "silu")
-GAINS = {"relu": 2.0, "gelu": 2.0, "silu": 2.0, "tanh": 1.0}
+ACTIVATIONS = ("relu", "tanh", "gelu", "silu", "leaky_relu")
+LEAK = 0.01  # slope of the leaky ReLU below 0
+GAINS = {"relu": 2.0, "gelu": 2.0, "silu": 2.0, "tanh": 1.0, "leaky_relu": 2 / (1 + LEAK**2)}
 MAX_WIDTH = 16384
+# Batch normalization: added to a variance, and the share by which running averages move (PyTorch's).
+EPSILON, RUNNING = 1e-5, 0.1
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,9 @@ class MLP:
     """A multilayer perceptron: hidden widths and one activation; no hidden widths is the linear network.
 
     The parameter vector is flat: for each layer W of shape (out, in), row-major as in PyTorch's ``Linear``, then the
-    bias (out,). Weights start as N(0, gain / in) with gain 2 for ReLU, GELU and SiLU (He et al. 2015) and 1 for tanh
-    and linear layers (LeCun et al. 1998; with square layers, Glorot & Bengio 2010), biases at 0.
+    bias (out,). Weights start as N(0, gain / in) with gain 2 for ReLU, GELU and SiLU, 2 / (1 + 0.01^2) for leaky ReLU
+    (He et al. 2015) and 1 for tanh and linear layers (LeCun et al. 1998; with square layers, Glorot & Bengio 2010),
+    biases at 0.
     Raises `SettingError` for widths below 1 or an unknown activation.
 
     >>> MLP((20, 3)).shapes(inputs=2, outputs=1)
@@ -62,15 +66,41 @@ class MLP:
         """Return the length P of the parameter vector."""
         return sum(o * i + o for o, i in self.shapes(inputs, outputs))
 
-    def initialize(self, seed: int, inputs: int, outputs: int) -> np.ndarray:
-        """Return the starting parameters, (P,) float64: a pure function of seed and shape."""
+    def initialize(self, seed: int, inputs: int, outputs: int, *, batch_norm: bool = False) -> np.ndarray:
+        """Return the starting parameters, (P,) float64: a pure function of seed and shape.
+
+        With ``batch_norm``, (P + 4 H,) for H hidden units: behind them scales 1, shifts 0, running means 0 and
+        running variances 1, each (H,) over all hidden layers.
+        """
         parts = []
         for layer, (out, fan_in) in enumerate(self.shapes(inputs, outputs)):
             last = layer == self.layers - 1
             gain = 1.0 if last else GAINS[self.activation]
             draws = rng.normal(seed, rng.INIT, out * fan_in, epoch=layer)
             parts += [draws * np.sqrt(gain / fan_in), np.zeros(out)]
+        if batch_norm:
+            units = sum(self.hidden)
+            parts += [np.ones(units), np.zeros(2 * units), np.ones(units)]
         return np.concatenate(parts)
+
+    def fold(self, parameters: np.ndarray, inputs: int, outputs: int) -> np.ndarray:
+        """Return the parameters (P,) of the plain network that equals a batch-normalized one in evaluation.
+
+        There scale (W a + b - mean) / sqrt(variance + epsilon) + shift is affine in a. Parameters of length P, without
+        batch normalization, come back as they are.
+        """
+        size, units = self.size(inputs, outputs), sum(self.hidden)
+        if len(parameters) == size:
+            return parameters
+        scales, shifts, means, variances = parameters[size:].reshape(4, units)
+        folded, at = [], 0
+        pairs = self.unpack(parameters, inputs, outputs)
+        for weights, bias in pairs[:-1]:
+            here = slice(at, at + len(bias))
+            factor = scales[here] / np.sqrt(variances[here] + EPSILON)
+            folded.append((weights * factor[:, None], (bias - means[here]) * factor + shifts[here]))
+            at += len(bias)
+        return self.pack([*folded, pairs[-1]])
 
     def unpack(self, parameters: np.ndarray, inputs: int, outputs: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return views (W of shape (out, in), b of shape (out,)) into the flat vector, layer by layer."""
@@ -98,12 +128,15 @@ class MLP:
 def activate(name: str, z: np.ndarray) -> np.ndarray:
     """Return the activation of z, any shape.
 
-    GELU is the exact x * Phi(x) (Hendrycks & Gimpel 2016), SiLU is x * sigmoid(x) (Elfwing et al. 2018).
+    GELU is the exact x * Phi(x) (Hendrycks & Gimpel 2016), SiLU is x * sigmoid(x) (Elfwing et al. 2018), leaky ReLU
+    max(x, 0.01 x) (Maas et al. 2013).
     """
     from scipy.special import expit, ndtr
 
     if name == "relu":
         return np.maximum(z, 0)
+    if name == "leaky_relu":
+        return np.where(z > 0, z, LEAK * z)
     if name == "tanh":
         return np.tanh(z)
     return z * (ndtr(z) if name == "gelu" else expit(z))

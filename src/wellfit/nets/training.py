@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from wellfit.cocktail.schedules import SCHEDULES
 from wellfit.errors import SettingError
 
 OPTIMIZERS = ("gd", "sgd", "adam", "adamw")
-SCHEDULES = ("constant", "cosine")
+CLASSIFICATION, REGRESSION = ("cross_entropy",), ("squared", "absolute", "huber", "quantile")
 PRECISIONS = ("float32", "float64")
 MAX_CHECKPOINTS = 256
 
@@ -21,8 +22,14 @@ class Training:
 
     ``optimizer``: ``gd`` (plain gradient steps), ``sgd`` (with ``momentum``, ``nesterov``, as PyTorch's), ``adam`` or
     ``adamw`` (Kingma & Ba 2015; both take the same step, since decoupled decay is the ingredient `WeightDecay`).
-    ``learning_rate`` follows ``schedule`` over ``epochs``: ``constant``, or ``cosine`` to 0 (Loshchilov & Hutter
-    2017). ``batch_size`` None means all training rows at once. ``precision`` is the floating-point type.
+    ``learning_rate`` follows ``schedule`` over ``epochs``: ``constant``, ``cosine``, ``one_cycle`` or ``flat_cosine``
+    (see `wellfit.cocktail.schedules`). ``batch_size`` None means all training rows at once. ``precision`` is the
+    floating-point type.
+
+    ``loss`` is ``auto`` (cross-entropy, or squared error in regression) or, for the residual r of the standardized
+    target: ``squared`` r^2, ``absolute`` |r|, ``huber`` or ``huber:1.5`` (r^2/2 up to 1.5, then linear; 1 by default;
+    Huber 1964), ``quantile:0.9`` (the pinball loss of that quantile; Koenker & Bassett 1978). ``class_weights``
+    multiply the losses of training rows: one number a class, or ``balanced``, n / (k n_class) (as in scikit-learn).
     Raises `SettingError` for impossible values.
 
     >>> Training(optimizer="gd", learning_rate=0.3, batch_size=None, epochs=30_000).epochs
@@ -37,6 +44,8 @@ class Training:
     momentum: float = 0.0
     nesterov: bool = False
     precision: str = "float32"
+    loss: str = "auto"
+    class_weights: str | tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
@@ -54,12 +63,63 @@ class Training:
             raise SettingError("nets.momentum_without_sgd", optimizer=self.optimizer)
         if self.nesterov and not self.momentum:
             raise SettingError("nets.nesterov_without_momentum")
+        if not isinstance(self.loss, str):
+            raise SettingError("nets.bad_loss_parameter", value=self.loss)
+        self.loss_and_parameter("regression" if self.loss.partition(":")[0] in REGRESSION else "binary")
+        self._check_class_weights()
+
+    def _check_class_weights(self) -> None:
+        if self.class_weights is None or self.class_weights == "balanced":
+            return
+        if isinstance(self.class_weights, str):
+            raise SettingError("nets.bad_class_weights", value=self.class_weights)
+        try:
+            weights = tuple(float(w) for w in self.class_weights)
+        except (TypeError, ValueError):
+            raise SettingError("nets.bad_class_weights", value=self.class_weights) from None
+        if not all(math.isfinite(w) and w >= 0 for w in weights) or not any(weights):
+            raise SettingError("nets.bad_class_weights", value=self.class_weights)
+        object.__setattr__(self, "class_weights", weights)
+
+    def loss_and_parameter(self, task: str) -> tuple[str, float]:
+        """Return the loss for a task and its parameter (Huber's threshold, the quantile; else 0).
+
+        Raises `SettingError` where the loss does not fit the task.
+
+        >>> Training(loss="quantile:0.9").loss_and_parameter("regression")
+        ('quantile', 0.9)
+        """
+        known = REGRESSION if task == "regression" else CLASSIFICATION
+        name, colon, text = self.loss.partition(":")
+        name = known[0] if name == "auto" else name
+        _one_of("loss", name, ("auto", *known))
+        try:
+            value = float(text) if text else {"huber": 1.0, "quantile": 0.5}.get(name, 0.0)
+        except ValueError:
+            raise SettingError("nets.bad_loss_parameter", value=self.loss) from None
+        fits = {"huber": 0 < value < math.inf, "quantile": 0 < value < 1}.get(name, not colon) and bool(text) == bool(
+            colon
+        )
+        if not fits:
+            raise SettingError("nets.bad_loss_parameter", value=self.loss)
+        return name, value
+
+    def __repr__(self) -> str:
+        """Return the call that makes it. Ledgers key by this text: later fields stand in it only where they act."""
+        given = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if self._shown(f.name, f.default))
+        return f"Training({', '.join(given)})"
+
+    def _shown(self, name: str, default: object) -> bool:
+        return name not in ("loss", "class_weights") or getattr(self, name) != default
 
     def __str__(self) -> str:
         """Return a short description in one line."""
         batch = "full batch" if self.batch_size is None else f"batch {self.batch_size}"
         momentum = f" momentum {self.momentum:g}{' nesterov' if self.nesterov else ''}" if self.momentum else ""
-        return f"{self.optimizer}{momentum} lr {self.learning_rate:g} {self.schedule}, {batch}, {self.epochs} epochs"
+        loss = "" if self.loss == "auto" else f", loss {self.loss}"
+        weights = "" if self.class_weights is None else f", class weights {self.class_weights}"
+        steps = f"{self.optimizer}{momentum} lr {self.learning_rate:g} {self.schedule}, {batch}, {self.epochs} epochs"
+        return steps + loss + weights
 
 
 def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import difflib
 
+from wellfit.cocktail.base import Ingredient
 from wellfit.cocktail.dialects.base import REQUIRED, Answer, Dialect, Equivalent, Fit, NoEquivalent, Parts
 from wellfit.cocktail.dialects.keras import KERAS
 from wellfit.cocktail.dialects.sklearn import SKLEARN
 from wellfit.cocktail.dialects.textbook import TEXTBOOK
 from wellfit.cocktail.dialects.torch import TORCH
-from wellfit.cocktail.ingredients import Ingredient
 from wellfit.cocktail.mixing import Cocktail, as_cocktail
 from wellfit.errors import SettingError
 
@@ -62,6 +62,7 @@ def to_dialect(
     if layers is not None:
         mixed.resolve(layers)  # raises where the counts do not fit
     answer = Answer(fit)
+    answer.refuse_unsaid(mixed, spoken.says, spoken.reasons)
     spoken.speak(Parts.of(mixed), answer)
     return answer.close()
 
@@ -80,6 +81,8 @@ def from_dialect(
     `to_dialect`; ``arguments`` are the library's own names: ``lambda_``, ``keep_prob`` (textbook), ``weight_decay``,
     ``dropout``, ``biases`` (True where the penalty also acts on biases, as PyTorch's and Keras's ``weight_decay`` do
     unless told otherwise), ``l1``, ``l2``, ``patience``, ``min_delta`` (Keras; one number or one per layer),
+    ``monitor`` (``val_accuracy``: the score), ``label_smoothing``, ``max_norm``, ``global_clipnorm`` (Keras),
+    ``clip_grad_norm``, ``batch_norm`` (PyTorch), ``input_dropout``, ``input_noise`` (a layer on the inputs),
     ``alpha``, ``l1_ratio``, ``C`` (scikit-learn). Raises `SettingError` for an unknown dialect or argument, a lacking
     one, or an impossible value.
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from wellfit.cocktail.ingredients import L1, L2, EarlyStopping, ElasticNet, Ingredient, Strength
+from wellfit.cocktail.base import Ingredient, Strength, Strong
+from wellfit.cocktail.ingredients import L1, L2, BatchNorm, EarlyStopping, ElasticNet
 from wellfit.cocktail.mixing import Cocktail
 from wellfit.errors import SettingError
 from wellfit.messages import say
 
-Value = Strength | int
+Value = Strength | int | str
 REQUIRED: object = ...
+_COMMON = ("l1", "l2", "elastic_net", "weight_decay", "dropout", "early_stopping")
 
 
 @dataclass(frozen=True)
@@ -73,32 +76,42 @@ class Fit:
 
 @dataclass(frozen=True)
 class Parts:
-    """A cocktail taken apart: strengths as they were given, elastic net as its two penalties."""
+    """A cocktail taken apart: strengths as they were given, elastic net as its two penalties; infinity is no bound.
+
+    The first five every dialect speaks of; the others only those that name them in `Dialect.says`.
+    """
 
     l1: Strength = 0.0
     l2: Strength = 0.0
     weight_decay: Strength = 0.0
     dropout: Strength = 0.0
     early_stopping: EarlyStopping | None = None
+    max_norm: Strength = math.inf
+    gradient_clipping: float = math.inf
+    input_dropout: float = 0.0
+    input_noise: float = 0.0
+    label_smoothing: float = 0.0
+    batch_norm: bool = False
 
     @classmethod
     def of(cls, cocktail: Cocktail) -> Parts:
         """Take a cocktail apart."""
-        strengths: dict[str, Strength] = {}
+        strengths: dict[str, Any] = {}
         for item in cocktail.ingredients:
             if isinstance(item, ElasticNet):
                 strengths["l1"] = scale(item.strength, item.l1_ratio)
                 strengths["l2"] = scale(item.strength, 1 - item.l1_ratio)
-            elif not isinstance(item, EarlyStopping):
-                strengths[item.name] = item.strength  # type: ignore[attr-defined]
+            elif isinstance(item, Strong) and item.name in cls.__dataclass_fields__:
+                strengths[item.name] = item.strength
         stop = cocktail.get(EarlyStopping)
-        return cls(**strengths, early_stopping=stop if isinstance(stop, EarlyStopping) else None)
+        strengths["early_stopping"] = stop if isinstance(stop, EarlyStopping) else None
+        return cls(**strengths, batch_norm=cocktail.get(BatchNorm) is not None)
 
     def coupled(self, fit: Fit) -> Parts:
         """Return the same parts with weight decay told as L2, where the steps are plain and the two agree."""
         if not (fit.plain and active(self.weight_decay)):
             return self
-        return Parts(self.l1, add(self.l2, self.weight_decay), 0.0, self.dropout, self.early_stopping)
+        return replace(self, l2=add(self.l2, self.weight_decay), weight_decay=0.0)
 
 
 @dataclass
@@ -127,6 +140,20 @@ class Answer:
             return 0.0
         return values[0]
 
+    def refuse_unsaid(self, cocktail: Cocktail, says: Iterable[str], reasons: Mapping[str, str]) -> None:
+        """Add the reason for every ingredient that acts and that this dialect does not speak of, or not as scheduled.
+
+        ``says`` names ingredients beyond penalties, dropout and early stopping; ``reasons`` maps the name of one that
+        is not said to the key of its own reason, and ``""`` to that of the rest.
+        """
+        for item in cocktail.ingredients:
+            if not item.acts:
+                continue
+            if item.name not in (*_COMMON, *says):
+                self.refuse(reasons.get(item.name, reasons.get("", "not_said")), ingredient=item.name)
+            elif isinstance(item, Strong) and item.schedule != "constant":
+                self.refuse("no_schedule", ingredient=item.name)
+
     def close(self) -> Equivalent | NoEquivalent:
         """Return the equivalent, or the reasons if there are any."""
         if self.reasons:
@@ -139,13 +166,16 @@ class Dialect:
     """One library's way of saying it: its name, the two directions, and the arguments it is read from.
 
     ``speak(parts, answer)`` fills the answer; ``read(arguments, fit)`` returns a cocktail or the reason.
-    ``arguments`` maps each name that ``read`` takes to its default, or to `REQUIRED`.
+    ``arguments`` maps each name that ``read`` takes to its default, or to `REQUIRED`. ``says`` and ``reasons`` are
+    those of `Answer.refuse_unsaid`.
     """
 
     name: str
     arguments: Mapping[str, object]
     speak: Callable[[Parts, Answer], None]
     read: Callable[[dict, Fit], Cocktail | NoEquivalent]
+    says: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 def each(strength: Strength) -> tuple[float, ...]:
@@ -156,6 +186,11 @@ def each(strength: Strength) -> tuple[float, ...]:
 def active(strength: Strength) -> bool:
     """Whether any layer has a strength above 0."""
     return any(each(strength))
+
+
+def bounded(bound: Strength) -> bool:
+    """Whether any layer has a finite bound."""
+    return any(map(math.isfinite, each(bound)))
 
 
 def scale(strength: Strength, factor: float) -> Strength:
@@ -176,8 +211,7 @@ def add(a: Strength, b: Strength) -> Strength:
 
 def mix(ingredients: Iterable[Ingredient]) -> Cocktail:
     """Return a cocktail of those ingredients that do something."""
-    kept = [i for i in ingredients if isinstance(i, EarlyStopping) or active(i.strength)]  # type: ignore[attr-defined]
-    return Cocktail(tuple(kept))
+    return Cocktail(tuple(i for i in ingredients if i.acts))
 
 
 def penalties(l1: object, l2: object, factor: tuple[float, float] = (1.0, 1.0)) -> tuple[Ingredient, ...]:

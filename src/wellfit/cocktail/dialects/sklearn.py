@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from wellfit.cocktail.base import Ingredient
 from wellfit.cocktail.dialects.base import REQUIRED, Answer, Dialect, Fit, NoEquivalent, Parts, active, mix
-from wellfit.cocktail.ingredients import L1, L2, ElasticNet, Ingredient
+from wellfit.cocktail.ingredients import L1, L2, ElasticNet
 from wellfit.cocktail.mixing import Cocktail
 from wellfit.errors import SettingError
 from wellfit.messages import say
@@ -42,7 +43,7 @@ def _speak_mlp(parts: Parts, answer: Answer) -> None:
     if active(parts.dropout):
         answer.refuse("sklearn_dropout")
     if parts.early_stopping:
-        answer.refuse("sklearn_early_stopping")
+        answer.refuse("sklearn_early_stopping" if parts.early_stopping.on == "loss" else "sklearn_stops_on_its_own")
     if fit.task == "regression":
         answer.note("sklearn_half")
 
@@ -138,10 +139,17 @@ def _read_logistic(arguments: dict, fit: Fit) -> Cocktail:
     return mix((kinds.get(net.l1_ratio, net),))
 
 
+_REASONS = {"": "sklearn_lacks"}
 SKLEARN = (
-    Dialect("sklearn-mlp", {"alpha": REQUIRED}, _speak_mlp, _read_mlp),
-    Dialect("sklearn-ridge", {"alpha": REQUIRED}, _speak_ridge, _read_ridge),
-    Dialect("sklearn-lasso", {"alpha": REQUIRED}, _speak_lasso, _read_lasso),
-    Dialect("sklearn-elastic-net", {"alpha": REQUIRED, "l1_ratio": 0.5}, _speak_elastic_net, _read_elastic_net),
-    Dialect("sklearn-logistic", {"C": REQUIRED, "l1_ratio": 0.0}, _speak_logistic, _read_logistic),
+    Dialect("sklearn-mlp", {"alpha": REQUIRED}, _speak_mlp, _read_mlp, reasons=_REASONS),
+    Dialect("sklearn-ridge", {"alpha": REQUIRED}, _speak_ridge, _read_ridge, reasons=_REASONS),
+    Dialect("sklearn-lasso", {"alpha": REQUIRED}, _speak_lasso, _read_lasso, reasons=_REASONS),
+    Dialect(
+        "sklearn-elastic-net",
+        {"alpha": REQUIRED, "l1_ratio": 0.5},
+        _speak_elastic_net,
+        _read_elastic_net,
+        reasons=_REASONS,
+    ),
+    Dialect("sklearn-logistic", {"C": REQUIRED, "l1_ratio": 0.0}, _speak_logistic, _read_logistic, reasons=_REASONS),
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from wellfit.cocktail.base import Strength
 from wellfit.cocktail.dialects.base import REQUIRED, Answer, Dialect, Fit, Parts, active, mix, penalties
-from wellfit.cocktail.ingredients import Dropout, Strength
 from wellfit.cocktail.mixing import Cocktail
+from wellfit.cocktail.noise import Dropout
 from wellfit.errors import SettingError
 
 

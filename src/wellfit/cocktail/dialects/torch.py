@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from wellfit.cocktail.dialects.base import REQUIRED, Answer, Dialect, Fit, NoEquivalent, Parts, active, mix
-from wellfit.cocktail.ingredients import L2, Dropout, WeightDecay
+import math
+
+from wellfit.cocktail.base import Ingredient
+from wellfit.cocktail.dialects.base import REQUIRED, Answer, Dialect, Fit, NoEquivalent, Parts, active, bounded, mix
+from wellfit.cocktail.ingredients import L2, BatchNorm, GradientClipping, WeightDecay
 from wellfit.cocktail.mixing import Cocktail
+from wellfit.cocktail.noise import Dropout, InputDropout, LabelSmoothing
 from wellfit.messages import say
 
 
@@ -16,8 +20,23 @@ def _common(parts: Parts, answer: Answer) -> None:
         answer.note("torch_dropout")
     if parts.early_stopping:
         answer.refuse("torch_early_stopping")
-    if active(answer.arguments.get("weight_decay", 0.0)):
+    if active(parts.weight_decay if answer.fit.dialect == "torch-adamw" else parts.l2):
         answer.note("torch_groups")
+    if parts.batch_norm:
+        answer.arguments["batch_norm"] = True
+        answer.note("torch_batch_norm")
+    if parts.input_dropout:
+        answer.arguments["input_dropout"] = parts.input_dropout
+        answer.note("torch_input_dropout")
+    if bounded(parts.gradient_clipping):
+        answer.arguments["clip_grad_norm"] = parts.gradient_clipping
+        answer.note("torch_clipping")
+    if parts.label_smoothing:
+        answer.arguments["label_smoothing"] = parts.label_smoothing
+        answer.note("torch_smoothing")
+        task = answer.fit.need("task")
+        if task != "multiclass":
+            answer.refuse("smoothing_task" if task == "regression" else "torch_smoothing_binary")
 
 
 def _speak_coupled(parts: Parts, answer: Answer) -> None:
@@ -41,12 +60,26 @@ def _read(arguments: dict, fit: Fit) -> Cocktail | NoEquivalent:
     decay = kind(arguments["weight_decay"])
     if active(decay.strength) and arguments["biases"]:
         return NoEquivalent(fit.dialect, (say("dialects.biases"),))
-    return mix((decay, Dropout(arguments["dropout"])))
+    parts: list[Ingredient] = [decay, Dropout(arguments["dropout"]), InputDropout(arguments["input_dropout"])]
+    parts += [LabelSmoothing(arguments["label_smoothing"]), GradientClipping(arguments["clip_grad_norm"])]
+    return mix([*parts, BatchNorm()] if arguments["batch_norm"] else parts)
 
 
-_ARGUMENTS = {"weight_decay": REQUIRED, "biases": False, "dropout": 0.0}
-TORCH = (
-    Dialect("torch-sgd", _ARGUMENTS, _speak_coupled, _read),
-    Dialect("torch-adam", _ARGUMENTS, _speak_coupled, _read),
-    Dialect("torch-adamw", _ARGUMENTS, _speak_decoupled, _read),
+_ARGUMENTS = {
+    "weight_decay": REQUIRED,
+    "biases": False,
+    "dropout": 0.0,
+    "input_dropout": 0.0,
+    "batch_norm": False,
+    "label_smoothing": 0.0,
+    "clip_grad_norm": math.inf,
+}
+_SAYS = ("batch_norm", "input_dropout", "label_smoothing", "gradient_clipping")
+TORCH = tuple(
+    Dialect(name, _ARGUMENTS, speak, _read, _SAYS, {"": "torch_by_hand"})
+    for name, speak in (
+        ("torch-sgd", _speak_coupled),
+        ("torch-adam", _speak_coupled),
+        ("torch-adamw", _speak_decoupled),
+    )
 )

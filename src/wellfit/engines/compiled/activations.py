@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from wellfit.engines.compiled import elementary
 from wellfit.engines.compiled.jit import kernel
+from wellfit.nets.network import LEAK
 
 # Codes of `wellfit.nets.network.ACTIVATIONS`.
-RELU, TANH, GELU, SILU = range(4)
+RELU, TANH, GELU, SILU, LEAKY_RELU = range(5)
 
 
 @kernel
@@ -30,6 +31,12 @@ def activate(code, z, slope):
             below, density = elementary.phi(x)
             z[i] = x * below
             slope[i] = below + x * density
+    elif code == LEAKY_RELU:
+        leak = z.dtype.type(LEAK)
+        for i in range(z.size):
+            x = z[i]
+            slope[i] = one if x > zero else leak
+            z[i] = x if x > zero else leak * x
     else:
         for i in range(z.size):
             x = z[i]

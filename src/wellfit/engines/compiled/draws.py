@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wellfit.engines.compiled import elementary
 from wellfit.engines.compiled.jit import kernel
 from wellfit.engines.compiled.lowlevel import piece
 
@@ -77,3 +78,45 @@ def keep_mask(mask, count, threshold, k0, k1, stream, epoch, step):
             out[80 + lane] = scale if (w2 >> half) < limit else zero
             out[96 + lane] = scale if (w3 & low) < limit else zero
             out[112 + lane] = scale if (w3 >> half) < limit else zero
+
+
+@kernel
+def add_gaussian(x, count, scale, k0, k1, stream, epoch, step):
+    """x[:count] += scale times `wellfit.rng.gaussian_noise`; ``x`` has room for count rounded up to 64."""
+    cast = x.dtype.type
+    unit, shift, quarter, half = cast(2.0**-31), np.uint32(1), cast(0.25), cast(2.0**-32)
+    size = cast(scale)
+    two = cast(-2)
+    for tile in range((count + 63) // 64):
+        out = piece(x, 64 * tile, 64)
+        for lane in range(16):
+            w0, w1, w2, w3 = philox(
+                np.uint32(16 * tile + lane),
+                np.uint32(step),
+                np.uint32(epoch),
+                np.uint32(stream),
+                k0,
+                k1,
+                MASK_ROUNDS,
+            )
+            first = size * np.sqrt(two * elementary.log(cast(np.int32(w0 >> shift)) * unit + half))
+            second = size * np.sqrt(two * elementary.log(cast(np.int32(w2 >> shift)) * unit + half))
+            one, other = cast(np.int32(w1 >> shift)) * unit, cast(np.int32(w3 >> shift)) * unit
+            out[lane] += first * elementary.sin_turns(one + quarter)
+            out[16 + lane] += first * elementary.sin_turns(one)
+            out[32 + lane] += second * elementary.sin_turns(other + quarter)
+            out[48 + lane] += second * elementary.sin_turns(other)
+
+
+@kernel
+def mixing(count, quantiles, k0, k1, stream, epoch, step):
+    """Return (Beta coefficient, distance) of this batch: see `wellfit.rng.mixup_draw` and `mixup_quantiles`."""
+    first, second, _, _ = philox(np.uint32(0), np.uint32(step), np.uint32(epoch), np.uint32(stream), k0, k1, 10)
+    place = (float(first) + 0.5) * 2.0**-32 * (quantiles.size - 1)
+    at = int(place)
+    share = place - at
+    coefficient = quantiles[at] * (1.0 - share) + quantiles[at + 1] * share
+    distance = np.int64(0)
+    if count > 1:
+        distance = 1 + np.int64(np.uint64(second) * np.uint64(count - 1) >> _SHIFT)
+    return coefficient, distance

@@ -29,6 +29,16 @@ _ONE, _TWO, _HALF = _f(1), _f(2), _f(0.5)
 
 
 @intrinsic
+def _as_int32(_, number):
+    """Read the bits of a float32 as an int32."""
+
+    def generate(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(types.int32))
+
+    return types.int32(types.float32), generate
+
+
+@intrinsic
 def _as_float32(_, bits):
     """Read the bits of an int32 as a float32."""
 
@@ -85,6 +95,57 @@ def phi32(x):
 
 
 @kernel
+def log32(x):
+    """log in float32 (Cephes logf) of a normal number above 0."""
+    bits = _as_int32(x)
+    k = np.int32((bits >> np.int32(23)) - np.int32(126))
+    m = _as_float32(np.int32((bits & np.int32(0x007FFFFF)) | np.int32(0x3F000000)))  # in [1/2, 1)
+    small = m < _f(0.707106781)
+    power = _f(np.int32(k - np.int32(1))) if small else _f(k)
+    f = m + m - _ONE if small else m - _ONE
+    s = f * f
+    p = _f(7.0376836292e-2)
+    p = p * f + _f(-1.1514610310e-1)
+    p = p * f + _f(1.1676998740e-1)
+    p = p * f + _f(-1.2420140846e-1)
+    p = p * f + _f(1.4249322787e-1)
+    p = p * f + _f(-1.6668057665e-1)
+    p = p * f + _f(2.0000714765e-1)
+    p = p * f + _f(-2.4999993993e-1)
+    p = p * f + _f(3.3333331174e-1)
+    return f - _HALF * s + p * s * f + power * _LN2_HIGH + power * _LN2_LOW
+
+
+@kernel
+def log1p32(x):
+    """log(1 + x) in float32 for x >= 0, small ones in full: up to 1 twice the series of artanh(x / (2 + x))."""
+    s = x / (_TWO + x)
+    q = s * s
+    p = _f(1 / 13)
+    p = p * q + _f(1 / 11)
+    p = p * q + _f(1 / 9)
+    p = p * q + _f(1 / 7)
+    p = p * q + _f(1 / 5)
+    p = p * q + _f(1 / 3)
+    return s + s + (s + s) * q * p if x <= _ONE else log32(_ONE + x)
+
+
+@kernel
+def sin_turns32(turns):
+    """sin(2 pi turns) in float32 for turns in [0, 1.25]: the odd Taylor polynomial of degree 11 on a quarter turn."""
+    t = turns - np.floor(turns + _HALF)  # in [-1/2, 1/2]
+    t = _HALF - t if t > _f(0.25) else (-_HALF - t if t < _f(-0.25) else t)
+    x = t * _f(2 * math.pi)
+    s = x * x
+    p = _f(-1 / 39916800)
+    p = p * s + _f(1 / 362880)
+    p = p * s + _f(-1 / 5040)
+    p = p * s + _f(1 / 120)
+    p = p * s + _f(-1 / 6)
+    return x + x * s * p
+
+
+@kernel
 def phi64(x):
     """Standard normal distribution function and density in float64."""
     return 0.5 * math.erfc(-x * math.sqrt(0.5)), math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
@@ -97,6 +158,21 @@ def exp(x):
 
 def tanh(x):
     """Hyperbolic tangent in the precision of x."""
+    raise NotImplementedError("a kernel's function")
+
+
+def log(x):
+    """Natural logarithm in the precision of x."""
+    raise NotImplementedError("a kernel's function")
+
+
+def log1p(x):
+    """log(1 + x) for x >= 0 in the precision of x."""
+    raise NotImplementedError("a kernel's function")
+
+
+def sin_turns(x):
+    """sin(2 pi x) in the precision of x."""
     raise NotImplementedError("a kernel's function")
 
 
@@ -124,6 +200,24 @@ def _tanh64(x):
     return math.tanh(x)
 
 
+@kernel
+def _log64(x):
+    return math.log(x)
+
+
+@kernel
+def _log1p64(x):
+    return math.log1p(x)
+
+
+@kernel
+def _sin_turns64(x):
+    return math.sin(2 * math.pi * x)
+
+
+overload(log)(_by_precision(log32, _log64))
+overload(log1p)(_by_precision(log1p32, _log1p64))
+overload(sin_turns)(_by_precision(sin_turns32, _sin_turns64))
 overload(exp)(_by_precision(exp32, _exp64))
 overload(tanh)(_by_precision(tanh32, _tanh64))
 overload(phi)(_by_precision(phi32, phi64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Sequence
@@ -9,44 +10,20 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from wellfit import rng
 from wellfit.cocktail import Cocktail
-from wellfit.engines.base import CURVES, Member, State, Status
+from wellfit.engines.base import CURVES, Member, State, misfit
 from wellfit.engines.compiled.blas import one_blas_thread
 from wellfit.engines.compiled.jit import ensure_compiled
-from wellfit.engines.compiled.losses import LOSS_OF_TASK
-from wellfit.engines.compiled.optimizers import CODE_OF_OPTIMIZER
-from wellfit.engines.compiled.tiles import padded
-from wellfit.engines.compiled.train import (
-    BATCH,
-    BEST_EPOCH,
-    CHECKPOINT,
-    EPOCH,
-    RUNNING,
-    STATUS,
-    STEP,
-    WAITED,
-    Layout,
-    Plan,
-    Progress,
-    Rows,
-    Work,
-    train,
-)
-from wellfit.errors import SettingError, UnsupportedError
-from wellfit.messages import say
+from wellfit.engines.compiled.plan import EPOCH, RUNNING, STATUS, Rows
+from wellfit.engines.compiled.setup import make_layout, make_plan, make_progress, make_rows, make_state, make_work
+from wellfit.engines.compiled.train import train
+from wellfit.errors import UnsupportedError
 from wellfit.nets import MLP, Training
-from wellfit.nets.network import ACTIVATIONS
-from wellfit.nets.training import batches, checkpoints
-from wellfit.records import FoldData, TrainingData
+from wellfit.nets.training import checkpoints
+from wellfit.records import Fold, FoldData, TrainingData
 
 # A kernel call lasts about this long, so that Ctrl-C and progress work between calls.
 _SLICE_SECONDS = 0.1
-# Curves on the training rows are measured on at most so many of them (a fixed random sample).
-CURVE_ROWS = 4096
-# Rows are evaluated in blocks of at least so many columns.
-_BLOCK = 256
-_STATUS: tuple[Status, ...] = ("running", "finished", "stopped", "diverged")
 
 
 class CompiledEngine:
@@ -57,7 +34,7 @@ class CompiledEngine:
     """
 
     name = "compiled"
-    version = "1"
+    version = "2"
 
     def __init__(self) -> None:
         self._rows: WeakKeyDictionary[FoldData, dict[str, Rows]] = WeakKeyDictionary()
@@ -65,18 +42,7 @@ class CompiledEngine:
 
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the reason why this engine cannot train the member."""
-        if not 0 <= member.fold < len(data.folds):
-            return say("engines.no_such_fold", fold=member.fold, folds=len(data.folds))
-        rows = data.folds[member.fold].rows
-        if not rows.train.size:
-            return say("engines.no_training_rows", fold=member.fold)
-        try:
-            strengths = member.cocktail.resolve(member.network.layers)
-        except SettingError as error:
-            return str(error)
-        if strengths.early_stopping and not rows.stop.size:
-            return say("engines.no_stop_rows", fold=member.fold)
-        return None
+        return misfit(member, data)
 
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
         """Return the states before training. Raises `UnsupportedError` for a misfit, before any work."""
@@ -88,13 +54,15 @@ class CompiledEngine:
 
     def _init(self, member: Member, data: TrainingData) -> State:
         inputs = data.folds[member.fold].x.shape[1]
-        parameters = member.network.initialize(member.seed, inputs, data.outputs).astype(member.training.precision)
-        stops = member.cocktail.resolve(member.network.layers).early_stopping is not None
+        strengths = member.cocktail.resolve(member.network.layers)
+        drawn = member.network.initialize(member.seed, inputs, data.outputs, batch_norm=strengths.batch_norm)
+        parameters = drawn.astype(member.training.precision)
         return State(
             parameters=parameters,
             moments=np.zeros((2, parameters.size), parameters.dtype),
-            best_parameters=parameters.copy() if stops else parameters[:0].copy(),
+            best_parameters=parameters.copy() if strengths.early_stopping else parameters[:0].copy(),
             curves=np.full((len(checkpoints(member.training.epochs)), len(CURVES)), np.nan),
+            average=parameters.copy() if strengths.ema else parameters[:0].copy(),
         )
 
     def advance(
@@ -109,16 +77,17 @@ class CompiledEngine:
         if state.status != "running" or (state.epoch >= until and not np.isnan(state.curves[0, 0])):
             return state
         ensure_compiled(member.training.precision)
-        rows = self._rows_of(data.folds[member.fold], member.training.precision)
-        plan = _plan(member, rows, LOSS_OF_TASK[data.task])
-        layout = _layout(member, plan, data.folds[member.fold].x.shape[1], data.outputs)
-        work, progress = _work(plan, layout, rows), _progress(state)
+        fold = data.folds[member.fold]
+        rows = self._rows_of(fold, member.training.precision)
+        plan = make_plan(member, rows, data.task)
+        layout = make_layout(member, plan, fold, data)
+        work, progress = make_work(plan, layout, rows), make_progress(state)
         counts, budget = progress.counts, 1
         while True:
             start = time.perf_counter()
             train(plan, layout, rows, progress, work, until, budget)
             if counts[STATUS] != RUNNING or counts[EPOCH] >= until:
-                return _state(progress)
+                return make_state(progress)
             spent = time.perf_counter() - start
             budget = max(1, min(budget * 64, int(budget * _SLICE_SECONDS / max(spent, 1e-6))))
 
@@ -127,126 +96,21 @@ class CompiledEngine:
         with self._lock:
             kept = self._rows.setdefault(fold, {})
             if precision not in kept:
-                train_rows, curve = fold.rows.train.astype(np.int64), fold.rows.train.astype(np.int64)
-                if curve.size > CURVE_ROWS:
-                    curve = np.sort(rng.generator(0, rng.RESAMPLE).choice(curve, CURVE_ROWS, replace=False))
-                kept[precision] = Rows(
-                    x=np.ascontiguousarray(fold.x, dtype=precision).reshape(-1),
-                    y=np.ascontiguousarray(fold.y, dtype=precision).reshape(-1),
-                    train=train_rows,
-                    curve=curve,
-                    stop=fold.rows.stop.astype(np.int64),
-                    score=fold.rows.score.astype(np.int64),
-                )
+                kept[precision] = make_rows(fold, precision)
             return kept[precision]
-
-
-def _plan(member: Member, rows: Rows, loss: int) -> Plan:
-    """Return the kernel's plan of this member."""
-    training = member.training
-    stop = member.cocktail.resolve(member.network.layers).early_stopping
-    n = rows.train.size
-    steps, largest = batches(n, training.batch_size)
-    evaluated = max(rows.curve.size, rows.stop.size, rows.score.size)
-    seed = member.seed & 0xFFFFFFFFFFFFFFFF
-    return Plan(
-        activation=ACTIVATIONS.index(member.network.activation),
-        loss=loss,
-        optimizer=CODE_OF_OPTIMIZER[training.optimizer],
-        nesterov=training.nesterov,
-        momentum=float(training.momentum),
-        learning_rate=float(training.learning_rate),
-        cosine=training.schedule == "cosine",
-        epochs=int(training.epochs),
-        batch=n if steps == 1 else int(training.batch_size or n),
-        batches=steps,
-        full=steps == 1,
-        patience=stop.patience if stop else 0,
-        min_delta=stop.min_delta if stop else 0.0,
-        key0=seed & 0xFFFFFFFF,
-        key1=seed >> 32,
-        shuffle_stream=rng.SHUFFLE,
-        dropout_stream=rng.DROPOUT,
-        capacity=padded(max(largest, min(_BLOCK, evaluated))),
-    )
-
-
-def _layout(member: Member, plan: Plan, inputs: int, outputs: int) -> Layout:
-    """Return the network's sizes and the cocktail's strengths, by layer."""
-    network, training = member.network, member.training
-    strengths = member.cocktail.resolve(network.layers)
-    widths = np.array([inputs, *network.hidden, outputs], np.int64)
-    return Layout(
-        widths=widths,
-        at=np.concatenate([[0], np.cumsum(widths[1:] * plan.capacity)]).astype(np.int64),
-        strengths=np.array([*strengths.l1, *strengths.l2, *strengths.weight_decay], training.precision),
-        rates=np.array([*strengths.dropout, 0.0]),
-        checkpoints=checkpoints(training.epochs),
-    )
-
-
-def _work(plan: Plan, layout: Layout, rows: Rows) -> Work:
-    """Return buffers for one member."""
-    kind, widths, capacity = rows.x.dtype, layout.widths, plan.capacity
-    dropped = widths[1:-1][layout.rates[:-1] > 0]
-    mask = int(-(-dropped.max() * capacity // 128) * 128) if dropped.size else 1
-    size = layout.at[-1]
-    return Work(
-        z=np.zeros(size, kind),
-        slope=np.zeros(size, kind),
-        error=np.zeros(size, kind),
-        mask=np.zeros(mask, kind),
-        x=np.zeros(widths[0] * capacity, kind),
-        y=np.zeros(widths[-1] * capacity, kind),
-        gradient=np.zeros(int(np.sum(widths[:-1] * widths[1:] + widths[1:])), kind),
-        order=np.zeros(rows.train.size, np.int64),
-        zeros=np.zeros(widths.max(), kind),
-        rows=np.zeros(2 * capacity, kind),
-        loaded=np.zeros(1, np.int64),
-    )
-
-
-def _progress(state: State) -> Progress:
-    """Return the kernel's mutable copy of a state."""
-    counts = np.zeros(7, np.int64)
-    counts[EPOCH], counts[BATCH], counts[STEP] = state.epoch, 0, state.step
-    counts[CHECKPOINT] = np.count_nonzero(~np.isnan(state.curves[:, 0]))
-    counts[BEST_EPOCH], counts[WAITED], counts[STATUS] = state.best_epoch, state.waited, RUNNING
-    return Progress(
-        parameters=state.parameters.copy(),
-        moments=state.moments.flatten(),
-        best=state.best_parameters.copy(),
-        curves=state.curves.flatten(),
-        counts=counts,
-        best_loss=np.array([state.best_loss]),
-    )
-
-
-def _state(progress: Progress) -> State:
-    counts = progress.counts
-    return State(
-        parameters=progress.parameters,
-        moments=progress.moments.reshape(2, -1),
-        best_parameters=progress.best,
-        curves=progress.curves.reshape(-1, len(CURVES)),
-        epoch=int(counts[EPOCH]),
-        step=int(counts[STEP]),
-        status=_STATUS[counts[STATUS]],
-        best_epoch=int(counts[BEST_EPOCH]),
-        best_loss=float(progress.best_loss[0]),
-        waited=int(counts[WAITED]),
-    )
 
 
 def compile_now(precision: str) -> None:
     """Compile the kernels in this process by training on nothing much: see `ensure_compiled`, which runs it."""
-    one = np.ones((1, 1), precision)
+    gc.disable()  # the process ends with this, and collecting what Numba makes takes a tenth of the time
+    one = np.ones((1, 1))
     indices = np.zeros(1, np.int64)
-    rows = Rows(one.reshape(-1), one.reshape(-1), indices, indices, indices[:0], indices[:0])
+    fold = FoldData(one, one, Fold(indices, indices[:0], indices[:0]))
+    data = TrainingData("regression", 1, (fold,))
     member = Member(MLP(()), Cocktail(), Training("gd", 1.0, 1, None, precision=precision), 0, 0)
-    plan = _plan(member, rows, LOSS_OF_TASK["regression"])
-    layout = _layout(member, plan, 1, 1)
-    zeros = np.zeros(2, precision)
-    curves = np.full((2, len(CURVES)), np.nan)
-    state = State(zeros, np.zeros((2, 2), precision), zeros[:0], curves)
-    train(plan, layout, rows, _progress(state), _work(plan, layout, rows), 1, 1)
+    engine = CompiledEngine()
+    [state] = engine.init([member], data)
+    rows = engine._rows_of(fold, precision)
+    plan = make_plan(member, rows, data.task)
+    layout = make_layout(member, plan, fold, data)
+    train(plan, layout, rows, make_progress(state), make_work(plan, layout, rows), 1, 1)

@@ -95,10 +95,10 @@ def entry_kernel(function: Callable) -> Any:
         numba.config.CACHE_DIR = before
 
 
-def sources_hash(folder: Path) -> str:
-    """Return a hash of every kernel source in ``folder`` and of what else fixes the machine code."""
+def sources_hash(folder: Path, *others: Path) -> str:
+    """Return a hash of every kernel source in ``folder``, of ``others``, and of what else fixes the machine code."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    for path in (*sorted(folder.glob("*.py")), *others):
         # Numba's index also goes by the file's path and time.
         digest.update(f"{path.resolve()} {path.stat().st_mtime_ns}\0".encode() + path.read_bytes())
     host = (llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
@@ -115,7 +115,9 @@ def cache_folder() -> Path:
     """
     from platformdirs import user_cache_dir
 
-    name = sources_hash(Path(__file__).parent)
+    here = Path(__file__).parent
+    # These hold constants that kernels take in.
+    name = sources_hash(here, *(here.parents[1] / p for p in ("rng.py", "nets/network.py", "cocktail/schedules.py")))
     private = Path(tempfile.gettempdir()) / f"wellfit-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
     for root in (Path(user_cache_dir("wellfit")) / "kernels", private):
         try:

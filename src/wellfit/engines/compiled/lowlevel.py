@@ -39,6 +39,22 @@ def piece(_, array, start, size):
 
 
 @intrinsic
+def bare(_, arrays):
+    """Return a named tuple of flat arrays as views that are not reference-counted: see `piece`."""
+
+    def generate(context, builder, signature, args):
+        kinds, result = signature.args[0], args[0]
+        for i, kind in enumerate(kinds.types):
+            array = context.make_array(kind)(context, builder, builder.extract_value(result, i))
+            array.meminfo = ir.Constant(array.meminfo.type, None)
+            array.parent = ir.Constant(array.parent.type, None)
+            result = builder.insert_value(result, array._getvalue(), i)
+        return result
+
+    return arrays(arrays), generate
+
+
+@intrinsic
 def flush_subnormals(_):
     """Make this thread treat subnormal numbers as zero; return the control word before.
 

@@ -33,7 +33,8 @@ def code(
     script expects ``X`` and ``y`` and ends with a function ``predict``; what it expects and what the library cannot
     do the same way stands in its comments. With early stopping it splits off ``stop_share`` of the rows. Strengths are
     converted by `wellfit.cocktail.dialects`. Random draws are other draws from the same distributions.
-    Raises `SettingError` for an unknown dialect or task, counts that do not fit, or a cocktail that does not fit.
+    Raises `SettingError` for an unknown dialect or task, counts that do not fit, a cocktail, loss or class weights
+    that do not fit, or a loss that the library has no word for (scikit-learn: all but cross-entropy and squared).
 
     >>> from wellfit.cocktail import as_cocktail
     >>> text = code(MLP((8,)), as_cocktail("l2=0.002"), Training(), inputs=4, outputs=1, task="binary", rows=100,

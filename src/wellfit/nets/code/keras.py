@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 from wellfit.cocktail import L1, L2, WeightDecay
 from wellfit.cocktail.dialects import Equivalent, NoEquivalent
-from wellfit.nets.code.recipe import Recipe, comment, data, number, per_layer
+from wellfit.nets.code import keras_fit
+from wellfit.nets.code.recipe import (
+    Recipe,
+    class_weights,
+    comment,
+    data,
+    left_out,
+    number,
+    per_layer,
+)
+from wellfit.nets.network import LEAK
 
-_LOSSES = {
-    "binary": ("BinaryCrossentropy", "from_logits=True"),
-    "multiclass": ("SparseCategoricalCrossentropy", "from_logits=True"),
-    "regression": ("MeanSquaredError", ""),
-}
 _LINKS = {
     "binary": "keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs))[:, 0]",
     "multiclass": "keras.ops.convert_to_numpy(keras.ops.softmax(outputs))",
     "regression": "outputs[:, 0] * y_scale + y_mean",
 }
+_SAID = ("max_norm", "batch_norm", "dropout", "input_dropout", "input_noise", "label_smoothing", "gradient_clipping")
 
 
 def write(recipe: Recipe) -> list[str]:
@@ -30,11 +38,13 @@ def write(recipe: Recipe) -> list[str]:
         f"keras.utils.set_random_seed({recipe.seed})",
         *(['keras.config.set_floatx("float64")'] if double else []),
         *data(recipe, split=recipe.stops),
-        *([] if recipe.task == "multiclass" else _columns(recipe)),
+        *class_weights(recipe),
+        *_columns(recipe),
         *_network(recipe, penalties),
         *[line for reason in reasons for line in comment("left_out", reason=reason)],
-        *_optimizer(recipe, decay),
-        *_fit(recipe),
+        *left_out(recipe, "keras", _SAID),
+        *keras_fit.optimizer(recipe, decay, penalized=any(l1 or l2 for l1, l2 in penalties)),
+        *keras_fit.fit(recipe),
         "",
         "",
         "def predict(X):",
@@ -54,8 +64,13 @@ def _regularization(recipe: Recipe) -> tuple[list[tuple[float, float]], tuple[fl
 
 
 def _columns(recipe: Recipe) -> list[str]:
-    """Return the lines that give the targets of one output the shape of that output."""
-    return [f"y_{part} = y_{part}.reshape(-1, 1)" for part in (("train", "stop") if recipe.stops else ("train",))]
+    """Return the lines that give the targets the shape that the loss wants: one column, or one-hot rows."""
+    parts = ("train", "stop") if recipe.stops else ("train",)
+    if recipe.task != "multiclass":
+        return [f"y_{part} = y_{part}.reshape(-1, 1)" for part in parts]
+    if keras_fit.one_hot(recipe):
+        return [f"y_{part} = np.eye({recipe.outputs})[y_{part}]" for part in parts]
+    return []
 
 
 def _network(recipe: Recipe, penalties: list[tuple[float, float]]) -> list[str]:
@@ -68,20 +83,34 @@ def _network(recipe: Recipe, penalties: list[tuple[float, float]]) -> list[str]:
         "",
         "",
         *(comment("keras_l1") if any(l1 for l1, _ in penalties) else []),
+        *(comment("keras_max_norm") if any(map(math.isfinite, recipe.strengths.max_norm)) else []),
+        *(comment("keras_batch_norm") if recipe.strengths.batch_norm else []),
         "model = keras.Sequential(",
         "    [",
         f"        keras.Input(shape=({recipe.inputs},)),",
     ]
+    s, activation = recipe.strengths, recipe.network.activation
+    lines += [f"        keras.layers.GaussianNoise({number(s.input_noise)}),"] if s.input_noise else []
+    lines += [f"        keras.layers.Dropout({number(s.input_dropout)}),"] if s.input_dropout else []
+    apart = s.batch_norm or activation == "leaky_relu"  # the activation is a layer of its own
     widths = (*recipe.network.hidden, recipe.outputs)
     for i, (width, (l1, l2), gain) in enumerate(zip(widths, penalties, recipe.gains, strict=True)):
         hidden = i < len(recipe.network.hidden)
         lines += ["        keras.layers.Dense(", f"            {width},"]
-        lines += [f'            activation="{recipe.network.activation}",'] if hidden else []
+        lines += [f'            activation="{activation}",'] if hidden and not apart else []
         lines += [f"            kernel_initializer=normal({number(gain)}),"]
         lines += [f"            kernel_regularizer=keras.regularizers.{_regularizer(l1, l2)},"] if l1 or l2 else []
+        if math.isfinite(s.max_norm[i]):
+            lines += [f"            kernel_constraint=keras.constraints.MaxNorm({number(s.max_norm[i])}, axis=0),"]
         lines += ["        ),"]
-        if hidden and recipe.strengths.dropout[i]:
-            lines += [f"        keras.layers.Dropout({number(recipe.strengths.dropout[i])}),"]
+        if hidden and s.batch_norm:
+            lines += ["        keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5),"]
+        if hidden and apart:
+            leaky = activation == "leaky_relu"
+            layer = f"LeakyReLU(negative_slope={LEAK})" if leaky else f'Activation("{activation}")'
+            lines += [f"        keras.layers.{layer},"]
+        if hidden and s.dropout[i]:
+            lines += [f"        keras.layers.Dropout({number(s.dropout[i])}),"]
     return [*lines, "    ]", ")"]
 
 
@@ -89,72 +118,3 @@ def _regularizer(l1: float, l2: float) -> str:
     if l1 and l2:
         return f"L1L2(l1={number(l1)}, l2={number(l2)})"
     return f"L1({number(l1)})" if l1 else f"L2({number(l2)})"
-
-
-def _optimizer(recipe: Recipe, decay: tuple[float, ...]) -> list[str]:
-    t, rate = recipe.training, number(recipe.training.learning_rate)
-    size = "len(X_train)" if t.batch_size is None else int(t.batch_size)
-    lines = ["", f"epochs, batch_size = {int(t.epochs)}, {size}"]
-    if recipe.cosine:
-        if t.momentum:
-            lines += comment("keras_momentum")
-        lines += ["steps = epochs * -(-len(X_train) // batch_size)"]
-        lines += [f"rate = keras.optimizers.schedules.CosineDecay({rate}, decay_steps=steps)"]
-        rate = "rate"
-    options = [rate]
-    if t.momentum:
-        options += [f"momentum={number(t.momentum)}", *(["nesterov=True"] if t.nesterov else [])]
-    if any(decay):
-        options += [f"weight_decay={number(max(decay))}"]
-    kind = "SGD"
-    if recipe.adaptive:
-        kind = "AdamW" if any(decay) else "Adam"
-        options += ["epsilon=1e-8"]
-        lines += comment("adam_epsilon", library="Keras")
-    lines += [f"optimizer = keras.optimizers.{kind}({', '.join(options)})"]
-    if any(decay):
-        bare = [i for i, d in enumerate(decay) if not d]
-        kernels = f" + [dense[i].kernel for i in {bare}]" if bare else ""
-        lines += [
-            *comment("keras_decay"),
-            'dense = [layer for layer in model.layers if hasattr(layer, "kernel")]',
-            f"optimizer.exclude_from_weight_decay(var_list=[layer.bias for layer in dense]{kernels})",
-        ]
-    return lines
-
-
-def _fit(recipe: Recipe) -> list[str]:
-    t, stop = recipe.training, recipe.strengths.early_stopping
-    kind, options = _LOSSES[recipe.task]
-    watched = f'keras.metrics.{kind}(name="plain_loss"{", " + options if options else ""})'
-    lines = [
-        "model.compile(",
-        "    optimizer=optimizer,",
-        f"    loss=keras.losses.{kind}({options}),",
-        *([f"    metrics=[{watched}],"] if stop else []),
-        ")",
-    ]
-    if stop:
-        lines += [
-            *comment("keras_stop"),
-            "stopping = keras.callbacks.EarlyStopping(",
-            '    monitor="val_plain_loss",',
-            '    mode="min",',
-            f"    patience={recipe.patience_in_epochs},",
-            f"    min_delta={number(stop.min_delta)},",
-            "    restore_best_weights=True,",
-            ")",
-        ]
-    if t.batch_size is not None and recipe.rows % int(t.batch_size) == 1 and recipe.rows > t.batch_size:
-        lines += comment("single_row")
-    return [
-        *lines,
-        "model.fit(",
-        "    X_train,",
-        "    y_train,",
-        "    batch_size=batch_size,",
-        "    epochs=epochs,",
-        *(["    validation_data=(X_stop, y_stop),", "    callbacks=[stopping],"] if stop else []),
-        "    verbose=0,",
-        ")",
-    ]

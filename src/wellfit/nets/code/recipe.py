@@ -5,11 +5,12 @@ Only numbers and words of our own enter a script: nothing that a user named.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from wellfit.cocktail import L1, L2, Cocktail, Dropout, Ingredient, Strengths, WeightDecay
+from wellfit.cocktail import L1, L2, Cocktail, Dropout, Ingredient, Strengths, Strong, WeightDecay
 from wellfit.cocktail.dialects import Equivalent, NoEquivalent, to_dialect
 from wellfit.cocktail.dialects.base import Value
 from wellfit.errors import SettingError
@@ -67,11 +68,15 @@ class Recipe:
             raise SettingError("code.bad_outputs", task=task, outputs=outputs)
         if not 0 < share < 1:
             raise SettingError("code.bad_share", value=share)
+        cocktail.resolve(network.layers)  # raises where strengths do not fit
+        acting = Cocktail(tuple(i for i in cocktail.ingredients if i.acts))
+        strengths = acting.resolve(network.layers)
+        _check_fit(strengths, training, task, outputs)
         return cls(
             network,
             cocktail,
             training,
-            cocktail.resolve(network.layers),
+            strengths,
             inputs=int(inputs),
             outputs=int(outputs),
             task=task,  # type: ignore[arg-type]
@@ -91,9 +96,19 @@ class Recipe:
         return self.training.optimizer in ("adam", "adamw")
 
     @property
-    def cosine(self) -> bool:
-        """Whether the learning rate falls along a cosine."""
-        return self.training.schedule == "cosine"
+    def scheduled(self) -> bool:
+        """Whether the learning rate changes over the training."""
+        return self.training.schedule != "constant"
+
+    @property
+    def loss(self) -> tuple[str, float]:
+        """The loss and its parameter."""
+        return self.training.loss_and_parameter(self.task)
+
+    @property
+    def on_score(self) -> bool:
+        """Whether early stopping watches the score."""
+        return self.strengths.early_stopping is not None and self.strengths.early_stopping.on == "score"
 
     @property
     def stops(self) -> bool:
@@ -139,9 +154,28 @@ class Recipe:
         return told.arguments
 
 
+def _check_fit(strengths: Strengths, training: Training, task: str, outputs: int) -> None:
+    """Raise `SettingError` where the loss, class weights or ingredients do not go with this task or optimizer."""
+    training.loss_and_parameter(task)
+    stop, weights = strengths.early_stopping, training.class_weights
+    if task == "regression":
+        for name, given in (
+            ("label_smoothing", strengths.label_smoothing > 0),
+            ("early_stopping:on=score", stop is not None and stop.on == "score"),
+            ("class_weights", weights is not None),
+        ):
+            if given:
+                raise SettingError("code.classes_only", name=name)
+    classes = max(outputs, 2)
+    if isinstance(weights, tuple) and len(weights) != classes:
+        raise SettingError("code.bad_class_weights", given=len(weights), classes=classes)
+    if strengths.group_lasso and training.optimizer not in ("gd", "sgd"):
+        raise SettingError("code.group_lasso_optimizer", optimizer=training.optimizer)
+
+
 def number(value: float) -> str:
     """Return the text of a number that reads back as the same number."""
-    return repr(float(value))
+    return 'float("inf")' if value == math.inf else repr(float(value))
 
 
 def numbers(values: Iterable[float]) -> str:
@@ -195,4 +229,44 @@ def data(recipe: Recipe, *, split: bool, precision: str | None = None) -> list[s
             "y_train = (y_train - y_mean) / y_scale",
         ]
         lines += ["y_stop = (y_stop - y_mean) / y_scale"] if split else []
+    return lines
+
+
+def class_weights(recipe: Recipe) -> list[str]:
+    """Return the lines that make ``row_weights``, one for each training row, where classes have weights."""
+    given = recipe.training.class_weights
+    if given is None:
+        return []
+    classes = max(recipe.outputs, 2)
+    if isinstance(given, tuple):
+        made = f"np.array({numbers(given)})"
+    else:
+        made = f"len(y_train) / ({classes} * np.bincount(y_train, minlength={classes}).clip(1))"
+    return [
+        *comment("class_weights"),
+        f"class_weights = {made}",
+        "row_weights = class_weights[y_train]",
+        f'row_weights = (row_weights / row_weights.mean()).astype("{recipe.training.precision}")',
+    ]
+
+
+def left_out(recipe: Recipe, dialect: str, said: tuple[str, ...]) -> list[str]:
+    """Return the comments on ingredients and schedules that a library lacks; penalties and stopping are not asked.
+
+    ``said`` are the names of those that the writer puts into its script by itself.
+    """
+    kept = ("l1", "l2", "elastic_net", "weight_decay", "early_stopping", *said)
+    lines: list[str] = []
+    for item in recipe.cocktail.ingredients:
+        if not item.acts:
+            continue
+        schedule = item.schedule if isinstance(item, Strong) else "constant"
+        if item.name not in kept:
+            lasting = replace(item, schedule="constant") if isinstance(item, Strong) else item
+            told = to_dialect(lasting, dialect, task=recipe.task, rows=recipe.rows)
+            reasons = told.reasons if isinstance(told, NoEquivalent) else ()
+            lines += [line for reason in reasons for line in comment("left_out", reason=reason)]
+        elif schedule != "constant":
+            reason = say("code.no_schedule", library=_LIBRARIES[dialect.partition("-")[0]], ingredient=item.name)
+            lines += comment("left_out", reason=reason)
     return lines

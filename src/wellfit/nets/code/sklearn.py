@@ -6,8 +6,9 @@ import math
 
 from wellfit.cocktail import L1, L2, WeightDecay
 from wellfit.cocktail.dialects import Equivalent, NoEquivalent
+from wellfit.errors import SettingError
 from wellfit.messages import say
-from wellfit.nets.code.recipe import Recipe, comment, data, number
+from wellfit.nets.code.recipe import Recipe, class_weights, comment, data, left_out, number
 
 _LINKS = {
     "binary": "model.predict_proba(np.asarray(X))[:, 1]",
@@ -17,7 +18,9 @@ _LINKS = {
 
 
 def write(recipe: Recipe) -> list[str]:
-    """Return the lines of the script, after its header."""
+    """Return the lines of the script, after its header. Raises `SettingError` for a loss that it lacks."""
+    if recipe.loss[0] not in ("cross_entropy", "squared"):
+        raise SettingError("code.sklearn_loss", loss=recipe.training.loss)
     body = _convex(recipe) or _perceptron(recipe)
     return [
         *body,
@@ -29,12 +32,16 @@ def write(recipe: Recipe) -> list[str]:
     ]
 
 
+def _weights(recipe: Recipe) -> str:
+    return "" if recipe.training.class_weights is None else ", sample_weight=row_weights"
+
+
 def _convex(recipe: Recipe) -> list[str]:
     """Return the lines for a linear network whose objective a convex model has, else nothing.
 
     Their alpha and C are told for one row and multiplied by the rows of the script's own data.
     """
-    if recipe.network.hidden or recipe.stops:
+    if recipe.network.hidden or recipe.stops or left_out(recipe, "sklearn-mlp", ()):
         return []
     choices = ["sklearn-ridge", "sklearn-lasso", "sklearn-elastic-net", "sklearn-logistic"]
     for dialect in choices[3:] if recipe.task != "regression" else choices[:3]:
@@ -45,13 +52,14 @@ def _convex(recipe: Recipe) -> list[str]:
                 "import numpy as np",
                 f"from sklearn.linear_model import {kind}",
                 *data(recipe, split=False, precision="float64"),
+                *class_weights(recipe),
                 "",
                 *comment("sklearn_convex"),
                 *(comment("sklearn_saga") if 'solver="saga"' in options else []),
                 f"model = {kind}(",
                 *[f"    {option}," for option in options],
                 ")",
-                "model.fit(X_train, y_train)",
+                f"model.fit(X_train, y_train{_weights(recipe)})",
             ]
     return []
 
@@ -95,18 +103,20 @@ def _alpha(recipe: Recipe) -> tuple[str, list[str]]:
 
 def _reasons(recipe: Recipe, reasons: list[str]) -> list[str]:
     """Return the comments on all that scikit-learn cannot do the same way."""
-    s, lines = recipe.strengths, []
-    if any(s.dropout):
-        reasons = [*reasons, say("dialects.sklearn_dropout")]
-    if recipe.cosine:
-        reasons = [*reasons, say("code.sklearn_cosine")]
+    lines: list[str] = []
+    if recipe.scheduled:
+        reasons = [*reasons, say("code.sklearn_schedule", schedule=recipe.training.schedule)]
     for reason in reasons:
         lines += comment("left_out", reason=reason)
+    lines += left_out(recipe, "sklearn-mlp", ())
+    if recipe.training.class_weights is not None:
+        lines += comment("sklearn_weights")
     if recipe.network.activation not in ("relu", "tanh") and recipe.network.hidden:
         lines += comment("sklearn_activation", activation=recipe.network.activation)
     lines += comment("sklearn_start")
     if recipe.stops:
-        lines += comment("sklearn_stop", reason=say("dialects.sklearn_early_stopping"))
+        key = "dialects.sklearn_stops_on_its_own" if recipe.on_score else "dialects.sklearn_early_stopping"
+        lines += comment("sklearn_stop", reason=say(key))
     if recipe.adaptive:
         lines += comment("adam_epsilon", library="scikit-learn")
     elif recipe.task == "regression":
@@ -147,6 +157,7 @@ def _perceptron(recipe: Recipe) -> list[str]:
         "from sklearn.exceptions import ConvergenceWarning",
         f"from sklearn.neural_network import {kind}",
         *data(recipe, split=False),
+        *class_weights(recipe),
         f"train_rows = len(X_train){held}",
         "",
         *_reasons(recipe, reasons),
@@ -156,5 +167,5 @@ def _perceptron(recipe: Recipe) -> list[str]:
         "with warnings.catch_warnings():",
         *comment("sklearn_epochs", "    "),
         '    warnings.simplefilter("ignore", ConvergenceWarning)',
-        "    model.fit(X_train, y_train)",
+        f"    model.fit(X_train, y_train{_weights(recipe)})",
     ]

@@ -1,0 +1,216 @@
+"""From members, data and states to what the kernel works on, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wellfit import rng
+from wellfit.cocktail import Strengths
+from wellfit.cocktail.noise import mixup_quantiles
+from wellfit.cocktail.schedules import SCHEDULES
+from wellfit.engines.base import CURVES, Member, State, Status, training_weights
+from wellfit.engines.compiled.losses import loss_code
+from wellfit.engines.compiled.optimizers import CODE_OF_OPTIMIZER
+from wellfit.engines.compiled.plan import (
+    BATCH,
+    BEST_EPOCH,
+    BLOCK,
+    CHECKPOINT,
+    DROPOUT,
+    EPOCH,
+    INPUT_DROPOUT,
+    RUNNING,
+    STATUS,
+    STEP,
+    WAITED,
+    WHOLE,
+    Layout,
+    Plan,
+    Progress,
+    Rows,
+    Work,
+)
+from wellfit.engines.compiled.tiles import padded
+from wellfit.nets.network import ACTIVATIONS
+from wellfit.nets.training import batches, checkpoints
+from wellfit.records import FoldData, TrainingData
+
+# Curves on the training rows are measured on at most so many of them (a fixed random sample).
+CURVE_ROWS = 4096
+_STATUS: tuple[Status, ...] = ("running", "finished", "stopped", "diverged")
+# The fields of Strengths in the order of Layout.base: one value a layer, then one value.
+_BY_LAYER = ("l1", "l2", "weight_decay", "max_norm", "dropout")
+_WHOLE = ("group_lasso", "input_dropout", "input_noise", "label_smoothing", "mixup", "gradient_clipping", "ema")
+_BOUNDS = ("max_norm", "gradient_clipping")
+
+
+def make_rows(fold: FoldData, precision: str) -> Rows:
+    """Return a fold's arrays in this precision, to be shared by all its members."""
+    train = fold.rows.train.astype(np.int64)
+    curve = train
+    if curve.size > CURVE_ROWS:
+        curve = np.sort(rng.generator(0, rng.RESAMPLE).choice(train, CURVE_ROWS, replace=False))
+    parts = [curve, fold.rows.stop, fold.rows.score]
+    x, y = (np.ascontiguousarray(a, dtype=precision) for a in (fold.x, fold.y))
+    weights = None if fold.weights is None else fold.weights.astype(float)[:, None]
+    return Rows(
+        x=x.reshape(-1),
+        y=y.reshape(-1),
+        train=train,
+        counts=np.array([len(p) for p in parts], np.int64),
+        curve_x=_blocks(x, parts),
+        curve_y=_blocks(y, parts),
+        curve_weights=np.empty(0) if weights is None else _blocks(weights, parts),
+    )
+
+
+def _blocks(values: np.ndarray, parts: list[np.ndarray]) -> np.ndarray:
+    """Return the rows of each part as columns in blocks, one after another, flat: see `Rows`."""
+    blocks = []
+    for rows in parts:
+        for start in range(0, len(rows), BLOCK):
+            here = values[rows[start : start + BLOCK]].T
+            blocks.append(np.pad(here, ((0, 0), (0, padded(here.shape[1]) - here.shape[1]))).reshape(-1))
+    return np.concatenate([*blocks, np.empty(0, values.dtype)])
+
+
+def make_plan(member: Member, rows: Rows, task: str) -> Plan:
+    """Return the kernel's plan of this member."""
+    training, strengths = member.training, member.cocktail.resolve(member.network.layers)
+    stop = strengths.early_stopping
+    n = rows.train.size
+    steps, largest = batches(n, training.batch_size)
+    seed = member.seed & 0xFFFFFFFFFFFFFFFF
+    loss, parameter = training.loss_and_parameter(task)
+    return Plan(
+        activation=ACTIVATIONS.index(member.network.activation),
+        loss=loss_code(task, loss),
+        loss_parameter=float(parameter),
+        optimizer=CODE_OF_OPTIMIZER[training.optimizer],
+        nesterov=training.nesterov,
+        momentum=float(training.momentum),
+        learning_rate=float(training.learning_rate),
+        schedule=SCHEDULES.index(training.schedule),
+        scheduled=training.schedule != "constant" or bool(strengths.schedules),
+        batch_norm=strengths.batch_norm,
+        averaged=strengths.ema > 0,
+        disturbed=_disturbed(strengths),
+        epochs=int(training.epochs),
+        batch=n if steps == 1 else int(training.batch_size or n),
+        batches=steps,
+        full=steps == 1,
+        patience=stop.patience if stop else 0,
+        on_score=bool(stop and stop.on == "score"),
+        min_delta=stop.min_delta if stop else 0.0,
+        key0=seed & 0xFFFFFFFF,
+        key1=seed >> 32,
+        capacity=padded(max(largest, min(BLOCK, int(rows.counts.max())))),
+    )
+
+
+def _disturbed(strengths: Strengths) -> bool:
+    return any((strengths.input_dropout, strengths.input_noise, strengths.label_smoothing, strengths.mixup))
+
+
+def make_layout(member: Member, plan: Plan, fold: FoldData, data: TrainingData) -> Layout:
+    """Return the network's sizes and the cocktail's strengths, by place."""
+    network, training = member.network, member.training
+    strengths = member.cocktail.resolve(network.layers)
+    widths = np.array([fold.x.shape[1], *network.hidden, data.outputs], np.int64)
+    weights = training_weights(member, fold, data.task)
+    base, schedules = _base(strengths)
+    return Layout(
+        widths=widths,
+        units=np.concatenate([[0], np.cumsum(widths[1:-1])]).astype(np.int64),
+        at=np.concatenate([[0], np.cumsum(widths[1:] * plan.capacity)]).astype(np.int64),
+        base=base,
+        schedules=schedules,
+        checkpoints=checkpoints(training.epochs),
+        quantiles=np.array(mixup_quantiles(strengths.mixup)) if strengths.mixup else np.empty(0),
+        weights=np.empty(0, training.precision) if weights is None else weights.astype(training.precision),
+    )
+
+
+def _base(strengths: Strengths) -> tuple[np.ndarray, np.ndarray]:
+    """Return the strengths in the order of `Layout.base` and the code of each one's schedule."""
+    base: list[float] = []
+    codes: list[int] = []
+    for name in (*_BY_LAYER, *_WHOLE):
+        value = getattr(strengths, name)
+        values = list(value) if isinstance(value, tuple) else [value]
+        if name == "dropout":
+            values.append(0.0)
+        if name == "mixup":
+            values = [float(value > 0)]  # how far c moves from 1; its distribution is in the quantiles
+        if name in _BOUNDS:
+            values = [1.0 / v for v in values]
+        base += values
+        codes += [SCHEDULES.index(strengths.schedules.get(name, "constant"))] * len(values)
+    return np.array(base, float), np.array(codes, np.int64)
+
+
+def make_work(plan: Plan, layout: Layout, rows: Rows) -> Work:
+    """Return buffers for one member."""
+    kind, widths, m = rows.x.dtype, layout.widths, plan.capacity
+    layers, size = widths.size - 1, int(layout.at[-1])
+    masked = widths[1:][layout.base[DROPOUT * layers : (DROPOUT + 1) * layers] > 0].tolist()
+    if layout.base[WHOLE * layers + INPUT_DROPOUT]:
+        masked.append(widths[0])
+    inputs = -(-int(widths[0]) * m // 64) * 64  # noise is drawn 64 at a time
+    norm = int(layout.units[-1]) if plan.batch_norm else 0
+    parameters = int(np.sum(widths[:-1] * widths[1:] + widths[1:])) + 4 * norm
+    return Work(
+        z=np.zeros(size, kind),
+        slope=np.zeros(size, kind),
+        error=np.zeros(size, kind),
+        normed=np.zeros(size if norm else 0, kind),
+        spread=np.zeros(norm, kind),
+        mask=np.zeros(-(-max(masked, default=0) * m // 128) * 128, kind),
+        x=np.zeros(inputs, kind),
+        y=np.zeros(widths[-1] * m, kind),
+        weights=np.zeros(m if layout.weights.size else 0, kind),
+        gradient=np.zeros(parameters, kind),
+        folded=np.zeros(parameters if norm else 0, kind),
+        order=np.zeros(rows.train.size, np.int64),
+        zeros=np.zeros(widths.max(), kind),
+        norms=np.zeros(widths[0], kind),
+        rows=np.zeros(2 * m, kind),
+        now=np.zeros(layout.base.size),
+        factors=np.zeros(len(SCHEDULES)),
+        loaded=np.zeros(1, np.int64),
+    )
+
+
+def make_progress(state: State) -> Progress:
+    """Return the kernel's mutable copy of a state."""
+    counts = np.zeros(7, np.int64)
+    counts[EPOCH], counts[BATCH], counts[STEP] = state.epoch, 0, state.step
+    counts[CHECKPOINT] = np.count_nonzero(~np.isnan(state.curves[:, 0]))
+    counts[BEST_EPOCH], counts[WAITED], counts[STATUS] = state.best_epoch, state.waited, RUNNING
+    return Progress(
+        parameters=state.parameters.copy(),
+        moments=state.moments.flatten(),
+        average=state.average.astype(state.parameters.dtype),
+        best=state.best_parameters.copy(),
+        curves=state.curves.flatten(),
+        counts=counts,
+        best_loss=np.array([state.best_loss]),
+    )
+
+
+def make_state(progress: Progress) -> State:
+    """Return the state of a kernel's progress."""
+    counts = progress.counts
+    return State(
+        parameters=progress.parameters,
+        moments=progress.moments.reshape(2, -1),
+        best_parameters=progress.best,
+        curves=progress.curves.reshape(-1, len(CURVES)),
+        epoch=int(counts[EPOCH]),
+        step=int(counts[STEP]),
+        status=_STATUS[counts[STATUS]],
+        best_epoch=int(counts[BEST_EPOCH]),
+        best_loss=float(progress.best_loss[0]),
+        waited=int(counts[WAITED]),
+        average=progress.average,
+    )
