@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import subprocess
@@ -14,7 +15,7 @@ from numba import njit
 from numba.core.codegen import CPUCodeLibrary
 
 from wellfit import rng
-from wellfit.engines.compiled import CompiledEngine, draws, elementary, jit, tiles
+from wellfit.engines.compiled import CompiledEngine, batches, draws, elementary, jit, tiles
 from wellfit.engines.compiled.jit import FLAGS
 from wellfit.engines.contract import EngineContract
 
@@ -77,11 +78,11 @@ def test_the_kernel_shuffles_as_rng_does(n):
 
 
 def mask_of(seed, layer, epoch, step, shape=(20, 224), rate=0.3):
-    mask = np.empty(-(-shape[0] * shape[1] // 128) * 128, np.float32)
+    ones, room, none = np.ones(shape[0] * shape[1], np.float32), np.empty(128, np.float32), np.empty(0, np.float32)
     threshold = max(1, round((1 - rate) * 65536))
     key = np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32)
-    from_python(draws.keep_mask)(mask, shape[0] * shape[1], threshold, *key, rng.DROPOUT + layer, epoch, step)
-    return mask[: shape[0] * shape[1]].reshape(shape)
+    from_python(draws.drop)(ones, none, ones.size, threshold, room, *key, rng.DROPOUT + layer, epoch, step)
+    return ones.reshape(shape)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-4, 0.3, 0.5, 0.99999])
@@ -141,9 +142,10 @@ def test_elementary_functions_are_accurate(kind):
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-@pytest.mark.parametrize("o", [1, 2, 3, 7, 64])
-@pytest.mark.parametrize("n", [1, 2, 5, 20, 130])
-@pytest.mark.parametrize("m", [16, 48, 128])
+@pytest.mark.parametrize(
+    ("o", "n", "m"),
+    [*itertools.product([1, 2, 3, 7, 29, 130], [1, 2, 5, 20, 130], [16, 48, 128]), (520, 260, 256), (65, 2100, 256)],
+)
 def test_products_equal_numpy(kind, o, n, m):
     """Sizes on both sides of the threshold to the BLAS, with every remainder of the blocks."""
     draw = rng.generator(o * 1000 + n, rng.DATA)
@@ -151,14 +153,39 @@ def test_products_equal_numpy(kind, o, n, m):
     p = np.concatenate([w.ravel(), b])
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if kind == np.float32 else {"rtol": 1e-12, "atol": 1e-12}
     z, e, g, s = np.zeros(o * m, kind), np.zeros(n * m, kind), np.zeros(o * n, kind), np.zeros(o, kind)
-    from_python(tiles.product)(p, 0, o, n, a.ravel(), o * n, z, m)
+    strip = np.zeros(32 * max(o, n), kind)
+    from_python(tiles.product)(p, 0, o, n, a.ravel(), o * n, kind(-np.inf), z, m, strip)
     np.testing.assert_allclose(z.reshape(o, m), w @ a + b[:, None], **tolerance)
-    from_python(tiles.back_product)(p, 0, o, n, d.ravel(), np.zeros(n, kind), e, m)
+    from_python(tiles.product)(p, 0, o, n, a.ravel(), o * n, kind(0), z, m, strip)
+    np.testing.assert_allclose(z.reshape(o, m), np.maximum(w @ a + b[:, None], 0), **tolerance)
+    from_python(tiles.back_product)(p, 0, o, n, d.ravel(), np.zeros(n, kind), e, m, strip)
     np.testing.assert_allclose(e.reshape(n, m), w.T @ d, **tolerance)
     from_python(tiles.outer_product)(d.ravel(), o, a.ravel(), n, m, g, 0)
     np.testing.assert_allclose(g.reshape(o, n), d @ a.T, **tolerance)
     from_python(tiles.row_sums)(d.ravel(), o, m, s, 0)
     np.testing.assert_allclose(s, d.sum(axis=1), **tolerance)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 7, 16, 37, 48])
+@pytest.mark.parametrize("d", [1, 5, 8, 16, 20, 50])
+def test_rows_are_loaded_as_columns(kind, count, d):
+    draw = rng.generator(d, rng.DATA)
+    values, order = draw.normal(size=(60, d)).astype(kind), draw.permutation(60).astype(np.int64)
+    m = tiles.padded(count)
+    x = np.full(d * m, 9, kind)
+    from_python(batches.load)(values.ravel(), d, order, 3, count, m, x)
+    assert np.array_equal(x.reshape(d, m)[:, :count], values[order[3 : 3 + count]].T)
+    assert not x.reshape(d, m)[:, count:].any()
+
+
+def test_nan_passes_through_the_floor():
+    """ReLU by a floor keeps NaN, so that a product with a NaN in it cannot look healthy."""
+    z = np.zeros(16, np.float32)
+    p = np.array([1, 0], np.float32)
+    a = np.full(16, np.nan, np.float32)
+    from_python(tiles.product)(p, 0, 1, 1, a, 1, np.float32(0), z, 16, np.zeros(32, np.float32))
+    assert np.isnan(z).all()
 
 
 def test_an_edit_of_any_kernel_source_is_a_new_cache_folder(tmp_path):

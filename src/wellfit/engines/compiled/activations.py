@@ -1,4 +1,4 @@
-"""Activations with their derivatives, and dropout applied in the same pass."""
+"""Activations with their derivatives. ReLU itself is a floor of the matrix product: see `tiles.product`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,10 @@ RELU, TANH, GELU, SILU, LEAKY_RELU = range(5)
 
 @kernel
 def activate(code, z, slope):
-    """z <- f(z) and slope <- f'(z), flat arrays of one size."""
-    zero = z[0] * 0
-    one = zero + 1
-    if code == RELU:
-        for i in range(z.size):
-            x = z[i]
-            slope[i] = one if x > zero else zero
-            z[i] = x if x > zero else zero
-    elif code == TANH:
+    """z <- f(z) and slope <- f'(z), flat arrays of one size, for all but ReLU."""
+    cast = z.dtype.type
+    zero, one = cast(0), cast(1)
+    if code == TANH:
         for i in range(z.size):
             t = elementary.tanh(z[i])
             z[i] = t
@@ -46,37 +41,7 @@ def activate(code, z, slope):
 
 
 @kernel
-def activate_and_drop(code, z, slope, mask):
-    """z <- f(z) mask and slope <- f'(z) mask: inverted dropout, whose mask holds 0 or 1/keep."""
-    if code == RELU:
-        zero = mask[0] * 0
-        for i in range(z.size):
-            x = z[i]
-            kept = mask[i] if x > zero else zero
-            slope[i] = kept
-            z[i] = x * kept
-        return
-    activate(code, z, slope)
+def through(e, slope, z):
+    """z <- e f'(z): the error before an activation takes the place of its output."""
     for i in range(z.size):
-        z[i] *= mask[i]
-        slope[i] *= mask[i]
-
-
-@kernel
-def through(code, e, slope, z, dropped):
-    """e <- e f'(z): the error passed back through an activation. ReLU without dropout reads its slope off z."""
-    if code == RELU and not dropped:
-        zero = z[0] * 0
-        for i in range(e.size):
-            e[i] = e[i] if z[i] > zero else zero
-    else:
-        for i in range(e.size):
-            e[i] *= slope[i]
-
-
-@kernel
-def rectify(z):
-    """z <- max(z, 0): ReLU where no slope needs to be kept."""
-    zero = z[0] * 0
-    for i in range(z.size):
-        z[i] = z[i] if z[i] > zero else zero
+        z[i] = e[i] * slope[i]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from wellfit import rng
-from wellfit.engines.compiled.draws import add_gaussian, keep_mask, mixing
-from wellfit.engines.compiled.jit import kernel
+from wellfit.engines.compiled.draws import add_gaussian, drop, mixing
+from wellfit.engines.compiled.jit import inlined, kernel
 from wellfit.engines.compiled.lowlevel import piece
 from wellfit.engines.compiled.plan import INPUT_DROPOUT, INPUT_NOISE, MIXUP, SMOOTHING, WHOLE
+from wellfit.engines.compiled.registers import BYTES, load_square
 from wellfit.engines.compiled.tiles import LANES
 
 _NOISE, _MIXUP, _INPUT_DROPOUT = rng.NOISE, rng.MIXUP, rng.INPUT_DROPOUT
@@ -23,17 +24,30 @@ def columns_of(count):
 @kernel
 def load(values, d, order, start, count, m, x):
     """Copy ``count`` rows of d values as columns of x (d, m); padding columns are 0."""
-    for i in range(count):
-        source = piece(values, order[start + i] * d, d)
+    lanes, i = BYTES // values.itemsize, 0
+    while d >= lanes and i + lanes <= count:
+        first = 0
+        while first < d:
+            # The last square overlaps the one before where d is no multiple of the lanes.
+            here = min(first, d - lanes)
+            load_square(values, d, order, start + i, here, x, here * m + i, m)
+            first += lanes
+        i += lanes
+    for row in range(i, count):
+        source, out = piece(values, order[start + row] * d, d), piece(x, row, d * m - row)
+        # An unsigned index is not looked at for being negative.
+        at = np.uint64(0)
         for j in range(d):
-            x[j * m + i] = source[j]
+            out[at] = source[j]
+            at += np.uint64(m)
     if count < m:
         for j in range(d):
-            for i in range(count, m):
-                x[j * m + i] = 0
+            row = piece(x, j * m + count, m - count)
+            for i in range(row.size):
+                row[i] = 0
 
 
-@kernel
+@inlined
 def disturb(plan, layout, work, k, d, m, count, epoch, batch):
     """Mixup of inputs, targets and weights; noise on inputs; input dropout; smoothing of targets. In this order."""
     at = WHOLE * (layout.widths.size - 1)
@@ -53,9 +67,7 @@ def disturb(plan, layout, work, k, d, m, count, epoch, batch):
         add_gaussian(x, d * m, now[at + INPUT_NOISE], k0, k1, _NOISE, epoch, batch)
     if now[at + INPUT_DROPOUT] > 0:
         threshold = max(1, round((1.0 - now[at + INPUT_DROPOUT]) * 65536.0))
-        keep_mask(work.mask, d * m, threshold, k0, k1, _INPUT_DROPOUT, epoch, batch)
-        for i in range(d * m):
-            x[i] *= work.mask[i]
+        drop(x, piece(x, 0, 0), d * m, threshold, work.mask, k0, k1, _INPUT_DROPOUT, epoch, batch)
     if now[at + SMOOTHING] > 0:
         rest = cast(1.0 - now[at + SMOOTHING])
         even = cast(now[at + SMOOTHING] / max(k, 2))

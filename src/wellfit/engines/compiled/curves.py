@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from wellfit.engines.compiled.batches import columns_of
-from wellfit.engines.compiled.jit import kernel
+from wellfit.engines.compiled.jit import inlined, kernel
 from wellfit.engines.compiled.losses import loss_sum
 from wellfit.engines.compiled.lowlevel import piece
 from wellfit.engines.compiled.norm import fold
@@ -28,7 +28,7 @@ from wellfit.engines.compiled.plan import L1 as ONES
 from wellfit.engines.compiled.plan import L2 as SQUARES
 
 
-@kernel
+@inlined
 def _measure(plan, layout, p, rows, part, start, work):
     """Return (mean loss, share classified right) on a part of the curves' rows; NaN for no rows.
 
@@ -54,7 +54,7 @@ def _measure(plan, layout, p, rows, part, start, work):
     return loss / weight, right / weight
 
 
-@kernel
+@inlined
 def _penalty(layout, p, work):
     """Return sum over layers of l1 sum|W| + l2/2 sum W^2, and group lasso's sum of column norms, in float64."""
     total, at, layers, now = 0.0, 0, layout.widths.size - 1, work.now
@@ -77,7 +77,7 @@ def _penalty(layout, p, work):
     return total
 
 
-@kernel
+@inlined
 def record(plan, layout, rows, progress, work):
     """Measure the curves at a checkpoint; keep the best weights and count patience where early stopping is on."""
     counts = progress.counts

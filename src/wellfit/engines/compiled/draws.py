@@ -49,17 +49,16 @@ def shuffle(rows, order, k0, k1, stream, epoch):
 
 
 @kernel
-def keep_mask(mask, count, threshold, k0, k1, stream, epoch, step):
-    """Fill ``mask[:count]`` with 0 or 1/keep: inverted dropout with keep = threshold / 65536.
+def drop(z, slope, count, threshold, mask, k0, k1, stream, epoch, step):
+    """z[:count] and slope[:count] (or an empty slope) times 0 or 1/keep: inverted dropout, keep = threshold / 65536.
 
     Element e takes 16 bits of the Philox block 16 * (e // 128) + e % 16, half-word (e % 128) // 16, so that sixteen
-    blocks fill 128 elements with whole-vector stores. ``mask`` has room for count rounded up to 128.
+    blocks fill 128 elements with whole-vector stores. ``mask`` has room for 128: it stays in the nearest cache.
     """
-    zero = mask[0] * 0
-    scale = mask.dtype.type(65536.0 / threshold)
+    cast = mask.dtype.type
+    zero, scale = cast(0), cast(65536.0 / threshold)
     limit, low, half = np.uint32(threshold), np.uint32(0xFFFF), np.uint32(16)
     for tile in range((count + 127) // 128):
-        out = piece(mask, 128 * tile, 128)
         for lane in range(16):
             w0, w1, w2, w3 = philox(
                 np.uint32(16 * tile + lane),
@@ -70,14 +69,22 @@ def keep_mask(mask, count, threshold, k0, k1, stream, epoch, step):
                 k1,
                 MASK_ROUNDS,
             )
-            out[lane] = scale if (w0 & low) < limit else zero
-            out[16 + lane] = scale if (w0 >> half) < limit else zero
-            out[32 + lane] = scale if (w1 & low) < limit else zero
-            out[48 + lane] = scale if (w1 >> half) < limit else zero
-            out[64 + lane] = scale if (w2 & low) < limit else zero
-            out[80 + lane] = scale if (w2 >> half) < limit else zero
-            out[96 + lane] = scale if (w3 & low) < limit else zero
-            out[112 + lane] = scale if (w3 >> half) < limit else zero
+            mask[lane] = scale if (w0 & low) < limit else zero
+            mask[16 + lane] = scale if (w0 >> half) < limit else zero
+            mask[32 + lane] = scale if (w1 & low) < limit else zero
+            mask[48 + lane] = scale if (w1 >> half) < limit else zero
+            mask[64 + lane] = scale if (w2 & low) < limit else zero
+            mask[80 + lane] = scale if (w2 >> half) < limit else zero
+            mask[96 + lane] = scale if (w3 & low) < limit else zero
+            mask[112 + lane] = scale if (w3 >> half) < limit else zero
+        first, size = 128 * tile, min(128, count - 128 * tile)
+        out = piece(z, first, size)
+        for i in range(size):
+            out[i] *= mask[i]
+        if slope.size > 0:
+            slopes = piece(slope, first, size)
+            for i in range(size):
+                slopes[i] *= mask[i]
 
 
 @kernel

@@ -42,16 +42,26 @@ _compiling = threading.Lock()
 _compiled_here: set[str] = set()
 
 
-def kernel(function: Callable) -> Any:
+def inlined(function: Callable) -> Any:
+    """Compile a kernel that becomes part of its caller: for those that take named tuples, which a call would copy."""
+    return kernel(function, forceinline=True)
+
+
+def kernel(function: Callable, *, forceinline: bool = False) -> Any:
     """Compile a kernel that is called from other kernels only: see `entry_kernel`.
 
     It is kept as unoptimized LLVM code: LLVM inlines it into the entry kernel, and optimizes it and makes machine code
     of it there. Numba would do both again at each level of calls, which took five times as long for the same machine
     code of the entry kernel. Called from Python, it raises an error.
     """
-    compiled = njit(nogil=True, fastmath=FLAGS, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(
-        function
-    )
+    compiled = njit(
+        nogil=True,
+        fastmath=FLAGS,
+        error_model="numpy",
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        forceinline=forceinline,
+    )(function)
     compile_fully = compiled.compile
 
     def compile_quickly(signature: object) -> object:

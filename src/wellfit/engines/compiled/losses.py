@@ -52,16 +52,18 @@ def loss_gradient(code, parameter, z, y, k, m, count, rows):
             z[i] = r * inverse
     if count < m:
         for r in range(k):
-            for c in range(count, m):
-                z[r * m + c] = 0
+            row = piece(z, r * m + count, m - count)
+            for c in range(row.size):
+                row[c] = 0
 
 
 @kernel
 def weigh(z, k, m, weights):
     """Z <- Z times each column's weight."""
     for r in range(k):
+        row = piece(z, r * m, m)
         for c in range(m):
-            z[r * m + c] *= weights[c]
+            row[c] *= weights[c]
 
 
 @kernel

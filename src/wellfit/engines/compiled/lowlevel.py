@@ -39,6 +39,21 @@ def piece(_, array, start, size):
 
 
 @intrinsic
+def either(_, flag, first, second):
+    """Return one of two flat arrays, without counting references: see `piece`. Its size is the first's."""
+
+    def generate(context, builder, signature, args):
+        make = context.make_array(signature.args[1])
+        first, second = (make(context, builder, value) for value in args[1:])
+        first.meminfo = ir.Constant(first.meminfo.type, None)
+        first.parent = ir.Constant(first.parent.type, None)
+        first.data = builder.select(args[0], first.data, second.data)
+        return first._getvalue()
+
+    return first(types.boolean, first, second), generate
+
+
+@intrinsic
 def bare(_, arrays):
     """Return a named tuple of flat arrays as views that are not reference-counted: see `piece`."""
 

@@ -14,8 +14,8 @@ from wellfit.nets.network import EPSILON, RUNNING
 
 
 @kernel
-def normalize(p, at, units, z, o, m, count, normed, spread):
-    """z (o, m) <- scale (z - mean) / sqrt(variance + epsilon) + shift over the first ``count`` columns, 0 beyond.
+def normalize(p, at, units, z, o, m, count, normed, spread, floor):
+    """z (o, m) <- max(scale (z - mean) / sqrt(variance + epsilon) + shift, floor) over ``count`` columns, 0 beyond.
 
     ``at`` is the place of this layer's scales in p; ``units`` is H. Running averages move by 0.1, the variance's
     unbiased, as in PyTorch.
@@ -36,7 +36,8 @@ def normalize(p, at, units, z, o, m, count, normed, spread):
         scale, shift = p[at + r], p[at + units + r]
         for c in range(count):
             out[c] = (row[c] - mean) * inverse
-            row[c] = scale * out[c] + shift
+            value = scale * out[c] + shift
+            row[c] = floor if value < floor else value
         for c in range(count, m):
             out[c] = 0
             row[c] = 0

@@ -50,7 +50,7 @@ class Layout(NamedTuple):
 
     widths: np.ndarray  # (L + 1,) int64, inputs first
     units: np.ndarray  # (L,) int64: hidden units before each hidden layer, and in all
-    at: np.ndarray  # (L + 1,) int64: where each layer's piece of z, slope and error starts
+    at: np.ndarray  # (L + 1,) int64: where each layer's piece of z and slope starts
     base: np.ndarray  # (5 L + 7,) float64: strengths before any schedule
     schedules: np.ndarray  # (5 L + 7,) int64: the schedule of each
     checkpoints: np.ndarray  # (c,) int64
@@ -90,11 +90,12 @@ class Work(NamedTuple):
     """Buffers, m columns each where not said otherwise."""
 
     z: np.ndarray  # outputs of all layers
-    slope: np.ndarray
-    error: np.ndarray
+    slope: np.ndarray  # slopes of the activations, or (0,) for ReLU
+    error: np.ndarray  # of one layer
     normed: np.ndarray  # batch-normalized outputs before scale and shift, or (0,)
     spread: np.ndarray  # (sum of widths,): 1 / standard deviation of each unit, or (0,)
-    mask: np.ndarray  # of one layer
+    mask: np.ndarray  # (128,)
+    strip: np.ndarray  # two vectors times the widest layer
     x: np.ndarray  # (d m,)
     y: np.ndarray  # (k m,)
     weights: np.ndarray  # (m,) weights of a batch in training, or (0,)

@@ -8,7 +8,7 @@ from wellfit import rng
 from wellfit.engines.compiled.batches import columns_of, disturb, load
 from wellfit.engines.compiled.curves import finite, record
 from wellfit.engines.compiled.draws import shuffle
-from wellfit.engines.compiled.jit import entry_kernel, kernel
+from wellfit.engines.compiled.jit import entry_kernel, inlined
 from wellfit.engines.compiled.losses import loss_gradient, weigh
 from wellfit.engines.compiled.lowlevel import bare, flush_subnormals, piece, restore_subnormals
 from wellfit.engines.compiled.passes import backward, forward
@@ -18,7 +18,7 @@ from wellfit.engines.compiled.updates import set_strengths, update
 _SHUFFLE = rng.SHUFFLE
 
 
-@kernel
+@inlined
 def _load_batch(plan, layout, rows, work, order, start, count, m):
     """Copy a batch's inputs, targets and weights as columns."""
     last = layout.widths.size - 1
@@ -28,7 +28,7 @@ def _load_batch(plan, layout, rows, work, order, start, count, m):
         load(layout.weights, 1, order, start, count, m, work.weights)
 
 
-@kernel
+@inlined
 def _one_step(plan, layout, rows, progress, work):
     """One batch: load, disturb, forward, backward, update."""
     counts, p = progress.counts, progress.parameters
@@ -68,21 +68,21 @@ def train(plan, layout, rows, progress, work, until, budget):
     counts = progress.counts
     made = 0
     set_strengths(plan, layout, work, counts[STEP])
-    if counts[CHECKPOINT] == 0:
-        record(plan, layout, rows, progress, work)
-    while made < budget and counts[EPOCH] < until and counts[STATUS] == RUNNING:
-        _one_step(plan, layout, rows, progress, work)
-        made += 1
-        counts[BATCH] += 1
-        if counts[BATCH] < plan.batches:
-            continue
-        counts[BATCH] = 0
-        counts[EPOCH] += 1
-        if not finite(progress.parameters):
-            counts[STATUS] = DIVERGED
-        elif counts[EPOCH] == layout.checkpoints[counts[CHECKPOINT]]:
+    while True:
+        due = counts[STATUS] == RUNNING and counts[BATCH] == 0
+        if due and counts[EPOCH] == layout.checkpoints[counts[CHECKPOINT]]:
             record(plan, layout, rows, progress, work)
         if counts[STATUS] == RUNNING and counts[EPOCH] == plan.epochs:
             counts[STATUS] = FINISHED
+        if made >= budget or counts[EPOCH] >= until or counts[STATUS] != RUNNING:
+            break
+        _one_step(plan, layout, rows, progress, work)
+        made += 1
+        counts[BATCH] += 1
+        if counts[BATCH] == plan.batches:
+            counts[BATCH] = 0
+            counts[EPOCH] += 1
+            if not finite(progress.parameters):
+                counts[STATUS] = DIVERGED
     restore_subnormals(before)
     return made

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from wellfit.cocktail import schedules
-from wellfit.engines.compiled.jit import kernel
+from wellfit.engines.compiled.jit import inlined, kernel
 from wellfit.engines.compiled.lowlevel import piece
 from wellfit.engines.compiled.optimizers import ADAM, BETA1, BETA2, SGD, step
 from wellfit.engines.compiled.plan import AVERAGE, CLIPPING, COSINE, DECAY, FLAT_COSINE, GROUP_LASSO, MAX_NORM, WHOLE
@@ -22,7 +22,7 @@ def _between(start, end, share):
     return end + (start - end) * (1.0 + math.cos(math.pi * share)) / 2.0
 
 
-@kernel
+@inlined
 def set_strengths(plan, layout, work, done):
     """Set the factor of each schedule and the strengths for optimizer step number ``done`` + 1."""
     factors, now = work.factors, work.now
@@ -56,30 +56,33 @@ def _shrink_columns(w, o, n, threshold, norms):
     for j in range(n):
         norms[j] = 0
     for r in range(o):
+        row = piece(w, r * n, n)
         for j in range(n):
-            norms[j] += w[r * n + j] * w[r * n + j]
+            norms[j] += row[j] * row[j]
     for j in range(n):
         size = np.sqrt(norms[j])
-        norms[j] = (size - threshold) / size if size > threshold else w[0] * 0
+        norms[j] = (size - threshold) / size if size > threshold else w.dtype.type(0)
     for r in range(o):
+        row = piece(w, r * n, n)
         for j in range(n):
-            w[r * n + j] *= norms[j]
+            row[j] *= norms[j]
 
 
 @kernel
 def _bound_rows(w, o, n, bound):
     """Scale each row of W to at most this norm."""
     for r in range(o):
-        total = w[0] * 0
+        row, total = piece(w, r * n, n), w.dtype.type(0)
         for j in range(n):
-            total += w[r * n + j] * w[r * n + j]
+            total += row[j] * row[j]
         size = np.sqrt(total)
         if size > bound:
+            factor = bound / size
             for j in range(n):
-                w[r * n + j] *= bound / size
+                row[j] *= factor
 
 
-@kernel
+@inlined
 def update(plan, layout, p, moments, average, work, done):
     """Optimizer step number ``done`` + 1 on every piece: weights with their layer's strengths, the rest without any."""
     cast, now, g = p.dtype.type, work.now, work.gradient
