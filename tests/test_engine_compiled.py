@@ -15,7 +15,7 @@ from numba import njit
 from numba.core.codegen import CPUCodeLibrary
 
 from wellfit import rng
-from wellfit.engines.compiled import CompiledEngine, batches, draws, elementary, jit, tiles
+from wellfit.engines.compiled import CompiledEngine, batches, draws, elementary, jit, masks, tiles
 from wellfit.engines.compiled.jit import FLAGS
 from wellfit.engines.contract import EngineContract
 
@@ -77,19 +77,30 @@ def test_the_kernel_shuffles_as_rng_does(n):
     assert np.array_equal(order, rows[rng.permutation(seed, rng.SHUFFLE, n, epoch=9)])
 
 
-def mask_of(seed, layer, epoch, step, shape=(20, 224), rate=0.3):
-    ones, room, none = np.ones(shape[0] * shape[1], np.float32), np.empty(128, np.float32), np.empty(0, np.float32)
+def mask_of(seed, layer, epoch, step, shape=(20, 224), rate=0.3, kind=np.float32):
+    ones, none = np.ones(shape[0] * shape[1], kind), np.empty(0, kind)
     threshold = max(1, round((1 - rate) * 65536))
     key = np.uint32(seed & 0xFFFFFFFF), np.uint32(seed >> 32)
-    from_python(draws.drop)(ones, none, ones.size, threshold, room, *key, rng.DROPOUT + layer, epoch, step)
+    from_python(masks.drop)(ones, none, ones.size, threshold, *key, rng.DROPOUT + layer, epoch, step)
     return ones.reshape(shape)
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("rate", [0.0, 1e-4, 0.3, 0.5, 0.99999])
-def test_the_kernel_drops_as_rng_does(rate):
+def test_the_kernel_drops_as_rng_does(rate, kind):
     seed = 2**35 + 11
-    expected = rng.dropout_mask(seed, 2, (7, 48), rate, epoch=3, step=5)
-    np.testing.assert_allclose(mask_of(seed, 2, 3, 5, (7, 48), rate), expected, rtol=1e-6)
+    for shape in ((7, 48), (1, 16), (8, 16), (33, 64)):
+        expected = rng.dropout_mask(seed, 2, shape, rate, epoch=3, step=5)
+        np.testing.assert_allclose(mask_of(seed, 2, 3, 5, shape, rate, kind), expected, rtol=1e-6)
+
+
+def test_slopes_are_dropped_with_their_units():
+    z, slope = np.full(160, 2, np.float32), np.full(160, 3, np.float32)
+    from_python(masks.drop)(z, slope, 144, 40000, np.uint32(1), np.uint32(2), rng.DROPOUT, 0, 0)
+    assert np.array_equal(z[:144] / 2, slope[:144] / 3)
+    assert 0 < (z[:144] == 0).sum() < 144
+    assert (z[144:] == 2).all()
+    assert (slope[144:] == 3).all()
 
 
 def test_masks_do_not_correlate_across_seeds_steps_epochs_and_layers():

@@ -66,6 +66,9 @@ def choose_ceiling(work: Work, crew: Crew, seconds: float) -> tuple[Runner, dict
     return runners[min(times, key=lambda name: times[name])], times
 
 
+_BY_HAND = "PyTorch, stacked (by hand)"
+
+
 def measure(work: Work, crews: Crews, rounds: int, seconds: float, say: Callable[[str], None]) -> dict:
     """Return the figures of one work: medians over rounds in which everyone takes turns."""
     say(f"{work.text}: choosing the peers' fastest ways")
@@ -110,12 +113,15 @@ def _figures(times: dict[str, list[float]], peers: list[str]) -> dict:
     def ratio(numerator: list[float], denominator: str) -> float:
         return statistics.median(a / b for a, b in zip(numerator, times[denominator], strict=True))
 
-    best = [min(at) for at in zip(*(times[name] for name in peers), strict=True)]
+    usual = [name for name in peers if name != _BY_HAND]
+    best = [min(at) for at in zip(*(times[name] for name in usual), strict=True)]
     return {
         "microseconds": statistics.median(times["wellfit"]),
-        "peers": {name: statistics.median(times[name]) for name in peers},
+        "peers": {name: statistics.median(times[name]) for name in usual},
+        "hand_written": statistics.median(times[_BY_HAND]),
+        "ratio_to_hand_written": ratio(times[_BY_HAND], "wellfit"),
         "ratio_to_best_peer": ratio(best, "wellfit"),
-        "ratios": {name: ratio(times[name], "wellfit") for name in peers},
+        "ratios": {name: ratio(times[name], "wellfit") for name in usual},
         "ceiling_microseconds": statistics.median(times["ceiling"]),
         "ceiling_share": ratio(times["ceiling"], "wellfit"),
         "microseconds_with_curves": statistics.median(times["whole"]),

@@ -89,16 +89,17 @@ def dropout_mask(seed: int, layer: int, shape: tuple[int, int], rate: float, *, 
     """Return the inverted dropout mask of a hidden layer, (units, columns) float64 of 0 and 1/keep.
 
     ``columns`` counts the padding columns of the batch too. The rate is rounded to 1/65536: element e is kept where
-    its 16 bits (half-word (e % 128) // 16 of Philox block 16 (e // 128) + e % 16, with 7 rounds) lie below 65536 keep.
+    its 16 bits lie below 65536 keep. They are, of Philox block 16 (e // 128) + (e % 32) // 2 (7 rounds), of its word
+    (e % 128) // 32, the low half where e is even and the high half where it is odd.
     """
     units, columns = shape
     tiles = -(-units * columns // 128)
     counter = np.empty((tiles * 16, 4), np.uint32)
     counter[:, 0] = np.arange(tiles * 16, dtype=np.uint32)
     counter[:, 1], counter[:, 2], counter[:, 3] = step, epoch, DROPOUT + layer
-    drawn = philox4x32(counter, _key(seed), rounds=7)
-    halves = np.stack([drawn & np.uint32(0xFFFF), drawn >> np.uint32(16)], axis=-1).reshape(tiles, 16, 8)
-    flat = halves.transpose(0, 2, 1).reshape(-1)[: units * columns]
+    drawn = philox4x32(counter, _key(seed), rounds=7).reshape(tiles, 16, 4)
+    halves = np.stack([drawn & np.uint32(0xFFFF), drawn >> np.uint32(16)], axis=-1)
+    flat = halves.transpose(0, 2, 1, 3).reshape(-1)[: units * columns]
     threshold = max(1, round((1.0 - rate) * 65536.0))
     return np.where(flat < threshold, 65536.0 / threshold, 0.0).reshape(units, columns)
 

@@ -1,4 +1,4 @@
-"""Random draws inside kernels: the functions of `wellfit.rng`, bit for bit, and dropout masks."""
+"""Random draws inside kernels: the functions of `wellfit.rng`. Dropout masks are drawn in `masks`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import numpy as np
 from wellfit.engines.compiled import elementary
 from wellfit.engines.compiled.jit import kernel
 from wellfit.engines.compiled.lowlevel import piece
+from wellfit.engines.compiled.masks import MASK_ROUNDS
 
-# Philox passes the Crush batteries from 7 rounds on (Salmon et al. 2011, table 2); masks use 7, all else the usual 10.
-MASK_ROUNDS = 7
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
 _SHIFT = np.uint64(32)
@@ -46,45 +45,6 @@ def shuffle(rows, order, k0, k1, stream, epoch):
             )
         j = np.int64(np.uint64(words[i & 3]) * np.uint64(i + 1) >> _SHIFT)
         order[i], order[j] = order[j], order[i]
-
-
-@kernel
-def drop(z, slope, count, threshold, mask, k0, k1, stream, epoch, step):
-    """z[:count] and slope[:count] (or an empty slope) times 0 or 1/keep: inverted dropout, keep = threshold / 65536.
-
-    Element e takes 16 bits of the Philox block 16 * (e // 128) + e % 16, half-word (e % 128) // 16, so that sixteen
-    blocks fill 128 elements with whole-vector stores. ``mask`` has room for 128: it stays in the nearest cache.
-    """
-    cast = mask.dtype.type
-    zero, scale = cast(0), cast(65536.0 / threshold)
-    limit, low, half = np.uint32(threshold), np.uint32(0xFFFF), np.uint32(16)
-    for tile in range((count + 127) // 128):
-        for lane in range(16):
-            w0, w1, w2, w3 = philox(
-                np.uint32(16 * tile + lane),
-                np.uint32(step),
-                np.uint32(epoch),
-                np.uint32(stream),
-                k0,
-                k1,
-                MASK_ROUNDS,
-            )
-            mask[lane] = scale if (w0 & low) < limit else zero
-            mask[16 + lane] = scale if (w0 >> half) < limit else zero
-            mask[32 + lane] = scale if (w1 & low) < limit else zero
-            mask[48 + lane] = scale if (w1 >> half) < limit else zero
-            mask[64 + lane] = scale if (w2 & low) < limit else zero
-            mask[80 + lane] = scale if (w2 >> half) < limit else zero
-            mask[96 + lane] = scale if (w3 & low) < limit else zero
-            mask[112 + lane] = scale if (w3 >> half) < limit else zero
-        first, size = 128 * tile, min(128, count - 128 * tile)
-        out = piece(z, first, size)
-        for i in range(size):
-            out[i] *= mask[i]
-        if slope.size > 0:
-            slopes = piece(slope, first, size)
-            for i in range(size):
-                slopes[i] *= mask[i]
 
 
 @kernel

@@ -6,9 +6,9 @@ import numpy as np
 
 from wellfit import rng
 from wellfit.engines.compiled.activations import RELU, activate, through
-from wellfit.engines.compiled.draws import drop
 from wellfit.engines.compiled.jit import inlined, kernel
 from wellfit.engines.compiled.lowlevel import piece
+from wellfit.engines.compiled.masks import drop
 from wellfit.engines.compiled.norm import normalize, normalize_back
 from wellfit.engines.compiled.plan import DROPOUT
 from wellfit.engines.compiled.tiles import back_product, back_product_through_relu, outer_product, product, row_sums
@@ -48,7 +48,7 @@ def forward(plan, layout, p, x, work, m, count, training, epoch, batch):
             activate(plan.activation, out, slope)
         if training > 0 and layout.base[DROPOUT * layers + layer] > 0:
             threshold = kept_of(work.now[DROPOUT * layers + layer])
-            drop(out, slope, o * m, threshold, work.mask, k0, k1, _DROPOUT + layer, epoch, batch)
+            drop(out, slope, o * m, threshold, k0, k1, _DROPOUT + layer, epoch, batch)
 
 
 @kernel

@@ -94,7 +94,6 @@ class Work(NamedTuple):
     error: np.ndarray  # of one layer
     normed: np.ndarray  # batch-normalized outputs before scale and shift, or (0,)
     spread: np.ndarray  # (sum of widths,): 1 / standard deviation of each unit, or (0,)
-    mask: np.ndarray  # (128,)
     strip: np.ndarray  # two vectors times the widest layer
     x: np.ndarray  # (d m,)
     y: np.ndarray  # (k m,)

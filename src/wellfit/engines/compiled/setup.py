@@ -35,7 +35,7 @@ from wellfit.nets.training import batches, checkpoints
 from wellfit.records import FoldData, TrainingData
 
 # Curves on the training rows are measured on at most so many of them (a fixed random sample).
-CURVE_ROWS = 4096
+CURVE_ROWS = 1024
 _STATUS: tuple[Status, ...] = ("running", "finished", "stopped", "diverged")
 # The fields of Strengths in the order of Layout.base: one value a layer, then one value.
 _BY_LAYER = ("l1", "l2", "weight_decay", "max_norm", "dropout")
@@ -162,7 +162,6 @@ def make_work(plan: Plan, layout: Layout, rows: Rows) -> Work:
         error=_aligned(widths.max() * m, kind),
         normed=_aligned(size if norm else 0, kind),
         spread=_aligned(norm, kind),
-        mask=_aligned(128, kind),
         strip=_aligned(2 * LANES * widths.max(), kind),
         x=_aligned(inputs, kind),
         y=_aligned(widths[-1] * m, kind),
