@@ -226,5 +226,5 @@ overload(phi)(_by_precision(phi32, phi64))
 @kernel
 def sigmoid(x):
     """1 / (1 + exp(-x)) in the precision of x."""
-    one = x * 0 + 1
+    one = type(x)(1)  # 1 itself would make it a float64
     return one / (one + exp(-x))

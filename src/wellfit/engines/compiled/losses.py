@@ -43,7 +43,7 @@ def loss_gradient(code, parameter, z, y, k, m, count, rows):
         one = cast(1)
         high = cast(parameter) if code == HUBER else (one if code == ABSOLUTE else one - cast(parameter))
         low = cast(parameter) if code == QUANTILE else high
-        zero = z[0] * 0
+        zero = z.dtype.type(0)
         for i in range(k * m):
             r = z[i] - y[i]
             if code != HUBER:

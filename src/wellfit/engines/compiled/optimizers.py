@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wellfit.engines.compiled.jit import kernel
+from wellfit.engines.compiled.jit import inlined, kernel
 
 GD, SGD, ADAM = range(3)
 CODE_OF_OPTIMIZER = {"gd": GD, "sgd": SGD, "adam": ADAM, "adamw": ADAM}
@@ -19,11 +19,11 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 @kernel
 def soft_threshold(x, t):
     """The prox of t |x|: the minimizer of (u - x)^2 / 2 + t |u| (Parikh & Boyd 2014, section 6.5.2)."""
-    zero = x * 0
+    zero = type(x)(0)
     return x - t if x > t else (x + t if x < -t else zero)
 
 
-@kernel
+@inlined
 def _descend(w, g, lr, l2, decay):
     one = w.dtype.type(1)
     shrink = one - lr * decay
@@ -31,7 +31,7 @@ def _descend(w, g, lr, l2, decay):
         w[j] = w[j] * shrink - lr * (g[j] + l2 * w[j])
 
 
-@kernel
+@inlined
 def _descend_with_momentum(w, g, u, lr, l2, decay, momentum, nesterov):
     """SGD as in PyTorch: u <- momentum u + g; the step is u, or g + momentum u (Nesterov)."""
     one = w.dtype.type(1)
@@ -43,7 +43,7 @@ def _descend_with_momentum(w, g, u, lr, l2, decay, momentum, nesterov):
         w[j] = w[j] * shrink - lr * step
 
 
-@kernel
+@inlined
 def _adam(w, g, u, v, lr, l1, l2, decay, correct1, correct2):
     """Adam (Kingma & Ba 2015) with the bias corrections correct = 1 / (1 - beta^t), eps added as in PyTorch."""
     cast = w.dtype.type
@@ -60,7 +60,7 @@ def _adam(w, g, u, v, lr, l1, l2, decay, correct1, correct2):
             w[j] = soft_threshold(w[j], lr * l1 / (np.sqrt(v[j] * correct2) + eps))
 
 
-@kernel
+@inlined
 def step(code, w, g, u, v, lr, l1, l2, decay, momentum, nesterov, correct1, correct2):
     """Update one piece w of the parameters by its gradient g; u and v are its moments. All scalars in w's type."""
     if code == ADAM:
