@@ -36,8 +36,8 @@ class Table:
 
     ``columns[name]`` is (n,): float64 with NaN for missing (numeric; boolean as 0/1; date as days since 1970), or
     object with ``str`` or ``None`` (categorical). ``target`` is (n,): int64 codes into ``classes`` or float64 for
-    regression. ``test_rows`` are the rows of a test set that came with the data, else None; ``groups`` and ``times``
-    are (n,) where asked for.
+    regression. ``test_rows`` are the rows of a test set that came with the data, else None; ``groups``, ``times``
+    and ``weights`` (how much a row counts) are (n,) where asked for.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Table:
     test_rows: Array | None = None
     groups: Array | None = None
     times: Array | None = None
+    weights: Array | None = None
     findings: tuple[Finding, ...] = ()
 
     @property

@@ -62,6 +62,8 @@ def fingerprint(table: Table, folds: Sequence[Fold]) -> str:
         else:
             # Every NaN becomes the same NaN, and -0 becomes 0.
             add(name, _bytes(np.where(np.isnan(values), np.nan, values) + 0.0, np.float64))
+    if table.weights is not None:
+        add("weights", _bytes(table.weights, np.float64))
     for fold in folds:
         for part, rows in (("train", fold.train), ("stop", fold.stop), ("score", fold.score)):
             add(part, _bytes(rows, np.int64))
@@ -82,10 +84,10 @@ def _prepared(table: Table, fold: Fold) -> FoldData:
     if table.task == "regression":
         mean, scale = target_scale(table, fold.train)
         y = ((table.target - mean) / scale)[:, None]
-        return FoldData(x, y, fold, scale**2, mean, scale)
+        return FoldData(x, y, fold, scale**2, mean, scale, table.weights)
     if table.task == "binary":
-        return FoldData(x, (table.target == 1).astype(np.float64)[:, None], fold)
-    return FoldData(x, np.eye(len(table.classes))[table.target], fold)
+        return FoldData(x, (table.target == 1).astype(np.float64)[:, None], fold, weights=table.weights)
+    return FoldData(x, np.eye(len(table.classes))[table.target], fold, weights=table.weights)
 
 
 def target_scale(table: Table, rows: Array) -> tuple[float, float]:

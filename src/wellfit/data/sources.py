@@ -25,12 +25,13 @@ class _Roles:
     drop: tuple[str, ...]
     group: str | None
     time: str | None
+    weight: str | None
     kinds: Mapping[str, Kind]
 
     @property
     def aside(self) -> tuple[str, ...]:
         """Columns that are no features."""
-        return (*self.drop, *(name for name in (self.group, self.time) if name is not None))
+        return (*self.drop, *(name for name in (self.group, self.time, self.weight) if name is not None))
 
 
 def load(
@@ -42,6 +43,7 @@ def load(
     test: Any = None,
     group: str | None = None,
     time: str | None = None,
+    weight: str | None = None,
     categorical: Iterable[str] = (),
     numeric: Iterable[str] = (),
     name: str | None = None,
@@ -55,8 +57,9 @@ def load(
     whatever their case.
 
     Without ``target`` it is the column named target, y, label or class, else the last. ``task`` (binary, multiclass,
-    regression, or classification) is inferred by the rule in `wellfit.data.target.understand`. ``drop``, ``group``
-    and ``time`` columns are no features; ``categorical`` and ``numeric`` state kinds. What was assumed, renamed or
+    regression, or classification) is inferred by the rule in `wellfit.data.target.understand`. ``drop``, ``group``,
+    ``time`` and ``weight`` columns are no features; ``weight`` says how much each row counts in training and in losses
+    (scores count every row once); ``categorical`` and ``numeric`` state kinds. What was assumed, renamed or
     dropped stands in ``findings``.
 
     Raises `DataError`, one line that names file, row and column, where the data cannot be used; `MissingExtraError`
@@ -73,7 +76,7 @@ def load(
         raise DataError("data.one_row", label=raw.label)
     if len(raw.columns) == 1:
         raise DataError("data.one_column", label=raw.label, name=brief(next(iter(raw.columns))))
-    roles = _roles(raw, drop, group, time, categorical, numeric)
+    roles = _roles(raw, drop, (group, time, weight), categorical, numeric)
     chosen = choose_target(raw, target, roles.aside, findings)
     if chosen in roles.aside:
         raise DataError("data.target_aside", name=brief(chosen))
@@ -115,6 +118,7 @@ class _Part:
     groups: list[str] | None
     times: Array | None
     time_kind: Kind | None
+    weights: Array | None
 
 
 def _part(reader: Reader, goal: Goal, roles: _Roles, like: _Part | None = None) -> _Part:
@@ -127,14 +131,14 @@ def _part(reader: Reader, goal: Goal, roles: _Roles, like: _Part | None = None) 
     values = read_target(reader.raw, goal)
     groups = None if roles.group is None else _groups(reader, roles.group)
     time_kind, times = _times(reader, roles.time, None if like is None else like.time_kind)
-    return _Part(columns, kinds, values, groups, times, time_kind)
+    weights = None if roles.weight is None else _weights(reader, roles.weight, needed=like is None)
+    return _Part(columns, kinds, values, groups, times, time_kind, weights)
 
 
 def _roles(
     raw: Raw,
     drop: Iterable[str],
-    group: str | None,
-    time: str | None,
+    apart: tuple[str | None, str | None, str | None],
     categorical: Iterable[str],
     numeric: Iterable[str],
 ) -> _Roles:
@@ -150,8 +154,9 @@ def _roles(
     if both:
         raise DataError("data.two_kinds", name=brief(both[0]))
     kinds: dict[str, Kind] = {**dict.fromkeys(words, "categorical"), **dict.fromkeys(numbers, "numeric")}
-    groups, times = find(group, "group"), find(time, "time")
-    return _Roles(find(drop, "drop"), groups[0] if groups else None, times[0] if times else None, kinds)
+    special = (find(name, option) for name, option in zip(apart, ("group", "time", "weight"), strict=True))
+    group, time, weight = (found[0] if found else None for found in special)
+    return _Roles(find(drop, "drop"), group, time, weight, kinds)
 
 
 def _task_of_kind(kind: Kind | None) -> str | None:
@@ -234,6 +239,22 @@ def _times(reader: Reader, name: str | None, kind: Kind | None) -> tuple[Kind | 
     return read
 
 
+def _weights(reader: Reader, name: str, *, needed: bool) -> Array:
+    """Return how much each row counts. Test rows without the column count alike."""
+    if not needed and name not in reader.raw.columns:
+        return np.ones(reader.raw.rows)
+    read = reader.read(name, "numeric")
+    if read is None:
+        raise DataError("data.no_weights", label=reader.raw.label, column=brief(name))
+    bad = ~(np.isfinite(read[1]) & (read[1] >= 0))
+    if bad.any():
+        place = reader.raw.place(int(np.argmax(bad)))
+        raise DataError("data.bad_weight", label=reader.raw.label, place=place, column=brief(name))
+    if not read[1].any():
+        raise DataError("data.no_weights", label=reader.raw.label, column=brief(name))
+    return read[1]
+
+
 def _aligned(test: Raw, train: Raw, goal: Goal, like: _Part, roles: _Roles) -> Raw:
     """Return the test table with the names of the training table. Raises `DataError` where columns lack."""
     if test.target is not None and test.target != goal.name and goal.name not in test.columns:
@@ -274,5 +295,6 @@ def _table(parts: list[_Part], goal: Goal, name: str, findings: tuple[Finding, .
         test_rows=np.arange(train, rows) if len(parts) > 1 else None,
         groups=groups,
         times=None if first.times is None else np.concatenate([np.asarray(part.times) for part in parts]),
+        weights=None if first.weights is None else np.concatenate([np.asarray(part.weights) for part in parts]),
         findings=findings,
     )

@@ -108,23 +108,26 @@ def misfit(member: Member, data: TrainingData) -> str | None:
     rows, training = data.folds[member.fold].rows, member.training
     if not rows.train.size:
         return say("engines.no_training_rows", fold=member.fold)
+    weights = data.folds[member.fold].weights
+    if weights is not None and not weights[rows.train].any():
+        return say("engines.no_training_weight", fold=member.fold)
     try:
         strengths = member.cocktail.resolve(member.network.layers)
         training.loss_and_parameter(data.task)
     except SettingError as error:
         return str(error)
     classes = {"binary": 2, "multiclass": data.outputs}.get(data.task, 0)
-    weights = training.class_weights
+    given = training.class_weights
     if strengths.early_stopping and not rows.stop.size:
         return say("engines.no_stop_rows", fold=member.fold)
     if not classes and strengths.label_smoothing:
         return say("engines.classes_only", part="label_smoothing")
     if not classes and strengths.early_stopping and strengths.early_stopping.on == "score":
         return say("engines.classes_only", part="early_stopping:on=score")
-    if not classes and weights is not None:
+    if not classes and given is not None:
         return say("engines.classes_only", part="class_weights")
-    if isinstance(weights, tuple) and len(weights) != classes:
-        return say("engines.wrong_class_weights", given=len(weights), classes=classes)
+    if isinstance(given, tuple) and len(given) != classes:
+        return say("engines.wrong_class_weights", given=len(given), classes=classes)
     if strengths.group_lasso and training.optimizer not in ("gd", "sgd"):
         return say("engines.euclidean_only", optimizer=training.optimizer)
     return None
