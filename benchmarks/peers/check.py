@@ -20,7 +20,7 @@ def check() -> list[str]:
     for work in WORKS:
         plain = replace(work, dropout=0.0, dropped=1.0)
         expected = _alone(plain)
-        for way in ("by hand", "autograd", "torch.func"):
+        for way in ("by hand", "autograd", "tuned autograd", "torch.func"):
             found = _stacked(plain, way)
             lines.append(_line(f"{work.name}: stacked ({way}) against one at a time", found, expected, 1e-5))
         if work.batch is None:
@@ -75,10 +75,10 @@ def _gradients_with_dropout(work: Work) -> str:
     """The gradient by hand and by autograd under the same masks."""
     import torch
 
-    from peers.stacked import ByAutograd, ByHand
+    from peers.stacked import ByTunedAutograd, ByHand
 
     slopes = []
-    for way in (ByHand, ByAutograd):
+    for way in (ByHand, ByTunedAutograd):
         torch.manual_seed(5)
         stack = way(work, _MEMBERS, 0, 0.3, True)
         stack.run(1)

@@ -49,7 +49,7 @@ def choose_stacked(work: Work, crews: Crews, seconds: float) -> tuple[dict[str, 
     """Try the layouts of each way of stacking; return the fastest runner of each way, and what all trials gave."""
     share = max(1, work.members // crews.singles.processes)
     chosen, trials = {}, {}
-    for way in ("by hand", "autograd", "torch.func"):
+    for way in ("by hand", "autograd", "tuned autograd", "torch.func"):
         runners = [_stacked(crews.singles, way, share), _stacked(crews.whole, way, work.members)]
         if way != "torch.func" and share >= 8:
             runners.append(_stacked(crews.singles, way, share // 2))
@@ -66,7 +66,7 @@ def choose_ceiling(work: Work, crew: Crew, seconds: float) -> tuple[Runner, dict
     return runners[min(times, key=lambda name: times[name])], times
 
 
-_BY_HAND = "PyTorch, stacked (by hand)"
+_TUNED = ("PyTorch, stacked (tuned autograd)", "PyTorch, stacked (by hand)")
 
 
 def measure(work: Work, crews: Crews, rounds: int, seconds: float, say: Callable[[str], None]) -> dict:
@@ -76,7 +76,7 @@ def measure(work: Work, crews: Crews, rounds: int, seconds: float, say: Callable
     limit, products = choose_ceiling(work, crews.singles, seconds / 8)
     runners = {name: Runner(crews.singles, place, {}, "") for name, place in _ONE_BY_ONE.items()}
     # torch.func is timed in rounds only where it may be the best: its trials stand in the result.
-    runners |= {f"PyTorch, stacked ({way})": stacked[way] for way in ("by hand", "autograd")}
+    runners |= {f"PyTorch, stacked ({way})": stacked[way] for way in ("by hand", "autograd", "tuned autograd")}
     fastest = min(trials, key=lambda name: trials[name])
     if fastest.startswith("torch.func"):
         runners["PyTorch, stacked (torch.func)"] = stacked["torch.func"]
@@ -113,13 +113,13 @@ def _figures(times: dict[str, list[float]], peers: list[str]) -> dict:
     def ratio(numerator: list[float], denominator: str) -> float:
         return statistics.median(a / b for a, b in zip(numerator, times[denominator], strict=True))
 
-    usual = [name for name in peers if name != _BY_HAND]
+    usual = [name for name in peers if name not in _TUNED]
     best = [min(at) for at in zip(*(times[name] for name in usual), strict=True)]
     return {
         "microseconds": statistics.median(times["wellfit"]),
         "peers": {name: statistics.median(times[name]) for name in usual},
-        "hand_written": statistics.median(times[_BY_HAND]),
-        "ratio_to_hand_written": ratio(times[_BY_HAND], "wellfit"),
+        "tuned": {name: statistics.median(times[name]) for name in _TUNED},
+        "ratios_to_tuned": {name: ratio(times[name], "wellfit") for name in _TUNED},
         "ratio_to_best_peer": ratio(best, "wellfit"),
         "ratios": {name: ratio(times[name], "wellfit") for name in usual},
         "ceiling_microseconds": statistics.median(times["ceiling"]),
