@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -203,9 +204,20 @@ def test_a_cocktail_with_diverged_members_cannot_win_and_has_no_intervals():
 def test_where_nothing_is_sound_it_is_said():
     with pytest.raises(SettingError, match=r"each of the 2 compared has diverged members.*learning rate 7 is too high"):
         _read([None, None], "none; l2=0.1")
-    wild = replace(GD, learning_rate=1e9)
-    with pytest.raises(SettingError, match=r"All 12 members diverged.*1e\+09"):
-        _compare(_table("regression"), "l2=0.1", training=wild)
+    with pytest.raises(SettingError, match=r"too high for this data and network; try a tenth of it\."):
+        _read([None, None], "none; l2=0.1")
+
+
+def test_where_all_diverge_the_largest_learning_rate_that_holds_is_named_and_true():
+    table, wild = _table("regression"), replace(GD, learning_rate=9.0, epochs=200)
+    with pytest.raises(SettingError, match=r"All 12 members diverged.*learning rate 9 is too high") as told:
+        _compare(table, "l2=0.1", training=wild)
+    rate = float(re.search(r"the largest of the lower ones tried that does not diverge is (\S+) ", str(told.value))[1])
+    assert rate in (3.0, 0.9, 0.3, 0.09)
+    held = _compare(table, "l2=0.1", training=replace(wild, learning_rate=rate))
+    assert held.results[0].diverged == 0
+    with pytest.raises(SettingError, match=r"1e\+09 is too high.*lower ones diverge too, down to 1000\. Look"):
+        _compare(table, "l2=0.1", training=replace(wild, learning_rate=1e9))
 
 
 def test_a_metric_defined_in_no_fold_is_said():

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from wellfit.executors import MemberError, Threads, member_steps
 from wellfit.ledger import Ledger, MemoryLedger, member_key
 from wellfit.ledger.contract import assert_same
 from wellfit.nets import MLP, Linear, Training
-from wellfit.population import check, diverged_findings, plan, train
+from wellfit.population import check, diverged_findings, largest_safe_rate, plan, train
 
 ROOT = Path(__file__).parents[1]
 QUICK = Training("gd", 0.1, epochs=6, batch_size=16)
@@ -210,3 +211,65 @@ def test_diverged_members_are_kept_and_told():
     assert "All 2 members diverged" in all_lost.text
     assert "learning rate 1e+06 is too high" in all_lost.text
     assert diverged_findings(members[::2], got[::2]) == ()
+    assert all("At the learning rate 0.1 none of them diverged." in f.text for f in found)
+    assert "try a tenth of it" in all_lost.text
+
+
+class _Scripted(NumpyEngine):
+    """Makes up how a member ends from its learning rate: a last loss, or None for diverged."""
+
+    def __init__(self, ends):
+        super().__init__()
+        self.ends = ends
+
+    def advance(self, members, states, until, data):
+        self.advanced += members
+        return [self._end(m, s) for m, s in zip(members, states, strict=True)]
+
+    def _end(self, member, state):
+        last = self.ends[member.training.learning_rate]
+        curves = state.curves.copy()
+        curves[:, 0] = 1.0
+        curves[-1, 0] = np.nan if last is None else last
+        status = "diverged" if last is None else "finished"
+        return replace(state, curves=curves, epoch=member.training.epochs, status=status)
+
+
+def test_a_safe_rate_ends_below_its_start_and_has_no_bad_one_under_it():
+    """And it is tried without the member's cocktail, which may be what diverges."""
+    member = Member(MLP((4,)), Cocktail((L2(5.0),)), Training("gd", 3.0, epochs=4), 7, 2)
+    rates = (3e-6, 3e-5, 3e-4, 3e-3, 0.03, 0.1, 0.3, 1.0)
+    for lasts, expected in (
+        ((0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 1.5, None), 0.1),  # 0.3 only looks as if it held: its loss has risen
+        ((0.9, 0.8, None, 0.6, 0.5, 0.4, 0.3, 0.2), 3e-5),  # above one that diverges nothing is safe
+        ((None, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2), None),
+        ((0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2), 1.0),
+    ):
+        engine = _Scripted(dict(zip(rates, lasts, strict=True)))
+        assert largest_safe_rate(member, make_data(), engine=engine) == expected
+        assert {(str(m.cocktail), m.seed, m.fold) for m in engine.advanced} == {("none", 7, 2)}
+
+
+def test_all_diverged_names_the_largest_learning_rate_that_holds():
+    data, wild = make_data("regression"), Training("gd", 20.0, epochs=200, batch_size=None)
+    members = [Member(MLP((4,)), c, wild, 0, 1) for c in as_cocktails("l2=0.1; none")]
+    got = train(members, data, engine=NumpyEngine())
+    engine = NumpyEngine()
+    (found,) = diverged_findings(members, got, data, engine=engine)
+    assert {(m.cocktail, m.fold, m.seed, m.training.epochs) for m in engine.advanced} == {(Cocktail(), 1, 0, 200)}
+    rate = largest_safe_rate(members[0], data, engine=NumpyEngine())
+    assert f"does not diverge is {rate:g} (tried without" in found.text
+    tried = sorted({m.training.learning_rate for m in engine.advanced})
+    assert tried == [2e-5, 2e-4, 2e-3, 0.02, 0.2, 0.67, 2.0, 6.7]
+    # The rate holds, and the next one tried does not: its loss becomes infinite or ends above where it began.
+    next_up = next((r for r in tried if r > rate), None)
+    histories = train(
+        [replace(members[1], training=replace(wild, learning_rate=r)) for r in (rate, next_up)],
+        data, engine=NumpyEngine(),
+    )  # fmt: skip
+    loss = [h.curves["train_loss"] for h in histories]
+    assert histories[0].status == "finished"
+    assert loss[0][-1] < loss[0][0]
+    assert histories[1].status == "diverged" or loss[1][-1] > loss[1][0]
+    hopeless = replace(members[0], training=replace(wild, learning_rate=1e12))
+    assert largest_safe_rate(hopeless, data, engine=NumpyEngine()) is None

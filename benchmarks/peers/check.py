@@ -75,7 +75,7 @@ def _gradients_with_dropout(work: Work) -> str:
     """The gradient by hand and by autograd under the same masks."""
     import torch
 
-    from peers.stacked import ByTunedAutograd, ByHand
+    from peers.stacked import ByHand, ByTunedAutograd
 
     slopes = []
     for way in (ByHand, ByTunedAutograd):

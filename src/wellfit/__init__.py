@@ -35,6 +35,7 @@ _HOMES = {
     "Fitted": "nets.fitted",
     "load": "data",
     "compare": "select.compare",
+    "sanity": "select.sanity",
     "run": "job",
     "DataError": "errors",
     "MissingExtraError": "errors",
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from wellfit.nets import MLP, Linear, Training
     from wellfit.nets.fitted import Fitted
     from wellfit.select.compare import compare
+    from wellfit.select.sanity import sanity
 
 __all__ = [
     "EMA",
@@ -108,6 +110,7 @@ __all__ = [
     "compare",
     "load",
     "run",
+    "sanity",
 ]
 
 

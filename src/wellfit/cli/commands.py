@@ -1,4 +1,4 @@
-"""The commands: run, compare, predict."""
+"""The commands: run, compare, sanity, predict."""
 
 from __future__ import annotations
 
@@ -101,6 +101,32 @@ def compare(data: str, **asked: Any) -> None:
         print_comparison(comparison)
     if out:
         tell(say("cli.written", path=Path(out) / job.COMPARISON))
+
+
+@main.command(help=say("cli.sanity"), short_help=say("cli.sanity_short"))
+@click.argument("data")
+@given.options(given.DATA, given.NETWORK, given.REPEAT, given.JSON)
+def sanity(data: str, **asked: Any) -> None:
+    """Check that the network can learn the data at all."""
+    from wellfit import job
+    from wellfit.cli.progress import Watch
+
+    with Watch() as watch:
+        found = job.sanity_of(
+            data,
+            **given.load_options(asked),
+            network=asked["network"],
+            seed=asked["seed"],
+            threads=asked["threads"],
+            progress=watch.progress,
+            notice=watch.notice,
+        )
+    if asked["as_json"]:
+        print(job.sanity_text(found), end="")
+        return
+    answer(say("sanity.about", data=found.data, task=found.task, network=found.network, rows=found.rows))
+    for line in str(found).splitlines():
+        answer(line)
 
 
 @main.command(help=say("cli.predict"), short_help=say("cli.predict_short"))

@@ -94,30 +94,36 @@ DATA = (
     _option("--test", metavar="FILE"),
     _option("--group", metavar="COL"),
     _option("--time", metavar="COL"),
+    _option("--weight", metavar="COL"),
     _columns("--categorical"),
     _columns("--numeric"),
 )
+NETWORK = (_option("--network", metavar="TEXT"),)
 TRAINING = (
-    _option("--network", metavar="TEXT"),
+    *NETWORK,
     _option("--optimizer", metavar="NAME"),
     _option("--learning-rate", metavar="X", type=Positive()),
     _option("--epochs", metavar="N", type=Whole()),
     _option("--batch-size", metavar="N|full", type=Batch()),
+    _option("--schedule", metavar="NAME"),
+    _option("--loss", metavar="NAME"),
+    _option("--class-weights", metavar="balanced|W,W"),
+)
+REPEAT = (
+    _option("--seed", metavar="N", type=Whole(0), default=0),
+    _option("--threads", metavar="N", type=Whole()),
 )
 STUDY = (
     _option("--metric", metavar="NAME"),
     _option("--folds", metavar="N", type=Whole(2)),
     _option("--seeds", metavar="N", type=Whole()),
-    _option("--seed", metavar="N", type=Whole(0), default=0),
-    _option("--threads", metavar="N", type=Whole()),
+    *REPEAT,
 )
 COCKTAIL = (_option("--cocktail", metavar="TEXT"),)
 COCKTAILS = (_option("--cocktails", metavar="TEXTS"),)
 QUICK = (_option("--quick", is_flag=True),)
-OUTPUT = (
-    _option("--out", metavar="FOLDER"),
-    _option("as_json", "--json", is_flag=True),
-)
+JSON = (_option("as_json", "--json", is_flag=True),)
+OUTPUT = (_option("--out", metavar="FOLDER"), *JSON)
 
 
 def options(*groups: tuple[Callable, ...]) -> Callable:
@@ -133,7 +139,7 @@ def options(*groups: tuple[Callable, ...]) -> Callable:
 
 def load_options(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options of `wellfit.data.load` among those given, repeated column lists joined."""
-    plain = {name: given[name] for name in ("target", "task", "test", "group", "time")}
+    plain = {name: given[name] for name in ("target", "task", "test", "group", "time", "weight")}
     return plain | {
         name: tuple(column for part in given[name] for column in part) for name in ("drop", "categorical", "numeric")
     }
@@ -141,9 +147,10 @@ def load_options(given: dict[str, Any]) -> dict[str, Any]:
 
 def training_changes(given: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of `Training` that were given, by name: what the default recipe is changed by."""
-    changes = {
-        name: given[name] for name in ("optimizer", "learning_rate", "epochs", "batch_size") if given[name] is not None
-    }
+    names = ("optimizer", "learning_rate", "epochs", "batch_size", "schedule", "loss", "class_weights")
+    changes = {name: given[name] for name in names if given[name] is not None}
     if changes.get("batch_size") == "full":
         changes["batch_size"] = None
+    if changes.get("class_weights", "balanced") != "balanced":
+        changes["class_weights"] = tuple(changes["class_weights"].split(","))
     return changes

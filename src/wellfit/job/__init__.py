@@ -1,16 +1,17 @@
 """The main job, end to end: one table in; the comparison, the verdict, the fitted model and the report out.
 
-`run` answers the question and writes everything into a folder; `compare_into` is the comparison alone; `predictions`
-applies a saved model.
+`run` answers the question and writes everything into a folder; `compare_into` is the comparison alone; `sanity_of`
+checks that a network can learn at all; `predictions` applies a saved model.
 """
 
 from wellfit.job.answer import answer
+from wellfit.job.checking import sanity_of
 from wellfit.job.main import compare_into, run
 from wellfit.job.outputs import COMPARISON, MODEL, OUT_OF_FOLD, REPORT, SUMMARY, as_json
 from wellfit.job.predicting import predictions
 from wellfit.job.study import LEDGER, default_folder
 from wellfit.nets.storage import write_whole
-from wellfit.select import comparison_text
+from wellfit.select import comparison_text, sanity_text
 
 __all__ = [
     "COMPARISON",
@@ -26,5 +27,7 @@ __all__ = [
     "default_folder",
     "predictions",
     "run",
+    "sanity_of",
+    "sanity_text",
     "write_whole",
 ]

@@ -15,10 +15,11 @@ from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
 from wellfit.nets import MLP, Training, as_network
-from wellfit.population import plan, train
+from wellfit.population import advise, plan, train
 from wellfit.records import Array, Comparison, Table, TrainingData
 from wellfit.select.defaults import default_cocktails, default_network, default_training
 from wellfit.select.reading import Asked, read
+from wellfit.select.source import development_rows, read_source
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -59,7 +60,8 @@ def compare(
     The winner has the best mean score among the cocktails without diverged members; ties go to the lower loss, then to
     fewer ingredients. It was chosen on the same folds, so its own score is a little too good.
     Raises `DataError` for the data, `SettingError` for settings, a metric undefined in every fold, and where every
-    cocktail has diverged members; `UnsupportedError` where the engine cannot train a cocktail.
+    cocktail has diverged members (it then names the largest learning rate that holds, found by a few more trainings);
+    `UnsupportedError` where the engine cannot train a cocktail.
 
     >>> from wellfit.nets import Training
     >>> found = compare("iris", cocktails="l2=0.01", network="8", training=Training(epochs=5), seeds=1, folds=2)
@@ -69,8 +71,8 @@ def compare(
     member_seeds = seeds_of(seed, seeds)
     if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or folds < 2:
         raise SettingError("select.bad_folds", value=folds)
-    table = _table(source, options)
-    rows = _rows(table, rows)
+    table = read_source(source, options)
+    rows = development_rows(table, rows)
     measure = as_metric(metric, table.task)
     net = default_network(table) if network is None else as_network(network)
     recipe = default_training(table, rows, quick=quick, network=net) if training is None else training
@@ -80,7 +82,12 @@ def compare(
     data, count = _data(table, rows, folds, seed, any(c.get(EarlyStopping) for c in mixes))
     members = plan(data, folds=count, cocktails=mixes, networks=(net,), trainings=(recipe,), seeds=member_seeds)
     histories = train(members, data, engine=engine, executor=executor, ledger=ledger, progress=progress)
-    return read(histories, data, Asked(table, mixes, net, recipe, measure, count, len(member_seeds), seed))
+
+    def advice() -> str:
+        lost = [m for m, h in zip(members, histories, strict=True) if h.status == "diverged"]
+        return advise(lost, data, engine=engine, executor=executor)
+
+    return read(histories, data, Asked(table, mixes, net, recipe, measure, count, len(member_seeds), seed), advice)
 
 
 def seeds_of(seed: int, seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -103,26 +110,6 @@ def seeds_of(seed: int, seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 def _whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
-
-
-def _table(source: object, options: dict[str, object]) -> Table:
-    if isinstance(source, Table):
-        if options:
-            raise SettingError("select.options_with_table", options=", ".join(options))
-        return source
-    from wellfit.data import load
-
-    return load(source, **options)  # type: ignore[arg-type]
-
-
-def _rows(table: Table, rows: Array | None) -> Array:
-    if rows is None:
-        rows = np.arange(table.rows)
-        if table.test_rows is not None:
-            rows = np.setdiff1d(rows, table.test_rows)
-    if not len(rows):
-        raise SettingError("select.no_rows", rows=table.rows, data=table.name)
-    return np.asarray(rows)
 
 
 def _data(table: Table, rows: Array, folds: int, seed: int, stops: bool) -> tuple[TrainingData, int]:

@@ -1,12 +1,16 @@
-"""A comparison as plain values for a file: no timings, so that equal runs give equal files."""
+"""A comparison, or the sanity checks, as plain values for a file: no timings, so that equal runs give equal files."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from wellfit.records import CocktailResult, Comparison, Difference, Interval
+
+if TYPE_CHECKING:
+    from wellfit.select.sanity import Sanity
 
 FORMAT = 1
 
@@ -37,6 +41,26 @@ def comparison_json(comparison: Comparison) -> dict[str, object]:
 def comparison_text(comparison: Comparison) -> str:
     """Return what ``comparison.json`` holds."""
     return json.dumps(comparison_json(comparison), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def sanity_json(found: Sanity) -> dict[str, object]:
+    """Return the checks of `wellfit.sanity` as values that JSON can hold; NaN and infinity become None."""
+    plain = {
+        "format": FORMAT,
+        "data": found.data,
+        "task": found.task,
+        "network": found.network,
+        "rows": found.rows,
+        "seed": found.seed,
+        "ok": found.ok,
+        "checks": [{"name": c.name, "ok": c.ok, "text": c.text, "values": c.values} for c in found.checks],
+    }
+    return {key: _finite(value) for key, value in plain.items()}
+
+
+def sanity_text(found: Sanity) -> str:
+    """Return what ``wellfit sanity --json`` prints."""
+    return json.dumps(sanity_json(found), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def _result(result: CocktailResult) -> dict[str, object]:

@@ -5,7 +5,7 @@ Axes: C cocktails, K folds, S seeds, c checkpoints. Seeds are averaged inside ea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,10 +52,13 @@ class _Line:
     last: Array
 
 
-def read(histories: Sequence[History], data: TrainingData, asked: Asked) -> Comparison:
+def read(
+    histories: Sequence[History], data: TrainingData, asked: Asked, advice: Callable[[], str] | None = None
+) -> Comparison:
     """Return the comparison. ``histories`` are in the order of `wellfit.population.plan`: cocktails, folds, seeds.
 
-    Raises `SettingError` where every cocktail has diverged members, or the metric is defined in no fold.
+    Raises `SettingError` where the metric is defined in no fold, and where every cocktail has diverged members: then
+    ``advice()`` says what to do, by default to try a tenth of the learning rate.
     """
     per_cocktail = asked.folds * asked.seeds
     lines = []
@@ -63,7 +66,7 @@ def read(histories: Sequence[History], data: TrainingData, asked: Asked) -> Comp
         mine = histories[i * per_cocktail : (i + 1) * per_cocktail]
         by_fold = [list(mine[k * asked.seeds : (k + 1) * asked.seeds]) for k in range(asked.folds)]
         lines.append(_line(cocktail, by_fold, data, asked))
-    winner = _winner(lines, asked)
+    winner = _winner(lines, asked, advice)
     none = next(line for line in lines if not line.cocktail.ingredients)
     rows = np.sort(np.concatenate([fold.rows.score for fold in data.folds[: asked.folds]]))
     return Comparison(
@@ -124,13 +127,14 @@ def lowest_and_last(curves: Array) -> tuple[Array, Array]:
     return curves[np.arange(len(curves)), others.argmin(1)], curves[:, -1]
 
 
-def _winner(lines: Sequence[_Line], asked: Asked) -> _Line:
+def _winner(lines: Sequence[_Line], asked: Asked, advice: Callable[[], str] | None) -> _Line:
     sound = [line for line in lines if not line.diverged]
     if not sound:
         lost, members = sum(line.diverged for line in lines), len(lines) * asked.folds * asked.seeds
         key = "select.all_diverged" if lost == members else "select.no_winner"
-        rate = f"{asked.training.learning_rate:g}"
-        raise SettingError(key, cocktails=len(lines), diverged=lost, members=members, rate=rate)
+        counts = {"cocktails": len(lines), "diverged": lost, "members": members}
+        told = say("population.try_tenth") if advice is None else advice()
+        raise SettingError(key, rate=f"{asked.training.learning_rate:g}", advice=told, **counts)
     scored = [line for line in sound if not np.isnan(line.score).all()]
     if not scored:
         raise SettingError("select.undefined_metric", metric=asked.metric.name, hint=say("select.undefined_hint"))

@@ -5,10 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 _lock = threading.Lock()
 _users = 0
 _limit = None
+
+
+@cache
+def _controller() -> Any:
+    """The pools of the BLAS that kernels call. Looking for them takes a millisecond, so it is done once."""
+    import scipy.linalg.cython_blas  # noqa: F401 (unloaded, its pool would be missed)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @contextmanager
@@ -21,10 +32,7 @@ def one_blas_thread() -> Iterator[None]:
     global _users, _limit
     with _lock:
         if _users == 0:
-            import scipy.linalg.cython_blas  # noqa: F401 (the BLAS that kernels call; unloaded, the limit misses it)
-            from threadpoolctl import threadpool_limits
-
-            _limit = threadpool_limits(limits=1, user_api="blas")
+            _limit = _controller().limit(limits=1, user_api="blas")
         _users += 1
     try:
         yield
