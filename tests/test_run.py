@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -437,6 +438,7 @@ def test_diverged_members_are_told_at_once_and_stand_in_the_report(tmp_path) -> 
     told = [text for text in heard if "l2=30" in text]
     assert len(told) == 1
     assert told[0].startswith("Warning: ")
+    assert re.search(r"at learning rate 0\.1, the first in epoch [1-9]", told[0])
     assert record.findings[-1].kind == "diverged"
     assert record.summary["cocktail"] == "none"
 

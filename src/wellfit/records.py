@@ -158,7 +158,8 @@ class CocktailResult:
     """One line of a comparison. Intervals are None where members diverged (``diverged`` counts them).
 
     ``gap`` is the validation over the training loss, ``rise`` the validation loss at the end of training over its
-    lowest (whose epoch is read off the other folds): both are ratios, 1 where there is none.
+    lowest (whose epoch is read off the other folds): both are ratios, 1 where there is none. ``diverged_epoch`` is the
+    epoch in which the first member diverged.
     """
 
     cocktail: str
@@ -174,6 +175,7 @@ class CocktailResult:
     checkpoints: Array = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     gap: Interval | None = None
     rise: Interval | None = None
+    diverged_epoch: int = 0
 
 
 @dataclass(frozen=True, eq=False)

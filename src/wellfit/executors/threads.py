@@ -96,8 +96,9 @@ class _Job:
     ) -> None:
         self.engine, self.members, self.data, self.states = engine, members, data, states
         self.work_steps = [member_steps(member, data) for member in members]
-        cost = [steps * _weight(member, data) for steps, member in zip(self.work_steps, members, strict=True)]
-        self.waiting = deque(sorted(range(len(members)), key=lambda i: -cost[i]))
+        self.cost = [steps * _weight(member, data) for steps, member in zip(self.work_steps, members, strict=True)]
+        self.waiting = deque(sorted(range(len(members)), key=lambda i: -self.cost[i]))
+        self.speed = 0.0  # cost a second, of the slice that ended last: what a new member starts from
         self.total = sum(self.work_steps)
         self.steps = 0
         self.lock = threading.Lock()
@@ -160,7 +161,10 @@ class _Job:
         member = self.members[index]
         given = None if self.states is None else self.states[index]
         state = self.engine.init([member], self.data)[0] if given is None else given
-        last, epochs, counted = member.training.epochs, 1, 0
+        last, counted = member.training.epochs, 0
+        an_epoch = max(self.cost[index] / last, 1e-9)
+        # Half a slice at first: this member may be slower than the one before.
+        epochs = max(1, int(SLICE_SECONDS / 2 * self.speed / an_epoch))
         while state.status == "running" and state.epoch < last:
             if self.stop.is_set():
                 return None
@@ -168,7 +172,9 @@ class _Job:
             state = self.engine.advance([member], [state], [min(before + epochs, last)], self.data)[0]
             if state.status == "running" and state.epoch <= before:
                 raise RuntimeError(say("executors.stuck", engine=self.engine.name, epoch=before))
-            epochs = _next_slice(state.epoch - before, perf_counter() - began)
+            seconds = perf_counter() - began
+            epochs = _next_slice(state.epoch - before, seconds)
+            self.speed = (state.epoch - before) * an_epoch / max(seconds, 1e-9)
             counted = self.count(counted, self.work_steps[index] * state.epoch // last)
         self.count(counted, self.work_steps[index])
         return state

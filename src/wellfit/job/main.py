@@ -137,7 +137,9 @@ def _diverged(study: Study, comparison: Comparison) -> tuple[Finding, ...]:
     for result in comparison.results:
         if result.diverged:
             counts = {"diverged": result.diverged, "members": result.members}
-            text = say("population.some_diverged", cocktail=result.cocktail, rates=rate, **counts)
+            text = say(
+                "population.some_diverged", cocktail=result.cocktail, rates=rate, epoch=result.diverged_epoch, **counts
+            )
             found.append(Finding("diverged", text, count=result.diverged))
     study.asked.warn(found)
     return tuple(found)

@@ -39,6 +39,7 @@ def diverged_findings(
     found = []
     for cocktail in dict.fromkeys(m.cocktail for m in lost):
         mine = [m for m in lost if m.cocktail == cocktail]
+        ended = [h.epochs for m, h in zip(members, histories, strict=True) if m.cocktail == cocktail and m in mine]
         beside = [m for m in members if m.cocktail == cocktail]
         text = say(
             "population.some_diverged",
@@ -46,6 +47,7 @@ def diverged_findings(
             members=len(beside),
             cocktail=cocktail,
             rates=_rates(mine),
+            epoch=min(ended),
         )
         bad = {m.training.learning_rate for m in mine}
         held = [m.training.learning_rate for m in beside if m.training.learning_rate < min(bad)]

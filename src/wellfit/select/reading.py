@@ -193,6 +193,7 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
         checkpoints=checkpoints(asked.training.epochs) if sound else np.empty(0, dtype=np.int64),
         gap=ratio(line.loss, line.train_loss, "gap"),
         rise=ratio(line.last, line.lowest, "rise"),
+        diverged_epoch=min((h.epochs for h in flat if h.status == "diverged"), default=0),
     )
 
 
