@@ -390,3 +390,13 @@ def test_the_defaults_cure_real_overfitting(name, request):
     assert none.gap.low > 3
     assert none.rise.mean > 1.3
     assert l2.loss.mean < 0.75 * none.loss.mean
+
+
+def test_intervals_hold_only_what_can_be():
+    """An accuracy near 1 over few folds has a t interval that runs beyond 1."""
+    found = compare("iris", cocktails="l2=0.01", network="8", training=Training("adam", 0.02, 60, 16), seeds=1, folds=3)
+    score = found.results[0].score
+    assert score is not None
+    assert 0 <= score.low <= score.mean <= score.high <= 1
+    assert score.high == 1
+    assert all(r.loss is not None and r.loss.low >= 0 for r in found.results)

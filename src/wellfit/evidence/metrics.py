@@ -21,12 +21,14 @@ CLASSIFICATION: tuple[Task, ...] = ("binary", "multiclass")
 
 @dataclass(frozen=True)
 class Metric:
-    """A score: ``function(task, target, predictions, weights=None) -> float``."""
+    """A score: ``function(task, target, predictions, weights=None) -> float``, from ``lowest`` to ``highest``."""
 
     name: str
     function: Callable[..., float]
     higher_is_better: bool
     tasks: tuple[Task, ...]
+    lowest: float = -np.inf
+    highest: float = np.inf
 
 
 def _labels(task: Task, predictions: Array) -> Array:
@@ -112,12 +114,12 @@ def r2(task: Task, target: Array, predictions: Array, weights: Array | None = No
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
-        Metric("accuracy", accuracy, True, CLASSIFICATION),
-        Metric("balanced-accuracy", balanced_accuracy, True, CLASSIFICATION),
-        Metric("auc", auc, True, CLASSIFICATION),
-        Metric("log-loss", log_loss, False, CLASSIFICATION),
-        Metric("rmse", rmse, False, ("regression",)),
-        Metric("r2", r2, True, ("regression",)),
+        Metric("accuracy", accuracy, True, CLASSIFICATION, 0.0, 1.0),
+        Metric("balanced-accuracy", balanced_accuracy, True, CLASSIFICATION, 0.0, 1.0),
+        Metric("auc", auc, True, CLASSIFICATION, 0.0, 1.0),
+        Metric("log-loss", log_loss, False, CLASSIFICATION, 0.0),
+        Metric("rmse", rmse, False, ("regression",), 0.0),
+        Metric("r2", r2, True, ("regression",), -np.inf, 1.0),
     )
 }
 

@@ -6,7 +6,7 @@ Axes: C cocktails, K folds, S seeds, c checkpoints. Seeds are averaged inside ea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -151,11 +151,13 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
     test_rows = np.array([len(part.score) for part in parts])
     metric = asked.metric
 
-    def interval(values: Array, what: str) -> Interval | None:
+    def interval(values: Array, what: str, lowest: float = 0.0, highest: float = np.inf) -> Interval | None:
         if line.diverged:
             return None
         sentence = say(f"select.{what}", metric=metric.name)
-        return fold_interval(values, train_rows=train_rows, test_rows=test_rows, estimates=sentence)
+        found = fold_interval(values, train_rows=train_rows, test_rows=test_rows, estimates=sentence)
+        # What cannot be is left out: a t interval knows nothing of an accuracy's 1.
+        return replace(found, low=max(found.low, lowest), high=min(found.high, highest))
 
     def against_none(values: Array, reference: Array, what: str, higher: bool) -> Difference | None:
         if line.diverged or none.diverged:
@@ -185,7 +187,7 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
         diverged=line.diverged,
         train_loss=interval(line.train_loss, "train_loss"),
         loss=interval(line.loss, "loss"),
-        score=interval(line.score, "score"),
+        score=interval(line.score, "score", metric.lowest, metric.highest),
         loss_difference=against_none(line.loss, none.loss, "loss_difference", False),
         score_difference=against_none(line.score, none.score, "score_difference", metric.higher_is_better),
         best_epoch=float(np.mean([h.best_epoch for h in sound])) if sound else float("nan"),
