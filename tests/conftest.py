@@ -7,6 +7,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A deadline for one example says more about the machine's other work than about the code.
+settings.register_profile("wellfit", deadline=None)
+settings.load_profile("wellfit")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell starts its background jobs deaf to Ctrl-C, and whatever they start inherits that.
