@@ -34,8 +34,8 @@ from wellfit.nets.network import ACTIVATIONS
 from wellfit.nets.training import batches, checkpoints
 from wellfit.records import FoldData, TrainingData
 
-# Curves on the training rows are measured on at most so many of them (a fixed random sample).
-CURVE_ROWS = 1024
+# Curves on the training rows are measured on a fixed random sample of them: an eighth, but from 512 to 1,024.
+LEAST_CURVE_ROWS, MOST_CURVE_ROWS = 512, 1024
 _STATUS: tuple[Status, ...] = ("running", "finished", "stopped", "diverged")
 # The fields of Strengths in the order of Layout.base: one value a layer, then one value.
 _BY_LAYER = ("l1", "l2", "weight_decay", "max_norm", "dropout")
@@ -47,8 +47,9 @@ def make_rows(fold: FoldData, precision: str) -> Rows:
     """Return a fold's arrays in this precision, to be shared by all its members."""
     train = fold.rows.train.astype(np.int64)
     curve = train
-    if curve.size > CURVE_ROWS:
-        curve = np.sort(rng.generator(0, rng.RESAMPLE).choice(train, CURVE_ROWS, replace=False))
+    most = min(max(train.size // 8, LEAST_CURVE_ROWS), MOST_CURVE_ROWS)
+    if curve.size > most:
+        curve = np.sort(rng.generator(0, rng.RESAMPLE).choice(train, most, replace=False))
     parts = [curve, fold.rows.stop, fold.rows.score]
     x, y = (np.ascontiguousarray(a, dtype=precision) for a in (fold.x, fold.y))
     weights = None if fold.weights is None else fold.weights.astype(float)[:, None]
