@@ -72,17 +72,25 @@ def kernel(function: Callable, *, forceinline: bool = False) -> Any:
     return compiled
 
 
+_STEPS = ("_finalize_final_module", "_optimize_final_module")
+
+
 @contextmanager
 def _no_machine_code() -> Iterator[None]:
-    """Make Numba stop at LLVM code. The two methods are internal to Numba: a test says when they have moved."""
-    before = numba.config.OPT, JITCodeLibrary._finalize_final_module, CPUContext.get_executable
+    """Make Numba stop at LLVM code. The three methods are internal to Numba: a test says when they have moved."""
+    before = numba.config.OPT, CPUContext.get_executable, *(getattr(JITCodeLibrary, name) for name in _STEPS)
     numba.config.OPT = type(before[0])(0)
-    JITCodeLibrary._finalize_final_module = _stay_llvm_code
     CPUContext.get_executable = _make_stand_in
+    JITCodeLibrary._finalize_final_module, JITCodeLibrary._optimize_final_module = _stay_llvm_code, _nothing
     try:
         yield
     finally:
-        numba.config.OPT, JITCodeLibrary._finalize_final_module, CPUContext.get_executable = before
+        numba.config.OPT, CPUContext.get_executable = before[:2]
+        JITCodeLibrary._finalize_final_module, JITCodeLibrary._optimize_final_module = before[2:]
+
+
+def _nothing(library: Any) -> None:
+    """Leave all optimization to the entry kernel."""
 
 
 def _stay_llvm_code(library: Any) -> None:
