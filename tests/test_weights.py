@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from wellfit.engines.compiled import CompiledEngine
 from wellfit.errors import DataError
 from wellfit.nets import MLP, Training
 from wellfit.records import Fold, FoldData, TrainingData
+from wellfit.select import sanity
 
 
 def frame(rows: int = 40) -> pd.DataFrame:
@@ -91,3 +94,39 @@ def test_a_fold_without_any_weight_is_refused():
     fold = FoldData(fold.x, fold.y, fold.rows, weights=np.array([0.0, 0, 1, 1]))
     member = Member(MLP((2,)), as_cocktail("none"), Training(), 0, 0)
     assert "weight 0" in str(CompiledEngine().supports(member, TrainingData("binary", 1, (fold,))))
+
+
+def test_curves_are_measured_where_there_is_weight():
+    """Of 5,000 training rows 3 have weight: a sample of all rows would hold none of them."""
+    draw = rng.generator(1, rng.DATA)
+    x = draw.normal(size=(5000, 2))
+    y = (x[:, :1] > 0).astype(float)
+    weights = np.zeros(5000)
+    weights[[17, 2500, 4999]] = 1
+    fold = FoldData(x, y, Fold(np.arange(5000), np.arange(0), np.arange(0)), weights=weights)
+    data = TrainingData("binary", 1, (fold,))
+    member = Member(MLP((2,)), as_cocktail("none"), Training(epochs=2), 0, 0)
+    engine = CompiledEngine()
+    [state] = engine.advance([member], engine.init([member], data), [2], data)
+    assert state.status == "finished"
+    raw = member.network.forward(state.parameters.astype(float), x[weights > 0], 1)
+    expected = np.mean(np.logaddexp(0, raw) - y[weights > 0] * raw)
+    assert state.curves[-1, 0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_stop_rows_without_any_weight_are_refused():
+    fold = FoldData(np.eye(6), np.array([[0.0], [1]] * 3), Fold(np.arange(2), np.arange(2, 4), np.arange(4, 6)))
+    fold = FoldData(fold.x, fold.y, fold.rows, weights=np.array([1.0, 1, 0, 0, 1, 1]))
+    data, engine = TrainingData("binary", 1, (fold,)), CompiledEngine()
+    member = Member(MLP((2,)), as_cocktail("early_stopping=2"), Training(), 0, 0)
+    assert "stop rows" in str(engine.supports(member, data))
+    assert engine.supports(Member(MLP((2,)), as_cocktail("none"), Training(), 0, 0), data) is None
+
+
+def test_sanity_looks_at_rows_with_weight():
+    table = load(frame(60), target="y", weight="counts")
+    weights = np.zeros(60)
+    weights[:20] = 1
+    found = sanity("8", replace(table, weights=weights))
+    assert found.rows == 20
+    assert found.ok

@@ -18,7 +18,7 @@ Strength = float | tuple[float, ...]
 def check_number(value: object, name: str, *, infinite: bool = False) -> float:
     """Return a float. Raises `SettingError` for anything else, and for infinity where it makes no sense."""
     try:
-        number = float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]  # what is no number is refused below
     except (TypeError, ValueError):
         raise SettingError("cocktail.not_a_number", ingredient=name, value=value) from None
     if math.isnan(number) or (math.isinf(number) and not (infinite and number > 0)):
@@ -95,7 +95,7 @@ class Strong(Ingredient):
 
     def _checked(self, value: object) -> Strength:
         many = isinstance(value, tuple | list)
-        given: tuple[object, ...] = tuple(value) if many else (value,)  # type: ignore[arg-type]
+        given: tuple[object, ...] = tuple(value) if many else (value,)  # type: ignore[arg-type]  # many says it is one
         if many and not self.places:
             raise SettingError("cocktail.one_strength", ingredient=self.name)
         if not given:

@@ -149,6 +149,7 @@ class Cocktail:
             batch_norm=self.get(BatchNorm) is not None,
             early_stopping=stop if isinstance(stop, EarlyStopping) else None,
             schedules=schedules,
+            # For the type checker: One each.
             **{i.name: i.strength for i in self.ingredients if isinstance(i, Strong) and not i.places},  # type: ignore[arg-type]
         )
 
@@ -179,7 +180,7 @@ def _ingredient(part: str, whole: str) -> Ingredient:
     kind = INGREDIENTS[name]
     if not equals and not kind.bare:
         raise SettingError("cocktail.no_value", ingredient=name)
-    allowed = {f.name for f in fields(kind)} - {"strength", "patience"}  # type: ignore[arg-type]
+    allowed = {f.name for f in fields(kind)} - {"strength", "patience"}  # type: ignore[arg-type]  # dataclasses all
     extra = {}
     for option in options:
         key, _, given = option.partition("=")
@@ -188,7 +189,7 @@ def _ingredient(part: str, whole: str) -> Ingredient:
         if key.strip() in extra:
             raise SettingError("cocktail.option_twice", ingredient=name, option=key.strip())
         extra[key.strip()] = given.strip()
-    if equals and not fields(kind):  # type: ignore[arg-type]
+    if equals and not fields(kind):  # type: ignore[arg-type]  # a dataclass
         raise SettingError("cocktail.takes_no_value", ingredient=name)
     return kind(*([_read(value.strip())] if equals else []), **extra)
 

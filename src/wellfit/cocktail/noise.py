@@ -30,7 +30,9 @@ class Dropout(Strong):
 
 @dataclass(frozen=True)
 class InputDropout(Strong):
-    """Inverted dropout of the inputs, each entry at this rate (Srivastava et al. 2014). A rate in [0, 1).
+    """Inverted dropout of the inputs, each entry at this rate (Srivastava et al. 2014).
+
+    Raises `SettingError` for a rate outside [0, 1).
 
     >>> str(InputDropout(0.1))
     'input_dropout=0.1'
@@ -44,6 +46,8 @@ class InputDropout(Strong):
 class InputNoise(Strong):
     """Gaussian noise of this standard deviation on the standardized inputs, redrawn at every step (Bishop 1995).
 
+    Raises `SettingError` for a negative or non-finite deviation.
+
     >>> str(InputNoise(0.1))
     'input_noise=0.1'
     """
@@ -55,7 +59,8 @@ class InputNoise(Strong):
 class LabelSmoothing(Strong):
     """Targets ``(1 - strength) y + strength / k`` in training, k classes (Szegedy et al. 2016). Classification only.
 
-    A strength in [0, 1]: at 1 nothing can be learned. Curves are measured on hard labels.
+    At 1 nothing can be learned. Curves are measured on hard labels.
+    Raises `SettingError` for a strength outside [0, 1].
 
     >>> str(LabelSmoothing(0.1))
     'label_smoothing=0.1'
@@ -71,6 +76,7 @@ class Mixup(Strong):
 
     One c a batch, as in the authors' code; example i is mixed with the one a random distance further on in the
     (shuffled) batch. A schedule moves c towards 1, which is no mixing. A strength of 0 mixes nothing.
+    Raises `SettingError` for a negative strength or one between 0 and 0.001.
 
     >>> str(Mixup(0.2))
     'mixup=0.2'

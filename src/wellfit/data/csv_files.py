@@ -86,7 +86,7 @@ def _separator(text: str) -> str:
     return best
 
 
-def _rows(reader, label: str):  # type: ignore[no-untyped-def]
+def _rows(reader, label: str):  # type: ignore[no-untyped-def]  # csv's reader has no public type
     """Yield (line, cells) of each row that is not blank; a row is named by the line on which it begins."""
     while True:
         line = reader.line_num + 1
@@ -115,6 +115,7 @@ def _is_data(names: list[str]) -> bool:
     return all(numbers != list(range(first, first + len(names))) for first in (0, 1))
 
 
+# For the type checker: The same reader.
 def _columns(rows, names: tuple[str, ...], label: str) -> tuple[dict[str, Column], Array]:  # type: ignore[no-untyped-def]
     """Return the columns as words and codes, and the line of each row."""
     tables: list[defaultdict[str, int]] = [defaultdict() for _ in names]

@@ -26,6 +26,7 @@ def read_table(value: object, title: str = "table") -> Raw:
     """Return an array (n, d), a mapping of columns or a DataFrame as a raw table. Raises `DataError`."""
     label = say("data.label_table")
     if is_frame(value):
+        # The type checker does not know pandas.
         return _from_columns(value, [value.iloc[:, j] for j in range(value.shape[1])], label, title)  # type: ignore[attr-defined]
     if isinstance(value, Mapping):
         return _from_columns(value, list(value.values()), label, title)
@@ -44,8 +45,9 @@ def read_table(value: object, title: str = "table") -> Raw:
 def read_pair(x: object, y: object, title: str = "table", target: str = "target") -> Raw:
     """Return features and a target that came apart as one raw table. Raises `DataError` where they do not fit."""
     table = read_table(x, title)
-    if is_frame(y) and y.shape[1] == 1:  # type: ignore[attr-defined]
-        y = y.iloc[:, 0]  # type: ignore[attr-defined]
+    if is_frame(y) and y.shape[1] == 1:  # type: ignore[attr-defined]  # a DataFrame
+        y = y.iloc[:, 0]  # type: ignore[attr-defined]  # a DataFrame
+    # The type checker does not know pandas.
     name = clean_name(y.name) if is_frame(y, "Series") and y.name is not None else target  # type: ignore[attr-defined]
     values: Any = y
     if not is_frame(y, "Series"):

@@ -118,7 +118,7 @@ def misfit(member: Member, data: TrainingData) -> str | None:
         return str(error)
     classes = {"binary": 2, "multiclass": data.outputs}.get(data.task, 0)
     given = training.class_weights
-    if strengths.early_stopping and not rows.stop.size:
+    if strengths.early_stopping and not (rows.stop.size if weights is None else weights[rows.stop].any()):
         return say("engines.no_stop_rows", fold=member.fold)
     if not classes and strengths.label_smoothing:
         return say("engines.classes_only", part="label_smoothing")

@@ -6,13 +6,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import Generator, Sequence
-from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 from time import perf_counter
 
 import numpy as np
 
 from wellfit.engines.base import Engine, Member, State
+from wellfit.engines.blas import one_blas_thread
 from wellfit.errors import SettingError
 from wellfit.executors.base import MemberError, Progress, member_steps
 from wellfit.messages import say
@@ -62,7 +62,7 @@ class Threads:
         if states is not None and len(states) != len(members):
             raise SettingError("executors.wrong_states", states=len(states), members=len(members))
         job = _Job(engine, members, data, states)
-        with _one_blas_thread():
+        with one_blas_thread():
             workers = [
                 threading.Thread(target=job.work, name=f"wellfit-{i}", daemon=True)
                 for i in range(min(self.threads, len(members)))
@@ -129,7 +129,7 @@ class _Job:
             item = self.ended[self.given]
             self.ended[self.given] = None  # frees the state once the caller has it
             self.given += 1
-            yield item  # type: ignore[misc]
+            yield item  # type: ignore[misc]  # None stands only behind `given`
 
     def halt(self, workers: Sequence[threading.Thread]) -> None:
         """Tell the workers to stop, and wait: each is at most one slice away."""
@@ -196,13 +196,6 @@ def _next_slice(epochs: int, seconds: float) -> int:
     """Return how many epochs take about SLICE_SECONDS, growing at most eightfold (the first call may be odd)."""
     fitting = SLICE_SECONDS * epochs / max(seconds, 1e-9)
     return max(1, min(int(fitting), 8 * epochs))
-
-
-def _one_blas_thread() -> AbstractContextManager:
-    import scipy.linalg.cython_blas  # noqa: F401 (its BLAS must be loaded before the limit, or the limit misses it)
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(limits=1, user_api="blas")
 
 
 def _raise_failure(members: Sequence[Member], index: int, error: BaseException) -> None:

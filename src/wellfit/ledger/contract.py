@@ -17,7 +17,7 @@ def sample(points: int = 5, rows: int = 7, outputs: int = 3, seed: int = 0, stat
     for i, odd in enumerate((np.inf, -0.0, 5e-324)[:points]):
         curves["train_loss"][i] = odd
     return History(
-        status=status,  # type: ignore[arg-type]
+        status=status,  # type: ignore[arg-type]  # one of its words
         epochs=2**40 + seed,
         best_epoch=3,
         steps=99,

@@ -61,7 +61,7 @@ def printable(text: str) -> str:
 def finite(value: object) -> float | None:
     """Return the value as a float, or None where it is no finite number."""
     try:
-        number = float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]  # what is no number is caught
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None

@@ -99,8 +99,9 @@ def seeds_of(seed: int, seeds: int | Sequence[int]) -> tuple[int, ...]:
     if not _whole(seed):
         raise SettingError("select.bad_seed", value=seed)
     if _whole(seeds):
-        if not 1 <= seeds <= MAX_SEEDS:  # type: ignore[operator]
+        if not 1 <= seeds <= MAX_SEEDS:  # type: ignore[operator]  # _whole says it is a number
             raise SettingError("select.bad_seeds", value=seeds, top=MAX_SEEDS)
+        # For the type checker: _whole says it is a number.
         return tuple(MAX_SEEDS * int(seed) + i for i in range(int(seeds)))  # type: ignore[arg-type]
     given = tuple(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else ()
     if not given or len(set(given)) < len(given) or not all(map(_whole, given)):

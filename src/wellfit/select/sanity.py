@@ -101,7 +101,7 @@ def sanity(
     ``network`` is a network, its text, or None for the default; ``source`` and ``options`` are as in
     `wellfit.compare`. ``training`` gives the loss and class weights; where it is gradient descent, learning rates
     around its own are tried. ``rows`` are the rows to work on, (m,) indices, by default all that are not test rows;
-    of more than 2,000, 2,000 are drawn. All in float64:
+    of more than 2,000, 2,000 are drawn, and rows without weight are left out. All in float64:
 
     - ``falls``: 100 steps of full-batch gradient descent at six learning rates. All is well where the training loss
       falls at every step at one of them, by 1% of chance or more. The largest such rate is named.
@@ -130,6 +130,8 @@ def sanity(
         raise SettingError("sanity.bad_training", value=training)
     table = read_source(source, options)
     rows = development_rows(table, rows)
+    if table.weights is not None:
+        rows = rows[table.weights[rows] > 0]
     net = default_network(table) if network is None else as_network(network)
     data = _data(table, rows, seed)
     if engine is None:

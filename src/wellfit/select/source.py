@@ -21,7 +21,7 @@ def read_source(source: object, options: Mapping[str, object]) -> Table:
         return source
     from wellfit.data import load
 
-    return load(source, **options)  # type: ignore[arg-type]
+    return load(source, **options)  # type: ignore[arg-type]  # load checks them
 
 
 def development_rows(table: Table, rows: Array | None = None) -> Array:

@@ -216,5 +216,5 @@ def mix(ingredients: Iterable[Ingredient]) -> Cocktail:
 
 def penalties(l1: object, l2: object, factor: tuple[float, float] = (1.0, 1.0)) -> tuple[Ingredient, ...]:
     """Return the checked L1 and L2 ingredients of two given strengths times a factor each."""
-    first, second = L1(l1).strength, L2(l2).strength  # type: ignore[arg-type]
+    first, second = L1(l1).strength, L2(l2).strength  # type: ignore[arg-type]  # they check
     return L1(scale(first, factor[0])), L2(scale(second, factor[1]))

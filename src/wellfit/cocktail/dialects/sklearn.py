@@ -59,7 +59,7 @@ def _read_mlp(arguments: dict, fit: Fit) -> Cocktail | NoEquivalent:
 def _single(strength: object, fit: Fit) -> float:
     if isinstance(strength, tuple):
         raise SettingError("dialects.one_number", dialect=fit.dialect)
-    return strength  # type: ignore[return-value]
+    return strength  # type: ignore[return-value]  # active: a number here
 
 
 def _linear(parts: Parts, answer: Answer) -> tuple[float, float]:

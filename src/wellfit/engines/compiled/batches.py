@@ -8,7 +8,7 @@ from wellfit import rng
 from wellfit.engines.compiled.draws import add_gaussian, mixing
 from wellfit.engines.compiled.jit import inlined, kernel
 from wellfit.engines.compiled.lowlevel import piece
-from wellfit.engines.compiled.masks import drop
+from wellfit.engines.compiled.masks import drop, kept_of
 from wellfit.engines.compiled.plan import INPUT_DROPOUT, INPUT_NOISE, MIXUP, SMOOTHING, WHOLE
 from wellfit.engines.compiled.registers import BYTES, load_square
 from wellfit.engines.compiled.tiles import LANES
@@ -67,8 +67,7 @@ def disturb(plan, layout, work, k, d, m, count, epoch, batch):
     if now[at + INPUT_NOISE] > 0:
         add_gaussian(x, d * m, now[at + INPUT_NOISE], k0, k1, _NOISE, epoch, batch)
     if now[at + INPUT_DROPOUT] > 0:
-        threshold = max(1, round((1.0 - now[at + INPUT_DROPOUT]) * 65536.0))
-        drop(x, piece(x, 0, 0), d * m, threshold, k0, k1, _INPUT_DROPOUT, epoch, batch)
+        drop(x, piece(x, 0, 0), d * m, kept_of(now[at + INPUT_DROPOUT]), k0, k1, _INPUT_DROPOUT, epoch, batch)
     if now[at + SMOOTHING] > 0:
         rest = cast(1.0 - now[at + SMOOTHING])
         even = cast(now[at + SMOOTHING] / max(k, 2))

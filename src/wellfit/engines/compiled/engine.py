@@ -12,7 +12,7 @@ import numpy as np
 
 from wellfit.cocktail import Cocktail
 from wellfit.engines.base import CURVES, Member, State, misfit
-from wellfit.engines.compiled.blas import one_blas_thread
+from wellfit.engines.blas import one_blas_thread
 from wellfit.engines.compiled.jit import ensure_compiled
 from wellfit.engines.compiled.plan import EPOCH, RUNNING, STATUS, Rows
 from wellfit.engines.compiled.setup import make_layout, make_plan, make_progress, make_rows, make_state, make_work

@@ -100,6 +100,12 @@ def _drop(_, z, slope, slopes, count, threshold, scale, k0, k1, stream, epoch, s
 
 
 @kernel
+def kept_of(rate):
+    """The share kept at a dropout rate, in 65536ths."""
+    return max(1, round((1.0 - rate) * 65536.0))
+
+
+@kernel
 def drop(z, slope, count, threshold, k0, k1, stream, epoch, step):
     """z[:count] and slope[:count] (or an empty slope) times 0 or 1/keep: inverted dropout, keep = threshold / 65536.
 

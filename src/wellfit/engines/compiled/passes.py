@@ -6,9 +6,9 @@ import numpy as np
 
 from wellfit import rng
 from wellfit.engines.compiled.activations import RELU, activate, through
-from wellfit.engines.compiled.jit import inlined, kernel
+from wellfit.engines.compiled.jit import inlined
 from wellfit.engines.compiled.lowlevel import piece
-from wellfit.engines.compiled.masks import drop
+from wellfit.engines.compiled.masks import drop, kept_of
 from wellfit.engines.compiled.norm import normalize, normalize_back
 from wellfit.engines.compiled.plan import DROPOUT
 from wellfit.engines.compiled.tiles import back_product, back_product_through_relu, outer_product, product, row_sums
@@ -49,12 +49,6 @@ def forward(plan, layout, p, x, work, m, count, training, epoch, batch):
         if training > 0 and layout.base[DROPOUT * layers + layer] > 0:
             threshold = kept_of(work.now[DROPOUT * layers + layer])
             drop(out, slope, o * m, threshold, k0, k1, _DROPOUT + layer, epoch, batch)
-
-
-@kernel
-def kept_of(rate):
-    """The share kept at a dropout rate, in 65536ths."""
-    return max(1, round((1.0 - rate) * 65536.0))
 
 
 @inlined

@@ -46,10 +46,11 @@ _BOUNDS = ("max_norm", "gradient_clipping")
 def make_rows(fold: FoldData, precision: str) -> Rows:
     """Return a fold's arrays in this precision, to be shared by all its members."""
     train = fold.rows.train.astype(np.int64)
-    curve = train
+    # Rows without weight add nothing to a curve, and a sample of nothing else would have no loss.
+    curve = train if fold.weights is None else train[fold.weights[train] > 0]
     most = min(max(train.size // 8, LEAST_CURVE_ROWS), MOST_CURVE_ROWS)
     if curve.size > most:
-        curve = np.sort(rng.generator(0, rng.RESAMPLE).choice(train, most, replace=False))
+        curve = np.sort(rng.generator(0, rng.RESAMPLE).choice(curve, most, replace=False))
     parts = [curve, fold.rows.stop, fold.rows.score]
     x, y = (np.ascontiguousarray(a, dtype=precision) for a in (fold.x, fold.y))
     weights = None if fold.weights is None else fold.weights.astype(float)[:, None]

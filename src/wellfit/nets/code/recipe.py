@@ -79,7 +79,7 @@ class Recipe:
             strengths,
             inputs=int(inputs),
             outputs=int(outputs),
-            task=task,  # type: ignore[arg-type]
+            task=task,  # type: ignore[arg-type]  # checked above
             rows=int(rows),
             seed=int(seed) % 2**32,
             share=float(share),
@@ -136,6 +136,7 @@ class Recipe:
             WeightDecay: s.weight_decay,
             Dropout: s.dropout,
         }
+        # For the type checker: Each kind takes its strength.
         mixed = Cocktail(tuple(kind(bound[kind]) for kind in kinds if any(bound[kind])))  # type: ignore[call-arg]
         return to_dialect(
             mixed,
@@ -197,7 +198,7 @@ def remark(text: str, indent: str = "") -> list[str]:
 
 def per_layer(value: object, layers: int) -> tuple[float, ...]:
     """Return a dialect's argument as one number per layer."""
-    return value if isinstance(value, tuple) else (float(value),) * layers  # type: ignore[arg-type]
+    return value if isinstance(value, tuple) else (float(value),) * layers  # type: ignore[arg-type]  # else a number
 
 
 def header(recipe: Recipe, dialect: str) -> list[str]:

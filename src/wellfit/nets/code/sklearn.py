@@ -66,7 +66,7 @@ def _convex(recipe: Recipe) -> list[str]:
 
 def _model(dialect: str, told: Equivalent) -> tuple[str, list[str]]:
     """Return the class and its arguments, for the rows of the script's own data."""
-    a = {name: float(value) for name, value in told.arguments.items()}  # type: ignore[arg-type]
+    a = {name: float(value) for name, value in told.arguments.items()}  # type: ignore[arg-type]  # one number each here
     if dialect == "sklearn-ridge":
         return ("Ridge", [f"alpha={number(a['alpha'])} * len(X_train)"]) if a["alpha"] else ("LinearRegression", [])
     ratio = f"l1_ratio={number(a.get('l1_ratio', 0.0))}"
@@ -91,7 +91,7 @@ def _alpha(recipe: Recipe) -> tuple[str, list[str]]:
     if isinstance(told, NoEquivalent):
         reasons += told.reasons
     else:
-        total = float(told.arguments["alpha"])  # type: ignore[arg-type]
+        total = float(told.arguments["alpha"])  # type: ignore[arg-type]  # one number
     exact = recipe.told("sklearn-mlp", *kinds, rows=recipe.rows, batch_size=size or recipe.rows)
     if total and isinstance(exact, NoEquivalent):
         reasons += exact.reasons

@@ -60,6 +60,7 @@ def quiet(axes: Axes, *, grid: str = "y") -> Axes:
     axes.spines["bottom"].set_color(LIGHT["rule"])
     axes.set_axisbelow(True)
     if grid:
+        # For the type checker: Grid is one of its words.
         axes.grid(visible=True, axis=grid, color=LIGHT["grid"], linewidth=0.8)  # type: ignore[arg-type]
     axes.tick_params(length=0, pad=5, labelsize=FONT - 1, labelcolor=LIGHT["muted"], color=LIGHT["rule"])
     for axis, most in ((axes.xaxis, 4), (axes.yaxis, 4)):
@@ -74,7 +75,9 @@ def name_axes(axes: Axes, across: str, up: str) -> None:
     """Write what the axes measure: below the right end, and above the left axis, where no head must be turned."""
     style = {"fontsize": FONT - 1, "color": LIGHT["muted"]}
     points = "offset points"
+    # For the type checker: Matplotlib's own words.
     axes.annotate(clean(across, 44), (1, 0), (0, -20), "axes fraction", points, ha="right", va="top", **style)  # type: ignore[arg-type]
+    # For the type checker: Matplotlib's own words.
     axes.annotate(clean(up, 44), (0, 1), (-LEFT + 4, 7), "axes fraction", points, ha="left", va="bottom", **style)  # type: ignore[arg-type]
 
 
