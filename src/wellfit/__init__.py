@@ -35,6 +35,7 @@ _HOMES = {
     "Fitted": "nets.fitted",
     "load": "data",
     "compare": "select.compare",
+    "path": "select.path",
     "sanity": "select.sanity",
     "run": "job",
     "DataError": "errors",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from wellfit.nets import MLP, Linear, Training
     from wellfit.nets.fitted import Fitted
     from wellfit.select.compare import compare
+    from wellfit.select.path import path
     from wellfit.select.sanity import sanity
 
 __all__ = [
@@ -109,6 +111,7 @@ __all__ = [
     "__version__",
     "compare",
     "load",
+    "path",
     "run",
     "sanity",
 ]

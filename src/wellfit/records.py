@@ -117,7 +117,10 @@ class History:
     ``penalty``, ``train_accuracy``, ``stop_accuracy``, ``score_accuracy``, all in evaluation mode (no dropout, no
     penalty, hard labels), NaN where there is nothing to measure, losses in the user's unit (see `FoldData`).
     ``predictions`` is (rows of the fold's score set, k): probabilities, or values in the target's own unit.
-    ``best_epoch`` is the epoch whose weights are kept: the last, or early stopping's choice.
+    ``best_epoch`` is the epoch whose weights are kept: the last, or early stopping's choice. ``weight_norms`` holds the
+    Frobenius norm of each layer's kept weights, ``zero_weights`` of all ``weights`` are exactly zero, and
+    ``inputs_used`` columns of the design matrix have a weight that is not. ``units`` are the shares of the hidden units
+    that are always on, always off and saturated on training rows (see `MLP.unit_shares`), NaN without hidden layers.
     """
 
     status: Literal["finished", "stopped", "diverged"]
@@ -130,6 +133,8 @@ class History:
     weight_norms: tuple[float, ...]
     zero_weights: int
     weights: int
+    inputs_used: int = 0
+    units: tuple[float, float, float] = (float("nan"),) * 3
 
 
 @dataclass(frozen=True)
@@ -200,6 +205,77 @@ class Comparison:
     winner: str
     rows: Array
     out_of_fold: Mapping[str, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class WarmStarts:
+    """A path trained point after point, each member starting where its weaker neighbour ended, beside the plain path.
+
+    ``losses`` is (P, K, S); ``differences`` are the paired differences in validation loss to the independent members,
+    one a point (None where a member diverged), and ``sentence`` says how the two differ.
+    """
+
+    losses: Array
+    differences: tuple[Difference | None, ...]
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """A population along one ingredient: P points from none to the end of its range, K folds, S seeds.
+
+    ``strengths`` is (P,), the weakest first: 0 (infinity for a bound, all epochs for early stopping) is none.
+    ``losses``, ``train_losses`` and ``scores`` are (P, K, S), NaN where the member diverged. ``best`` has the lowest
+    mean validation loss; ``one_standard_error`` is the strongest point whose mean lies within one standard error of it
+    (Hastie, Tibshirani & Friedman 2009, 7.10); both are indices. ``right`` is (P,): True where the mean lies within
+    that standard error, False where the strength is too weak or too strong.
+    ``weight_norms`` is (P, layers), ``zeros`` the share of weights that are exactly zero, ``inputs_used`` the count of
+    columns of the design matrix in use out of ``inputs``, ``units`` (P, 3) the shares of hidden units always on, always
+    off and saturated: means over folds and seeds. ``curves[name]`` is (P, c) along ``checkpoints``: means likewise.
+    ``out_of_fold`` is (P, rows, k), averaged over seeds. ``chance`` is the mean validation loss of predicting the mean.
+    ``end`` says why the path ends where it does.
+    """
+
+    data: str
+    task: Task
+    metric: str
+    higher_is_better: bool
+    network: str
+    training: str
+    base: str
+    over: str
+    folds: int
+    seeds: int
+    seed: int
+    strengths: Array
+    cocktails: tuple[str, ...]
+    losses: Array
+    train_losses: Array
+    scores: Array
+    loss: tuple[Interval | None, ...]
+    train_loss: tuple[Interval | None, ...]
+    score: tuple[Interval | None, ...]
+    standard_error: float
+    best: int
+    one_standard_error: int
+    right: Array
+    diverged: Array
+    weight_norms: Array
+    zeros: Array
+    inputs_used: Array
+    inputs: int
+    units: Array
+    curves: Mapping[str, Array]
+    checkpoints: Array
+    chance: float
+    end: str
+    rows: Array
+    out_of_fold: Array
+    warm: WarmStarts | None = None
+
+    def mean(self, values: Array) -> Array:
+        """Return the mean over folds and seeds of ``values`` (P, K, S): NaN where a member diverged."""
+        return values.mean(axis=(1, 2))
 
 
 @dataclass(frozen=True, eq=False)

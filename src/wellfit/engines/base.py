@@ -28,6 +28,7 @@ CURVES = (
     "stop_accuracy",
     "score_accuracy",
 )
+UNIT_ROWS = 256  # training rows, about, on which a history looks at the hidden units
 Status = Literal["running", "finished", "stopped", "diverged"]
 
 
@@ -168,6 +169,7 @@ def history(member: Member, state: State, data: TrainingData) -> History:
     if data.task == "regression":
         predictions = predictions * fold.target_scale + fold.target_mean
     pairs = member.network.unpack(kept, fold.x.shape[1], data.outputs)
+    looked_at = fold.rows.train[:: max(1, len(fold.rows.train) // UNIT_ROWS)]
     return History(
         status="finished" if state.status == "running" else state.status,
         epochs=state.epoch,
@@ -179,4 +181,6 @@ def history(member: Member, state: State, data: TrainingData) -> History:
         weight_norms=tuple(float(np.linalg.norm(w)) for w, _ in pairs),
         zero_weights=sum(int((w == 0).sum()) for w, _ in pairs),
         weights=sum(w.size for w, _ in pairs),
+        inputs_used=int((pairs[0][0] != 0).any(axis=0).sum()),
+        units=member.network.unit_shares(plain, fold.x[looked_at], data.outputs),
     )

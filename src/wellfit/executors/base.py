@@ -23,11 +23,13 @@ class Executor(Protocol):
         data: TrainingData,
         *,
         states: Sequence[State] | None = None,
+        until: Sequence[int] | None = None,
         progress: Progress | None = None,
     ) -> Generator[tuple[int, State], None, None]:
         """Yield (index into ``members``, final state) as each member ends, in no particular order.
 
-        ``states`` continues from given states. ``progress(done, total)`` is called in the calling thread, in
+        ``states`` continues from given states; ``until`` are absolute epochs, (members,), at which to hand the members
+        over instead of at their ends. ``progress(done, total)`` is called in the calling thread, in
         member-steps (optimizer steps; those a stopped member did not need count as done). On ``KeyboardInterrupt``
         the members that have ended are still yielded, and then it is raised again. Raises `MemberError`, likewise
         after yielding what has ended, where a member's training fails.
@@ -38,7 +40,7 @@ class MemberError(WellfitError, RuntimeError):
     """The training of one member failed; the message names the member, ``__cause__`` is what happened."""
 
 
-def member_steps(member: Member, data: TrainingData) -> int:
-    """Return the optimizer steps of a member that trains to its last epoch: the unit of budgets and progress."""
+def member_steps(member: Member, data: TrainingData, epochs: int | None = None) -> int:
+    """Return the optimizer steps of ``epochs`` of a member, by default of all: the unit of budgets and progress."""
     steps, _ = batches(len(data.folds[member.fold].rows.train), member.training.batch_size)
-    return steps * member.training.epochs
+    return steps * (member.training.epochs if epochs is None else epochs)

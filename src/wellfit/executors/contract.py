@@ -121,6 +121,21 @@ class ExecutorContract:
         again = dict(self.executor(2).run(engine, members, data, states=[got[i] for i in range(4)]))
         assert all(again[i] is got[i] for i in range(4)), "a member already at its end comes back as it is"
 
+    def test_stops_at_the_asked_epochs_and_goes_on_from_there(self) -> None:
+        data, members, engine = self.data(), self.members(4), self.engine()
+        calls: list[tuple[int, int]] = []
+        asked = [3, 1, 40, 2]  # the third beyond its end
+        run = self.executor(2).run(
+            engine, members, data, until=asked, progress=lambda done, total: calls.append((done, total))
+        )
+        half = dict(run)
+        assert [half[i].epoch for i in range(4)] == [3, 1, members[2].training.epochs, 2]
+        total = sum(member_steps(m, data, min(u, m.training.epochs)) for m, u in zip(members, asked, strict=True))
+        assert calls[-1] == (total, total)
+        whole = dict(self.executor(2).run(engine, members, data, states=[half[i] for i in range(4)]))
+        for i, expected in enumerate(self.alone(engine, members, data)):
+            np.testing.assert_array_equal(whole[i].parameters, expected)
+
     def test_no_members_is_no_work(self) -> None:
         assert list(self.executor(2).run(self.engine(), [], self.data())) == []
 

@@ -56,12 +56,15 @@ class Threads:
         data: TrainingData,
         *,
         states: Sequence[State] | None = None,
+        until: Sequence[int] | None = None,
         progress: Progress | None = None,
     ) -> Generator[tuple[int, State], None, None]:
         """Yield (index, final state) as each member ends: see `wellfit.executors.base.Executor.run`."""
         if states is not None and len(states) != len(members):
             raise SettingError("executors.wrong_states", states=len(states), members=len(members))
-        job = _Job(engine, members, data, states)
+        if until is not None and len(until) != len(members):
+            raise SettingError("executors.wrong_until", given=len(until), members=len(members))
+        job = _Job(engine, members, data, states, until)
         with one_blas_thread():
             workers = [
                 threading.Thread(target=job.work, name=f"wellfit-{i}", daemon=True)
@@ -92,10 +95,20 @@ class _Job:
     """What the workers and the calling thread share during one run."""
 
     def __init__(
-        self, engine: Engine, members: Sequence[Member], data: TrainingData, states: Sequence[State] | None
+        self,
+        engine: Engine,
+        members: Sequence[Member],
+        data: TrainingData,
+        states: Sequence[State] | None,
+        until: Sequence[int] | None,
     ) -> None:
         self.engine, self.members, self.data, self.states = engine, members, data, states
-        self.work_steps = [member_steps(member, data) for member in members]
+        ends = [m.training.epochs for m in members]
+        self.until = ends if until is None else [min(u, e) for u, e in zip(until, ends, strict=True)]
+        begun = [0] * len(members) if states is None else [state.epoch for state in states]
+        self.starts = [min(epoch, end) for epoch, end in zip(begun, self.until, strict=True)]
+        spans = zip(members, self.starts, self.until, strict=True)
+        self.work_steps = [member_steps(member, data, end - start) for member, start, end in spans]
         self.cost = [steps * _weight(member, data) for steps, member in zip(self.work_steps, members, strict=True)]
         self.waiting = deque(sorted(range(len(members)), key=lambda i: -self.cost[i]))
         self.speed = 0.0  # cost a second, of the slice that ended last: what a new member starts from
@@ -161,8 +174,8 @@ class _Job:
         member = self.members[index]
         given = None if self.states is None else self.states[index]
         state = self.engine.init([member], self.data)[0] if given is None else given
-        last, counted = member.training.epochs, 0
-        an_epoch = max(self.cost[index] / last, 1e-9)
+        first, last, counted = self.starts[index], self.until[index], 0
+        an_epoch = max(self.cost[index] / max(last - first, 1), 1e-9)
         # Half a slice at first: this member may be slower than the one before.
         epochs = max(1, int(SLICE_SECONDS / 2 * self.speed / an_epoch))
         while state.status == "running" and state.epoch < last:
@@ -175,7 +188,7 @@ class _Job:
             seconds = perf_counter() - began
             epochs = _next_slice(state.epoch - before, seconds)
             self.speed = (state.epoch - before) * an_epoch / max(seconds, 1e-9)
-            counted = self.count(counted, self.work_steps[index] * state.epoch // last)
+            counted = self.count(counted, self.work_steps[index] * (state.epoch - first) // (last - first))
         self.count(counted, self.work_steps[index])
         return state
 

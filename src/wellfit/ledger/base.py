@@ -31,5 +31,5 @@ def member_key(engine: Engine, data: TrainingData, member: Member) -> str:
     """
     if not data.fingerprint:
         raise SettingError("ledger.no_fingerprint")
-    parts = ("wellfit member 1", engine.name, engine.version, data.fingerprint, str(member))
+    parts = ("wellfit member 2", engine.name, engine.version, data.fingerprint, str(member))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

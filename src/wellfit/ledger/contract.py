@@ -27,6 +27,8 @@ def sample(points: int = 5, rows: int = 7, outputs: int = 3, seed: int = 0, stat
         weight_norms=(0.1, float("nan"), float("inf")),
         zero_weights=4,
         weights=1000,
+        inputs_used=7,
+        units=(0.25, 0.5, float("nan")),
     )
 
 

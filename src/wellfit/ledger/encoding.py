@@ -26,12 +26,14 @@ def encode(history: History) -> bytes:
         "steps": history.steps,
         "zero_weights": history.zero_weights,
         "weights": history.weights,
+        "inputs_used": history.inputs_used,
         "curves": list(history.curves),
     }
     arrays = {
         "checkpoints": history.checkpoints,
         "predictions": history.predictions,
         "weight_norms": np.array(history.weight_norms, dtype=np.float64),
+        "units": np.array(history.units, dtype=np.float64),
         **{_CURVE + name: curve for name, curve in history.curves.items()},
     }
     return save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, {"history": json.dumps(plain)})
@@ -50,7 +52,9 @@ def decode(record: bytes) -> History:
     length = int.from_bytes(record[:8], "little")
     plain = json.loads(json.loads(record[8 : 8 + length])["__metadata__"]["history"])
     curves = {name: arrays[_CURVE + name] for name in plain.pop("curves")}
+    always_on, always_off, saturated = arrays["units"].tolist()
     return History(
+        units=(always_on, always_off, saturated),
         checkpoints=arrays["checkpoints"],
         predictions=arrays["predictions"],
         weight_norms=tuple(arrays["weight_norms"].tolist()),

@@ -13,6 +13,8 @@ ACTIVATIONS = ("relu", "tanh", "gelu", "silu", "leaky_relu")
 LEAK = 0.01  # slope of the leaky ReLU below 0
 GAINS = {"relu": 2.0, "gelu": 2.0, "silu": 2.0, "tanh": 1.0, "leaky_relu": 2 / (1 + LEAK**2)}
 MAX_WIDTH = 16384
+# A tanh unit counts as saturated on a row where |z| is above this, so that |tanh z| > 0.987.
+SATURATED, MOSTLY = 2.5, 0.95
 # Batch normalization: added to a variance, and the share by which running averages move (PyTorch's).
 EPSILON, RUNNING = 1e-5, 0.1
 
@@ -123,6 +125,25 @@ class MLP:
             x = activate(self.activation, x @ weights.T + bias)
         weights, bias = pairs[-1]
         return x @ weights.T + bias
+
+    def unit_shares(self, parameters: np.ndarray, x: np.ndarray, outputs: int) -> tuple[float, float, float]:
+        """Return which shares of the hidden units are always on, always off and saturated on x, (n, d).
+
+        A unit is on where its pre-activation is above 0; one that is always off is dead (ReLU), one that is always on
+        acts linearly. A tanh unit is saturated where it lies in its flat part (|tanh z| > 0.987) on 95% of the rows or
+        more; other activations have one flat side, and their share is 0. All NaN without hidden layers or rows.
+        """
+        if not self.hidden or not len(x):
+            return (float("nan"),) * 3
+        on, off, flat = [], [], []
+        for weights, bias in self.unpack(parameters, x.shape[1], outputs)[:-1]:
+            z = x @ weights.T + bias
+            on.append((z > 0).all(0))
+            off.append((z <= 0).all(0))
+            flat.append((np.abs(z) > SATURATED).mean(0) >= MOSTLY)
+            x = activate(self.activation, z)
+        shares = [float(np.concatenate(part).mean()) for part in (on, off, flat)]
+        return shares[0], shares[1], shares[2] if self.activation == "tanh" else 0.0
 
 
 def activate(name: str, z: np.ndarray) -> np.ndarray:

@@ -79,7 +79,7 @@ def compare(
     mixes = default_cocktails(quick=quick, network=net) if cocktails is None else as_cocktails(cocktails)
     if Cocktail() not in mixes:
         mixes = (Cocktail(), *mixes)
-    data, count = _data(table, rows, folds, seed, any(c.get(EarlyStopping) for c in mixes))
+    data, count = cross_validation_data(table, rows, folds, seed, any(c.get(EarlyStopping) for c in mixes))
     members = plan(data, folds=count, cocktails=mixes, networks=(net,), trainings=(recipe,), seeds=member_seeds)
     histories = train(members, data, engine=engine, executor=executor, ledger=ledger, progress=progress)
 
@@ -113,7 +113,7 @@ def _whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
 
 
-def _data(table: Table, rows: Array, folds: int, seed: int, stops: bool) -> tuple[TrainingData, int]:
+def cross_validation_data(table: Table, rows: Array, folds: int, seed: int, stops: bool) -> tuple[TrainingData, int]:
     """Prepare K folds and, where a cocktail stops early, the same K with stop rows; return them and K.
 
     K is less than asked where there are fewer rows, groups or times. See `wellfit.population.plan_fold`.

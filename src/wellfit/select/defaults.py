@@ -58,12 +58,14 @@ def default_seeds(rows: Array, *, quick: bool = False) -> int:
     return many if len(rows) < BATCHES[2][0] else 1
 
 
-def default_training(table: Table, rows: Array, *, quick: bool = False, network: MLP | None = None) -> Training:
+def default_training(
+    table: Table, rows: Array, *, quick: bool = False, network: MLP | None = None, members: int | None = None
+) -> Training:
     """Return a training long enough for an unregularized network to overfit a small table, yet bounded in time.
 
     Adam at a constant rate, so that nothing but the cocktail regularizes. The batch grows with the rows. The epochs
-    come from a budget of steps, or of time where the table is large: the default comparison then trains for about
-    `SECONDS` (`QUICK_SECONDS`) on two cores.
+    come from a budget of steps, or of time where the table is large: a population of ``members``, by default that of
+    the default comparison, then trains for about `SECONDS` (`QUICK_SECONDS`) on two cores.
     """
     from wellfit.data import Preprocessor
 
@@ -73,7 +75,8 @@ def default_training(table: Table, rows: Array, *, quick: bool = False, network:
     train_rows = max(1, len(rows) * (FOLDS - 1) // FOLDS)
     asked = next((batch for most, batch in BATCHES if len(rows) < most), LARGEST_BATCH)
     steps_an_epoch, batch = batches(train_rows, asked)
-    members = len(default_cocktails(quick=quick)) * FOLDS * default_seeds(rows, quick=quick)
+    if members is None:
+        members = len(default_cocktails(quick=quick)) * FOLDS * default_seeds(rows, quick=quick)
     budget = 2 * (QUICK_SECONDS if quick else SECONDS) / members
     step = STEP_SECONDS + net.size(inputs, outputs) * (PARAMETER_SECONDS + PRODUCT_SECONDS * batch)
     steps = min(QUICK_STEPS if quick else STEPS, int(budget / step))

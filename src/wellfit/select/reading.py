@@ -93,25 +93,25 @@ def _line(cocktail: Cocktail, histories: list[list[History]], data: TrainingData
         return _Line(cocktail, histories, diverged, *[lost] * 5)
 
     def kept(name: str) -> Array:
-        return np.array([np.mean([_kept(h, name) for h in fold]) for fold in histories])
+        return np.array([np.mean([kept_value(h, name) for h in fold]) for fold in histories])
 
     scores = np.empty((asked.folds, asked.seeds))
     for k, fold in enumerate(histories):
         target = asked.table.target[data.folds[k].rows.score]
         scores[k] = [asked.metric.function(asked.table.task, target, h.predictions) for h in fold]
     count = len(checkpoints(asked.training.epochs))
-    curves = np.array([np.mean([_carried(h, "score_loss", count) for h in fold], axis=0) for fold in histories])
+    curves = np.array([np.mean([carried(h, "score_loss", count) for h in fold], axis=0) for fold in histories])
     return _Line(
         cocktail, histories, 0, kept("train_loss"), kept("score_loss"), scores.mean(1), *lowest_and_last(curves)
     )
 
 
-def _kept(history: History, name: str) -> float:
+def kept_value(history: History, name: str) -> float:
     """Return a curve's value at the epoch whose weights are kept."""
     return float(history.curves[name][np.searchsorted(history.checkpoints, history.best_epoch, side="right") - 1])
 
 
-def _carried(history: History, name: str, count: int) -> Array:
+def carried(history: History, name: str, count: int) -> Array:
     """Return a curve at all ``count`` checkpoints: a member that stopped carries its last value forward."""
     curve = history.curves[name]
     return np.concatenate([curve, np.repeat(curve[-1:], count - len(curve))])
@@ -191,7 +191,7 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
         loss_difference=against_none(line.loss, none.loss, "loss_difference", False),
         score_difference=against_none(line.score, none.score, "score_difference", metric.higher_is_better),
         best_epoch=float(np.mean([h.best_epoch for h in sound])) if sound else float("nan"),
-        curves={name: np.mean([_carried(h, name, count) for h in sound], axis=0) for name in CURVES if sound},
+        curves={name: np.mean([carried(h, name, count) for h in sound], axis=0) for name in CURVES if sound},
         checkpoints=checkpoints(asked.training.epochs) if sound else np.empty(0, dtype=np.int64),
         gap=ratio(line.loss, line.train_loss, "gap"),
         rise=ratio(line.last, line.lowest, "rise"),

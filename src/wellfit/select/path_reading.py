@@ -1,0 +1,220 @@
+"""Read a path off the histories of its population. Axes: P points, K folds, S seeds, c checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wellfit.engines.base import CURVES
+from wellfit.errors import SettingError
+from wellfit.evidence.intervals import difference, fold_interval
+from wellfit.evidence.metrics import Metric
+from wellfit.messages import say
+from wellfit.nets import MLP, Training
+from wellfit.nets.training import checkpoints
+from wellfit.records import Array, Difference, History, Interval, Path, Table, TrainingData, WarmStarts
+from wellfit.select.axes import Over
+from wellfit.select.reading import carried, kept_value
+
+
+@dataclass(frozen=True, eq=False)
+class PathAsked:
+    """The question of a path, and the table it was asked of."""
+
+    table: Table
+    over: Over
+    strengths: Array
+    end: str
+    network: MLP
+    training: Training
+    metric: Metric
+    folds: int
+    seeds: int
+    seed: int
+
+
+def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked: PathAsked) -> Path:
+    """Return the path. ``histories[p]`` are point p's: folds, then seeds.
+
+    Raises `SettingError` where every point has diverged members.
+    """
+    shape = (len(histories), asked.folds, asked.seeds)
+    flat = [h for point in histories for h in point]
+    diverged = np.array([h.status == "diverged" for h in flat]).reshape(shape)
+    if diverged.any(axis=(1, 2)).all():
+        rate = f"{asked.training.learning_rate:g}"
+        raise SettingError("path.all_diverged", points=len(histories), ingredient=asked.over.name, rate=rate)
+
+    def over_members(values: Iterable[object]) -> Array:
+        """Return one number or row per member as (P, K, S, ...), NaN where the member diverged."""
+        found = np.array(list(values), dtype=np.float64)
+        found = found.reshape(shape + found.shape[1:])
+        found[diverged] = np.nan
+        return found
+
+    def mean(values: Iterable[object]) -> Array:
+        return over_members(values).mean(axis=(1, 2))
+
+    losses = over_members(kept_value(h, "score_loss") for h in flat)
+    scores = over_members(_scores(flat, data, asked))
+    train_losses = over_members(kept_value(h, "train_loss") for h in flat)
+    best, strongest, error, right = one_standard_error(losses)
+    grid = checkpoints(asked.training.epochs)
+    rows = np.sort(np.concatenate([fold.rows.score for fold in data.folds[: asked.folds]]))
+    return Path(
+        data=asked.table.name,
+        task=asked.table.task,
+        metric=asked.metric.name,
+        higher_is_better=asked.metric.higher_is_better,
+        network=str(asked.network),
+        training=str(asked.training),
+        base=str(asked.over.base),
+        over=asked.over.name,
+        folds=asked.folds,
+        seeds=asked.seeds,
+        seed=asked.seed,
+        strengths=asked.strengths,
+        cocktails=tuple(str(asked.over.cocktail(float(s))) for s in asked.strengths),
+        losses=losses,
+        train_losses=train_losses,
+        scores=scores,
+        loss=_intervals(losses, data, asked, "loss"),
+        train_loss=_intervals(train_losses, data, asked, "train_loss"),
+        score=_intervals(scores, data, asked, "score"),
+        standard_error=error,
+        best=best,
+        one_standard_error=strongest,
+        right=right,
+        diverged=diverged.sum(axis=(1, 2)),
+        weight_norms=mean(h.weight_norms for h in flat),
+        zeros=mean(h.zero_weights / h.weights for h in flat),
+        inputs_used=mean(h.inputs_used for h in flat),
+        inputs=data.folds[0].x.shape[1],
+        units=mean(h.units for h in flat),
+        curves={name: mean(carried(h, name, len(grid)) for h in flat) for name in CURVES},
+        checkpoints=grid,
+        chance=_chance(data, asked),
+        end=asked.end,
+        rows=rows,
+        out_of_fold=_out_of_fold(histories, rows, data, asked),
+    )
+
+
+def one_standard_error(losses: Array) -> tuple[int, int, float, Array]:
+    """Return the best point, the strongest within one standard error, that error, and which points are within it.
+
+    ``losses`` is (P, K, S), the weakest point first, NaN where a member diverged: such a point is never chosen. Seeds
+    are averaged inside each fold; the error is that of the best point's mean over folds, S / sqrt(K) (Breiman et al.
+    1984; Hastie, Tibshirani & Friedman 2009, 7.10). With one fold it is 0.
+
+    >>> losses = np.array([[1.0, 1.2], [0.8, 1.0], [0.88, 1.05], [2.0, 2.0]])[:, :, None]
+    >>> one_standard_error(losses)[:2]
+    (1, 2)
+    """
+    by_fold = losses.mean(axis=2)
+    means = by_fold.mean(axis=1)
+    best = int(np.nanargmin(means))
+    folds = by_fold.shape[1]
+    error = float(by_fold[best].std(ddof=1) / np.sqrt(folds)) if folds > 1 else 0.0
+    right = means <= means[best] + error  # False where NaN
+    return best, int(np.flatnonzero(right)[-1]), error, right
+
+
+def _scores(flat: Sequence[History], data: TrainingData, asked: PathAsked) -> list[float]:
+    found = []
+    for i, h in enumerate(flat):
+        target = asked.table.target[data.folds[i // asked.seeds % asked.folds].rows.score]
+        sound = h.status != "diverged"
+        found.append(asked.metric.function(asked.table.task, target, h.predictions) if sound else np.nan)
+    return found
+
+
+def _counts(data: TrainingData, asked: PathAsked) -> dict[str, Array]:
+    parts = [fold.rows for fold in data.folds[: asked.folds]]
+    return {
+        "train_rows": np.array([len(part.train) + len(part.stop) for part in parts]),
+        "test_rows": np.array([len(part.score) for part in parts]),
+    }
+
+
+def _intervals(values: Array, data: TrainingData, asked: PathAsked, what: str) -> tuple[Interval | None, ...]:
+    metric, counts = asked.metric, _counts(data, asked)
+    low, high = (metric.lowest, metric.highest) if what == "score" else (0.0, np.inf)
+    found: list[Interval | None] = []
+    for point in values.mean(axis=2):
+        if np.isnan(point).all():
+            found.append(None)
+            continue
+        interval = fold_interval(point, **counts, estimates=say(f"select.{what}", metric=metric.name))
+        found.append(replace(interval, low=max(interval.low, low), high=min(interval.high, high)))
+    return tuple(found)
+
+
+def _chance(data: TrainingData, asked: PathAsked) -> float:
+    """Return the mean over folds of the validation loss of predicting the training rows' mean or frequencies.
+
+    It is in the unit of the squared loss, or the cross-entropy.
+    """
+    found = []
+    for fold in data.folds[: asked.folds]:
+        mean, score = fold.y[fold.rows.train].mean(axis=0), fold.y[fold.rows.score]
+        if data.task == "regression":
+            found.append(float(((score - mean) ** 2).mean() * fold.loss_unit))
+            continue
+        eps = np.finfo(np.float64).eps
+        chances = np.clip(mean, eps, 1 - eps)
+        logs = score * np.log(chances)
+        if data.task == "binary":
+            logs = logs + (1 - score) * np.log(1 - chances)
+        found.append(float(-logs.sum(axis=1).mean()))
+    return float(np.mean(found))
+
+
+def _out_of_fold(histories: Sequence[Sequence[History]], rows: Array, data: TrainingData, asked: PathAsked) -> Array:
+    found = np.full((len(histories), len(rows), data.outputs), np.nan)
+    for p, point in enumerate(histories):
+        for k in range(asked.folds):
+            sound = [h.predictions for h in point[k * asked.seeds : (k + 1) * asked.seeds] if h.status != "diverged"]
+            if sound:
+                found[p, np.searchsorted(rows, data.folds[k].rows.score)] = np.mean(sound, axis=0)
+    return found
+
+
+def read_warm(histories: Iterable[Sequence[History]], path: Path, data: TrainingData) -> WarmStarts:
+    """Return how the same points trained one from the other compare with independent members."""
+    losses = np.full(path.losses.shape, np.nan)
+    for p, point in enumerate(histories):
+        values = [kept_value(h, "score_loss") if h.status != "diverged" else np.nan for h in point]
+        losses[p] = np.array(values).reshape(path.folds, path.seeds)
+    parts = [fold.rows for fold in data.folds[: path.folds]]
+    differences: list[Difference | None] = []
+    for ours, theirs in zip(losses.mean(axis=2), path.losses.mean(axis=2), strict=True):
+        if np.isnan(ours).any() or np.isnan(theirs).any():
+            differences.append(None)
+            continue
+        differences.append(
+            difference(
+                ours,
+                theirs,
+                train_rows=np.array([len(part.train) + len(part.stop) for part in parts]),
+                test_rows=np.array([len(part.score) for part in parts]),
+                higher_is_better=False,
+                estimates=say("path.warm_difference"),
+            )
+        )
+    words = [d.word for d in differences[1:] if d is not None]  # the first point is the same training in both
+    means = [d.interval.mean for d in differences[1:] if d is not None]
+    best, ours_best = path.mean(path.losses)[path.best], float(np.nanmin(losses.mean(axis=(1, 2))))
+    sentence = say(
+        "path.warm",
+        points=len(words),
+        better=words.count("better"),
+        worse=words.count("worse"),
+        mean=f"{np.mean(means) if means else np.nan:+.3g}",
+        best=f"{best:.3g}",
+        warm_best=f"{ours_best:.3g}",
+        at=f"{path.strengths[int(np.nanargmin(losses.mean(axis=(1, 2))))]:g}",
+    )
+    return WarmStarts(losses, tuple(differences), sentence)
