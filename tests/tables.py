@@ -80,3 +80,16 @@ def built_in(name: str) -> Table:
 
     frame = getattr(sklearn.datasets, f"load_{name}")(as_frame=True).frame
     return table(frame, task="regression" if name == "diabetes" else "binary")
+
+
+def made_table(task: Task = "binary", rows: int = 100, columns: int = 4, noise: float = 0.7, seed: int = 0) -> Table:
+    """A table whose first column says most of the target, drawn from a seed; the other columns say nothing."""
+    draw = np.random.default_rng(seed)
+    x = draw.normal(size=(rows, columns))
+    value = x[:, 0] + noise * draw.normal(size=rows)
+    classes = {"binary": 2, "multiclass": 3, "regression": 0}[task]
+    cuts = np.quantile(value, np.arange(1, classes) / max(classes, 1))
+    target = np.digitize(value, cuts).astype(np.int64) if classes else 100 + 20 * value
+    names = [f"c{j}" for j in range(columns)]
+    kinds: dict[str, Kind] = dict.fromkeys(names, "numeric")
+    return Table("made", dict(zip(names, x.T.copy(), strict=True)), kinds, target, "y", task, tuple("abc"[:classes]))

@@ -62,7 +62,7 @@ def test_results_are_there_when_opened_again(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["l.sqlite"], "a closed ledger is one file"
     with sqlite3.connect(path) as base:
         assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert base.execute("PRAGMA user_version").fetchone() == (1,)
+        assert base.execute("PRAGMA user_version").fetchone() == (2,)
     base.close()
 
 
@@ -99,7 +99,7 @@ def _foreign(path):
 def _newer(path):
     Ledger(path).close()
     base = sqlite3.connect(path)
-    base.execute("PRAGMA user_version = 2")
+    base.execute("PRAGMA user_version = 3")
     base.close()
 
 
@@ -109,7 +109,7 @@ def _newer(path):
         (lambda p: p.write_bytes(b"\x00\x01junk" * 500), "is not a ledger of wellfit"),
         (lambda p: p.write_text("a,b\n1,2\n"), "is not a ledger of wellfit"),
         (_foreign, "database of another program"),
-        (_newer, "format 2.*reads up to 1.*upgrade"),
+        (_newer, "format 3.*reads up to 2.*upgrade"),
         (lambda p: p.mkdir(), "is a folder"),
     ],
     ids=["junk", "csv", "foreign", "newer", "folder"],
@@ -227,3 +227,19 @@ def test_a_key_is_the_same_in_every_version_of_this_code():
 def test_data_without_a_fingerprint_is_refused():
     with pytest.raises(SettingError, match="fingerprint is empty"):
         member_key(NumpyEngine(), replace(make_data(), fingerprint=""), Member(MLP((5,)), Cocktail(), Training(), 0, 0))
+
+
+def test_a_file_of_the_first_format_is_brought_to_the_present_one(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as ledger:
+        ledger.put("key", sample())
+    with sqlite3.connect(path) as base:
+        base.execute("DROP TABLE notes")
+        base.execute("PRAGMA user_version = 1")
+    base.close()
+    with Ledger(path) as ledger:
+        assert_same(ledger.get("key"), sample())
+        assert ledger.note("budget") is None
+        ledger.put_note("budget", "7")
+    with Ledger(path) as ledger:
+        assert ledger.note("budget") == "7"

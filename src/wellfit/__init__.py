@@ -36,8 +36,11 @@ _HOMES = {
     "load": "data",
     "compare": "select.compare",
     "path": "select.path",
+    "search": "select.search",
     "sanity": "select.sanity",
     "run": "job",
+    "WellfitClassifier": "estimators",
+    "WellfitRegressor": "estimators",
     "DataError": "errors",
     "MissingExtraError": "errors",
     "ModelFileError": "errors",
@@ -74,12 +77,14 @@ if TYPE_CHECKING:
         UnsupportedError,
         WellfitError,
     )
+    from wellfit.estimators import WellfitClassifier, WellfitRegressor
     from wellfit.job import run
     from wellfit.nets import MLP, Linear, Training
     from wellfit.nets.fitted import Fitted
     from wellfit.select.compare import compare
     from wellfit.select.path import path
     from wellfit.select.sanity import sanity
+    from wellfit.select.search import search
 
 __all__ = [
     "EMA",
@@ -107,13 +112,16 @@ __all__ = [
     "Training",
     "UnsupportedError",
     "WeightDecay",
+    "WellfitClassifier",
     "WellfitError",
+    "WellfitRegressor",
     "__version__",
     "compare",
     "load",
     "path",
     "run",
     "sanity",
+    "search",
 ]
 
 

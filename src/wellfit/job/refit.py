@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from wellfit.cocktail import L2, Cocktail, Dropout, EarlyStopping, Ingredient
-from wellfit.engines.base import Member, State, history
+from wellfit.engines.base import Member
 from wellfit.errors import SettingError
 from wellfit.job.study import Study
 from wellfit.nets.fitted import Fitted
-from wellfit.records import Array, Comparison, Fold, FoldData, History
+from wellfit.records import Array, Comparison, Fold, History
 from wellfit.select.compare import seeds_of
-
-# An early-stopping refit keeps one part in so many of the development rows to stop on: about the comparison's share.
-STOP_PARTS = 7
+from wellfit.select.fitting import everything, fit_members, with_stop
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,68 +54,26 @@ def refit(study: Study, rows: Array, chosen: dict[str, str]) -> dict[str, Refit]
     Where a cocktail stops early, a part of the rows is kept to stop on, by class, whole groups or the latest in time.
     Raises `SettingError` where the winner's weights become infinite.
     """
-    from wellfit.data import prepare
-
     cocktails = [Cocktail.parse(text) for text in dict.fromkeys(chosen.values())]
-    parts = [_all_of(rows)]
+    parts = [everything(rows)]
     if any(cocktail.get(EarlyStopping) for cocktail in cocktails):
         parts.append(_with_stop(study, rows))
-    data = prepare(study.table, parts)
     (seed,) = seeds_of(study.asked.seed, 1)
     members = [
         Member(study.network, cocktail, study.training, seed, int(cocktail.get(EarlyStopping) is not None))
         for cocktail in cocktails
     ]
-    fits: dict[str, Refit] = {}
-    ended = study.executor.run(study.engine, members, data, progress=study.asked.progress)
-    for index, state in ended:
-        member = members[index]
-        with np.errstate(all="ignore"):  # a diverged member's curves overflow: its status says so
-            record = history(member, state, data)
-        model = _model(study, member, state, record, data.folds[member.fold])
-        fits[str(member.cocktail)] = Refit(member.cocktail, record, model)
+    progress = study.asked.progress
+    ended = fit_members(study.table, parts, members, engine=study.engine, executor=study.executor, progress=progress)
+    fits = {
+        str(member.cocktail): Refit(member.cocktail, record, model)
+        for member, (record, model) in zip(members, ended, strict=True)
+    }
     if not fits[chosen["winner"]].sound:
         raise SettingError("job.winner_diverged", cocktail=chosen["winner"], rate=f"{study.training.learning_rate:g}")
     return fits
 
 
-def _all_of(rows: Array) -> Fold:
-    return Fold(rows, rows[:0], rows[:0])
-
-
 def _with_stop(study: Study, rows: Array) -> Fold:
     """Return the fold whose stop rows are one part of a cross-validation's (with times: the latest part)."""
-    from wellfit.data import folds
-
-    stop = folds(study.table, rows, folds=STOP_PARTS, seed=study.asked.seed)[-1].score
-    return Fold(np.setdiff1d(rows, stop), stop, rows[:0])
-
-
-def _model(study: Study, member: Member, state: State, record: History, fold: FoldData) -> Fitted:
-    from wellfit import __version__
-    from wellfit.data import Preprocessor
-
-    table = study.table
-    preprocessor = Preprocessor.fit(table, fold.rows.train)
-    return Fitted(
-        network=member.network,
-        cocktail=member.cocktail,
-        training=member.training,
-        preprocessor=preprocessor,
-        parameters=np.array(member.network.fold(state.kept, fold.x.shape[1], fold.y.shape[1])),
-        task=table.task,
-        target_name=table.target_name,
-        kinds={name: table.kinds[name] for name in preprocessor.column_names},
-        classes=table.classes,
-        target_mean=fold.target_mean,
-        target_scale=fold.target_scale,
-        rows=len(fold.rows.train),
-        stop_rows=len(fold.rows.stop),
-        seed=member.seed,
-        notes={
-            "data": table.name,
-            "engine": f"{study.engine.name} {study.engine.version}",
-            "version": __version__,
-            "best_epoch": str(record.best_epoch),
-        },
-    )
+    return with_stop(study.table, rows, study.asked.seed)

@@ -23,6 +23,12 @@ class LedgerLike(Protocol):
     def keys(self) -> Iterator[str]:
         """Return all keys, in sorted order."""
 
+    def note(self, name: str) -> str | None:
+        """Return the text noted under this name, or None."""
+
+    def put_note(self, name: str, text: str) -> None:
+        """Note a text that a run decided once, such as its budget in steps; durable when this returns."""
+
 
 def member_key(engine: Engine, data: TrainingData, member: Member) -> str:
     """Return the key of a member's result: SHA-256 over engine, its version, the data and the member, 64 hex digits.

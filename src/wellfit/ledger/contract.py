@@ -34,12 +34,12 @@ def sample(points: int = 5, rows: int = 7, outputs: int = 3, seed: int = 0, stat
 
 def assert_same(a: History, b: History) -> None:
     """Assert equality to the last bit, of types and shapes too."""
-    for name in ("status", "epochs", "best_epoch", "steps", "zero_weights", "weights"):
+    for name in ("status", "epochs", "best_epoch", "steps", "zero_weights", "weights", "inputs_used"):
         assert getattr(a, name) == getattr(b, name), name
         assert type(getattr(a, name)) is type(getattr(b, name)), name
     assert list(a.curves) == list(b.curves)
     pairs = [(a.checkpoints, b.checkpoints), (a.predictions, b.predictions)]
-    pairs += [(np.array(a.weight_norms), np.array(b.weight_norms))]
+    pairs += [(np.array(a.weight_norms), np.array(b.weight_norms)), (np.array(a.units), np.array(b.units))]
     pairs += [(a.curves[name], b.curves[name]) for name in a.curves]
     for one, other in pairs:
         assert one.dtype == other.dtype
@@ -81,6 +81,14 @@ class LedgerContract:
         assert got is not None
         assert_same(got, sample(seed=2))
         assert list(ledger.keys()) == ["key"]
+
+    def test_notes_come_back_and_are_no_results(self) -> None:
+        ledger = self.ledger()
+        assert ledger.note("budget") is None
+        ledger.put_note("budget", "one")
+        ledger.put_note("budget", "two ünï")
+        assert ledger.note("budget") == "two ünï"
+        assert list(ledger.keys()) == []
 
     def test_what_comes_back_is_the_callers_own(self) -> None:
         ledger, history = self.ledger(), sample()

@@ -18,6 +18,7 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._records: dict[str, bytes] = {}
+        self._notes: dict[str, str] = {}
 
     def get(self, key: str) -> History | None:
         """Return the history under this key, or None."""
@@ -31,6 +32,14 @@ class MemoryLedger:
     def keys(self) -> Iterator[str]:
         """Return all keys, in sorted order."""
         return iter(sorted(self._records))
+
+    def note(self, name: str) -> str | None:
+        """Return the text noted under this name, or None."""
+        return self._notes.get(name)
+
+    def put_note(self, name: str, text: str) -> None:
+        """Note a text; the same name again replaces it."""
+        self._notes[name] = text
 
     def __enter__(self) -> MemoryLedger:
         return self

@@ -14,7 +14,8 @@ from wellfit.ledger.encoding import decode, encode
 from wellfit.messages import say
 from wellfit.records import History
 
-FORMAT = 1
+# 1: results. 2: notes as well. A file of format 1 is brought to 2 when it is opened.
+FORMAT = 2
 # "wfit" as SQLite's application id: tells a ledger from another program's database.
 APPLICATION = 0x77666974
 WAIT_SECONDS = 30.0
@@ -67,7 +68,7 @@ class Ledger:
         base.execute("PRAGMA journal_mode = WAL")
         # In WAL mode NORMAL survives a crash of the program, and a power cut costs at most the last results.
         base.execute("PRAGMA synchronous = NORMAL")
-        if not tables:
+        if version < FORMAT:
             base.executescript(
                 f"""
                 BEGIN IMMEDIATE;
@@ -76,6 +77,7 @@ class Ledger:
                 CREATE TABLE IF NOT EXISTS results (
                     key TEXT PRIMARY KEY, record BLOB NOT NULL, digest BLOB NOT NULL
                 ) WITHOUT ROWID;
+                CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
                 COMMIT;
                 """
             )
@@ -101,6 +103,19 @@ class Ledger:
             self._open.execute(
                 "INSERT OR REPLACE INTO results VALUES (?, ?, ?)", (key, record, hashlib.sha256(record).digest())
             )
+        except sqlite3.Error as error:
+            raise ModelFileError("ledger.cannot_write", path=self.path, reason=error) from error
+
+    def note(self, name: str) -> str | None:
+        """Return the text noted under this name, or None."""
+        with self._reading() as base:
+            row = base.execute("SELECT text FROM notes WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def put_note(self, name: str, text: str) -> None:
+        """Note a text, durable when this returns; the same name again replaces it."""
+        try:
+            self._open.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, text))
         except sqlite3.Error as error:
             raise ModelFileError("ledger.cannot_write", path=self.path, reason=error) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,62 +17,26 @@ from wellfit.records import Array, Kind, Task
 
 if TYPE_CHECKING:
     from wellfit.data import Preprocessor
+    from wellfit.nets.ensemble import Ensemble
 
 # Rows that are turned into numbers at once: bounds the memory of a prediction on a wide or long table.
 _CHUNK_CELLS = 8_000_000
 
 
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A trained network with everything that a prediction needs: from a table's columns to labels or values.
+class Predictor:
+    """What predicts: from a table's columns to labels, probabilities or values. `Fitted` and `Ensemble` are such."""
 
-    ``parameters`` is flat, (P,), float32 or float64, in the layout of `MLP`. ``kinds`` names the columns it reads and
-    what each is. ``target_mean`` and ``target_scale`` turn outputs back into the target's unit (regression).
-    ``rows`` is the number of rows it was trained on, ``stop_rows`` that of the rows early stopping looked at, ``seed``
-    its member's. ``notes`` says where it comes from: ``engine``, ``version``, ``data``, plain text by name.
-    """
-
-    network: MLP
-    cocktail: Cocktail
-    training: Training
-    preprocessor: Preprocessor
-    parameters: Array
     task: Task
     target_name: str
     kinds: Mapping[str, Kind]
-    classes: tuple[str, ...] = ()
-    target_mean: float = 0.0
-    target_scale: float = 1.0
-    rows: int = 0
-    stop_rows: int = 0
-    seed: int = 0
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def outputs(self) -> int:
-        """Number of outputs k: the classes where there are more than two, else 1."""
-        return len(self.classes) if self.task == "multiclass" else 1
-
-    @property
-    def layers(self) -> list[tuple[Array, Array]]:
-        """The weights and biases, [(W of shape (out, in), b of shape (out,)), ...], as views."""
-        return self.network.unpack(self.parameters, len(self.preprocessor.feature_names), self.outputs)
+    classes: tuple[str, ...]
 
     def outputs_of(self, columns: Mapping[str, Array]) -> Array:
         """Return probabilities (n, k) (k is 1 for two classes: that of the second) or values (n, 1).
 
         ``columns`` are as in `Table`: by name, (n,) each, of this model's kinds.
         """
-        names = list(self.kinds)
-        count = len(columns[names[0]])
-        step = max(1, _CHUNK_CELLS // max(1, len(self.preprocessor.feature_names)))
-        parameters = self.parameters.astype(np.float64)
-        parts = [np.empty((0, self.outputs))]
-        for start in range(0, count, step):
-            x = self.preprocessor.transform({name: columns[name][start : start + step] for name in names})
-            parts.append(link(self.task, self.network.forward(parameters, x, self.outputs)))
-        together = np.concatenate(parts)
-        return together * self.target_scale + self.target_mean if self.task == "regression" else together
+        raise NotImplementedError
 
     def predict(self, source: object) -> Array:
         """Return the predictions, (n,): class labels (text) or values in the target's unit.
@@ -118,15 +82,73 @@ class Fitted:
 
         return write(self, Path(path))
 
-    @classmethod
-    def load(cls, path: str | Path) -> Fitted:
-        """Read a model from its file, or from the folder of a run.
+    @staticmethod
+    def load(path: str | Path) -> Fitted | Ensemble:
+        """Read a model from its file, or from the folder of a run: one network, or an ensemble.
 
         Raises `ModelFileError` where the file is missing, damaged, foreign or made by a newer version.
         """
         from wellfit.nets.storage import read
 
         return read(Path(path))
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted(Predictor):
+    """A trained network with everything that a prediction needs: from a table's columns to labels or values.
+
+    ``parameters`` is flat, (P,), float32 or float64, in the layout of `MLP`. ``kinds`` names the columns it reads and
+    what each is. ``target_mean`` and ``target_scale`` turn outputs back into the target's unit (regression).
+    ``rows`` is the number of rows it was trained on, ``stop_rows`` that of the rows early stopping looked at, ``seed``
+    its member's. ``notes`` says where it comes from: ``engine``, ``version``, ``data``, plain text by name.
+    """
+
+    network: MLP
+    cocktail: Cocktail
+    training: Training
+    preprocessor: Preprocessor
+    parameters: Array
+    task: Task
+    target_name: str
+    kinds: Mapping[str, Kind]
+    classes: tuple[str, ...] = ()
+    target_mean: float = 0.0
+    target_scale: float = 1.0
+    rows: int = 0
+    stop_rows: int = 0
+    seed: int = 0
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs k: the classes where there are more than two, else 1."""
+        return len(self.classes) if self.task == "multiclass" else 1
+
+    @property
+    def layers(self) -> list[tuple[Array, Array]]:
+        """The weights and biases, [(W of shape (out, in), b of shape (out,)), ...], as views."""
+        return self.network.unpack(self.parameters, len(self.preprocessor.feature_names), self.outputs)
+
+    def outputs_of(self, columns: Mapping[str, Array]) -> Array:
+        """Return probabilities (n, k) (k is 1 for two classes: that of the second) or values (n, 1).
+
+        ``columns`` are as in `Table`: by name, (n,) each, of this model's kinds.
+        """
+        parts = [np.empty((0, self.outputs))]
+        parts += [self.outputs_at(self.preprocessor.transform(chunk)) for chunk in self.chunks(columns)]
+        return np.concatenate(parts)
+
+    def chunks(self, columns: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+        """Yield the columns that this model reads in runs of rows whose design matrix is not too large."""
+        names = list(self.kinds)
+        step = max(1, _CHUNK_CELLS // max(1, len(self.preprocessor.feature_names)))
+        for start in range(0, len(columns[names[0]]), step):
+            yield {name: columns[name][start : start + step] for name in names}
+
+    def outputs_at(self, x: Array) -> Array:
+        """Return what `outputs_of` returns, for a design matrix of this model's preprocessor, (n, d)."""
+        outputs = link(self.task, self.network.forward(self.parameters.astype(np.float64), x, self.outputs))
+        return outputs * self.target_scale + self.target_mean if self.task == "regression" else outputs
 
     def code(self, dialect: str) -> str:
         """Return a script that builds and trains this network in another library: ``keras``, ``torch``, ``sklearn``.

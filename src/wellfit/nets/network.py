@@ -172,6 +172,34 @@ def link(task: str, outputs: np.ndarray) -> np.ndarray:
     return expit(outputs) if task == "binary" else softmax(outputs, axis=1)
 
 
+def apply_temperature(task: str, predictions: np.ndarray, temperature: float) -> np.ndarray:
+    """Return ``predictions`` (..., k) with logits divided by ``temperature``, of the same shape; regression as it is.
+
+    Probabilities are clipped at float64's epsilon first. Raises `SettingError` for a temperature that is not above 0.
+
+    >>> apply_temperature("binary", np.array([[0.8], [0.5]]), 2.0).round(3)
+    array([[0.667],
+           [0.5  ]])
+    >>> apply_temperature("multiclass", np.array([[0.8, 0.1, 0.1]]), 0.5).round(3)
+    array([[0.97 , 0.015, 0.015]])
+    """
+    from scipy.special import softmax
+
+    if not (np.isfinite(temperature) and temperature > 0):
+        raise SettingError("nets.bad_temperature", value=temperature)
+    predictions = np.asarray(predictions, dtype=np.float64)
+    if task == "regression" or temperature == 1:
+        return predictions
+    scaled = softmax(np.log(all_classes(predictions)) / temperature, axis=-1)
+    return scaled[..., 1:] if task == "binary" else scaled
+
+
+def all_classes(predictions: np.ndarray) -> np.ndarray:
+    """Return the probabilities of all classes, clipped, (..., classes): of both where there is one output."""
+    both = np.concatenate([1 - predictions, predictions], -1) if predictions.shape[-1] == 1 else predictions
+    return np.clip(both, np.finfo(np.float64).eps, 1)
+
+
 def as_network(value: MLP | str | tuple[int, ...] | None) -> MLP:
     """Return a network from a network, its text ("64,32", "64,32:tanh", "linear"), widths, or None (64,32).
 

@@ -22,23 +22,30 @@ from wellfit.nets.training import Training
 from wellfit.records import Array, Kind, Task
 
 if TYPE_CHECKING:
-    from wellfit.nets.fitted import Fitted
+    from wellfit.nets.ensemble import Ensemble
+    from wellfit.nets.fitted import Fitted, Predictor
 
 FORMAT = "wellfit-model"
-VERSION = 1
+# 1: one network. 2: an ensemble; its parameters stand one network behind the other.
+VERSIONS = ("1", "2")
 FILE_NAME = "model.safetensors"
 _DTYPES = {"float32": "F32", "float64": "F64"}
 # The safetensors library's own bound for a header, and more than any network here can have in parameters.
 _MAX_HEADER, _MAX_FILE = 100_000_000, 16 * 2**30
 
 
-def write(model: Fitted, path: Path) -> Path:
-    """Write ``model`` to ``path``, all at once, and return the path."""
-    content = json.dumps(_content(model), sort_keys=True, separators=(",", ":"))
-    parameters = np.ascontiguousarray(model.parameters)
+def write(model: Predictor, path: Path) -> Path:
+    """Write ``model``, a `Fitted` or an `Ensemble`, to ``path``, all at once, and return the path."""
+    from wellfit.nets.ensemble import Ensemble
+
+    together = isinstance(model, Ensemble)
+    parts: tuple[Any, ...] = model.parts if isinstance(model, Ensemble) else (model,)
+    values = _ensemble_content(model) if isinstance(model, Ensemble) else _content(parts[0])
+    content = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    parameters = np.ascontiguousarray(np.concatenate([part.parameters for part in parts]))
     metadata = {
         "format": FORMAT,
-        "format_version": str(VERSION),
+        "format_version": VERSIONS[together],
         "content": content,
         "sha256": _checksum(content, parameters),
     }
@@ -77,7 +84,7 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def read(path: Path) -> Fitted:
+def read(path: Path) -> Fitted | Ensemble:
     """Return the model in ``path`` (a file, or a folder that holds one). Raises `ModelFileError`."""
     place = path / FILE_NAME if path.is_dir() else path
     if not place.is_file():
@@ -93,7 +100,8 @@ def read(path: Path) -> Fitted:
     if metadata.get("sha256") != _checksum(content, parameters):
         raise ModelFileError("fitted.damaged", path=place)
     try:
-        return _rebuild(json.loads(content), parameters)
+        values = json.loads(content)
+        return _rebuild_ensemble(values, parameters) if "parts" in values else _rebuild(values, parameters)
     except (WellfitError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise ModelFileError("fitted.inconsistent", path=place) from error
 
@@ -112,8 +120,8 @@ def _metadata(first: bytes, file: Any, place: Path) -> dict[str, str]:
         raise ModelFileError("fitted.foreign", path=place) from error
     if not ours:
         raise ModelFileError("fitted.foreign", path=place)
-    if version != str(VERSION):
-        raise ModelFileError("fitted.newer", path=place, version=version[:20], known=VERSION)
+    if version not in VERSIONS:
+        raise ModelFileError("fitted.newer", path=place, version=version[:20], known=VERSIONS[-1])
     return metadata
 
 
@@ -155,6 +163,34 @@ def _content(model: Fitted) -> dict[str, Any]:
         "seed": int(model.seed),
         "notes": {str(name): str(value) for name, value in model.notes.items()},
     }
+
+
+def _ensemble_content(model: Ensemble) -> dict[str, Any]:
+    """Return an ensemble's content; each preprocessing stands there once, however many networks share it."""
+    preprocessors = list(dict.fromkeys(part.preprocessor for part in model.parts))
+    place = {preprocessor: i for i, preprocessor in enumerate(preprocessors)}
+    return {
+        "preprocessors": [preprocessor.to_dict() for preprocessor in preprocessors],
+        "parts": [{**_content(part), "preprocessor": place[part.preprocessor]} for part in model.parts],
+        "sizes": [part.parameters.size for part in model.parts],
+        "weights": [float(w) for w in model.weights],
+        "temperature": float(model.temperature),
+    }
+
+
+def _rebuild_ensemble(content: dict[str, Any], parameters: Array) -> Ensemble:
+    from wellfit.nets.ensemble import Ensemble
+
+    sizes = [int(size) for size in content["sizes"]]
+    if min(sizes) < 0 or sum(sizes) != parameters.size or len(sizes) != len(content["parts"]):
+        raise ValueError("the parts of the model do not fit together")
+    pieces = np.split(parameters, np.cumsum(sizes)[:-1])
+    shared = content["preprocessors"]
+    parts = tuple(
+        _rebuild({**part, "preprocessor": shared[int(part["preprocessor"])]}, piece)
+        for part, piece in zip(content["parts"], pieces, strict=True)
+    )
+    return Ensemble(parts, np.array(content["weights"], dtype=np.float64), float(content["temperature"]))
 
 
 def _rebuild(content: dict[str, Any], parameters: Array) -> Fitted:

@@ -58,6 +58,15 @@ def default_seeds(rows: Array, *, quick: bool = False) -> int:
     return many if len(rows) < BATCHES[2][0] else 1
 
 
+def batch_size_for(rows: int) -> int:
+    """Return the batch size for so many rows to learn from.
+
+    >>> batch_size_for(500), batch_size_for(30_000)
+    (32, 256)
+    """
+    return next((batch for most, batch in BATCHES if rows < most), LARGEST_BATCH)
+
+
 def default_training(
     table: Table, rows: Array, *, quick: bool = False, network: MLP | None = None, members: int | None = None
 ) -> Training:
@@ -73,7 +82,7 @@ def default_training(
     inputs = max(1, len(Preprocessor.fit(table, rows).feature_names))
     outputs = len(table.classes) if table.task == "multiclass" else 1
     train_rows = max(1, len(rows) * (FOLDS - 1) // FOLDS)
-    asked = next((batch for most, batch in BATCHES if len(rows) < most), LARGEST_BATCH)
+    asked = batch_size_for(len(rows))
     steps_an_epoch, batch = batches(train_rows, asked)
     if members is None:
         members = len(default_cocktails(quick=quick)) * FOLDS * default_seeds(rows, quick=quick)

@@ -1,0 +1,252 @@
+"""The joint search over cocktails and the training choices that interact with them: one budget, one population."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wellfit.engines.base import Engine
+from wellfit.errors import SettingError
+from wellfit.evidence.metrics import Metric, as_metric
+from wellfit.executors import Executor, Threads
+from wellfit.executors.base import Progress
+from wellfit.ledger import LedgerLike
+from wellfit.nets import MLP, Training, as_network
+from wellfit.nets.ensemble import Ensemble
+from wellfit.records import Array, SearchRecord, Table
+from wellfit.select.budget import Budget, as_budget
+from wellfit.select.compare import cross_validation_data
+from wellfit.select.halving import Runner, Track, promotions, rung_epochs
+from wellfit.select.outcome import Asked, outcome
+from wellfit.select.pace import RACE, Question, steps_of
+from wellfit.select.proposals import Proposals
+from wellfit.select.source import development_rows, read_source
+from wellfit.select.worth import worth
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import pandas as pd
+
+# Share of the budget after the seeds of the best: the rest says what each ingredient is worth.
+REPEATS = 0.92
+ROUNDS = 10  # into about so many rounds the race is divided
+BATCH = 20  # candidates proposed at once, at most
+MOST_SEEDS, REPEATED = 5, 12
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The record of a search, and the model that it chose: an ensemble of the fold networks trained on the way."""
+
+    record: SearchRecord
+    model: Ensemble
+
+    @property
+    def winner(self) -> str:
+        """The cocktail of the best single trial."""
+        return self.record.trials[self.record.winner].cocktail
+
+
+def search(
+    source: Table | str | PathLike | pd.DataFrame | tuple,
+    *,
+    budget: str | float | Budget = "60s",
+    network: MLP | str | tuple[int, ...] | None = None,
+    training: Training | None = None,
+    sampler: str = "tpe",
+    folds: int = 5,
+    metric: str | Metric | None = None,
+    seed: int = 0,
+    rows: Array | None = None,
+    engine: Engine | None = None,
+    executor: Executor | None = None,
+    ledger: LedgerLike | None = None,
+    progress: Progress | None = None,
+    **options: object,
+) -> Search:
+    """Search cocktails, learning rate, batch size and network together, and return the best of what was trained.
+
+    A portfolio of strong defaults goes first; then ``sampler`` proposes (``tpe``, or ``random`` draws). Candidates are
+    judged by their mean validation loss over the folds at the same epoch; the best third goes on to three times the
+    epochs, from where it stands, and new candidates take the places that this frees. The best ones are then repeated
+    with other seeds, and the answer is read off what was trained: the best single candidate, what each of its
+    ingredients is worth, and an ensemble of the fold networks with calibrated probabilities.
+
+    ``budget`` is wall time ("60s", "2m") or a count of member-steps (200_000, "200000 steps"). Seconds are turned into
+    steps once, by the pace of the portfolio; the record holds the count, and a search with that count gives the same
+    answer anywhere. ``network`` and ``training`` fix what is given there (a training fixes learning rate, batch size,
+    schedule and epochs). Other arguments are as in `wellfit.compare`.
+    Raises `SettingError` for impossible settings, a budget too small for the portfolio's first candidate and where all
+    candidates diverge; `DataError` for the data.
+
+    >>> found = search("iris", budget=20_000, folds=2)
+    >>> found.record.spent <= 22_000, found.model.predict_proba([[5.0, 3.4, 1.5, 0.2]]).round(1).tolist()
+    (True, [[1.0, 0.0, 0.0]])
+    """
+    began = perf_counter()
+    limit = as_budget(budget)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise SettingError("select.bad_seed", value=seed)
+    if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or folds < 2:
+        raise SettingError("select.bad_folds", value=folds)
+    table = read_source(source, options)
+    rows = development_rows(table, rows)
+    measure = as_metric(metric, table.task)
+    fixed = None if network is None else as_network(network)
+    data, count = cross_validation_data(table, rows, folds, seed, False)
+    if engine is None:
+        from wellfit.engines.compiled import CompiledEngine
+
+        engine = CompiledEngine()
+    question = Question(data, count, fixed, training, engine, executor or Threads(), began)
+    race = _Race(question, limit, ledger, progress)
+    proposals = Proposals(race.space, sampler, len(race.track.epochs), seed)
+    race.run(proposals, 1000 * seed)
+    asked = Asked(table, measure, count, int(seed), sampler, race.total)
+    chosen = outcome(race.runners, race.track, asked)
+    left = race.total - race.track.spent
+    shares = worth(chosen.winner, chosen.winner_rung, race.track, race.runners, left=left)
+    race.ended()
+    return Search(chosen.record(shares, race.track.spent), chosen.model())
+
+
+class _Race:
+    """The course of a search: who runs, and what may still be spent."""
+
+    def __init__(self, question: Question, limit: Budget, ledger: LedgerLike | None, progress: Progress | None) -> None:
+        self.progress = progress
+        self.total = limit.steps or steps_of(question, limit, ledger)
+        self.space = question.space(self.total)
+        report = None if progress is None else self._report
+        epochs = rung_epochs(self.space.training.epochs)
+        self.track = Track(question.data, question.folds, epochs, question.engine, question.executor, ledger, report)
+        self.runners: list[Runner] = []
+
+    def _report(self, spent: int) -> None:
+        if self.progress is not None:
+            self.progress(min(spent, self.total), self.total)
+
+    def ended(self) -> None:
+        """Tell who watches that all is done."""
+        if self.progress is not None:
+            self.progress(self.total, self.total)
+
+    def run(self, proposals: Proposals, seed: int) -> None:
+        """Race, then repeat the best with other seeds."""
+        self._begin(seed)
+        top = len(self.track.epochs) - 1
+        self._tell(proposals, 0)
+        while self._round(proposals, seed):
+            pass
+        self._finish(top)
+        if not self._best(top, 1):
+            rate = f"{self.space.training.learning_rate:g}"
+            raise SettingError("search.all_diverged", candidates=len(self.runners), rate=rate)
+        self._repeat(top)
+
+    def _finish(self, top: int) -> None:
+        """Bring the best of each rung to the end, whatever the rungs say, as far as the budget goes; one at least."""
+        for rung in range(top - 1, -1, -1):
+            for runner in self._best(rung, 1 if self._best(top, 1) else len(self.runners)):
+                fits = self.track.spent + self._price_of(runner, top) <= REPEATS * self.total
+                if top not in runner.rungs and fits:
+                    self.track.advance([(runner, top)])
+                    break
+        if not self._best(top, 1):
+            rest = [r for r in self._best(0, len(self.runners)) if top not in r.rungs]
+            if rest:
+                self.track.advance([(min(rest, key=lambda r: self._price_of(r, top)), top)])
+
+    def _begin(self, seed: int) -> None:
+        """Run the portfolio's first rung, as far as the budget goes."""
+        top = len(self.track.epochs) - 1
+        for candidate in self.space.portfolio():
+            runner = Runner(candidate, seed, "portfolio", number=len(self.runners))
+            # A candidate that is best must be able to reach the end.
+            price = sum(self._price_of(r, 0) for r in [*self.runners, runner]) + self._price_of(runner, top)
+            if not self.runners or price <= RACE * self.total:
+                self.runners.append(runner)
+        self.track.advance([(r, 0) for r in self.runners])
+
+    def _price_of(self, runner: Runner, rung: int) -> int:
+        return self.track.price(runner, rung)
+
+    def _round(self, proposals: Proposals, seed: int) -> bool:
+        """Promote and propose, as far as the race's share of the budget goes; tell whether anything was done."""
+        left = RACE * self.total - self.track.spent
+        jobs: list[tuple[Runner, int]] = []
+        price = 0
+        for runner, rung in promotions(self.runners, len(self.track.epochs)):
+            asked = self._price_of(runner, rung)
+            if price + asked <= left:
+                jobs.append((runner, rung))
+                price += asked
+        room = min(left, price + max(RACE * self.total / ROUNDS, 1))
+        fresh = self._fresh(proposals, seed, room - price)
+        jobs += [(r, 0) for r in fresh]
+        self.runners += fresh
+        self._advance(jobs)
+        for runner, rung in jobs:
+            self._tell_one(proposals, runner, rung)
+        return bool(jobs)
+
+    def _fresh(self, proposals: Proposals, seed: int, room: float) -> list[Runner]:
+        """Return new candidates whose first rung fits into the room."""
+        typical = np.median([self._start_price(r) for r in self.runners])
+        count = int(min(room / typical, BATCH))
+        known = {r.candidate for r in self.runners}
+        found: list[Runner] = []
+        for candidate, proposal in proposals.ask(count) if count else []:
+            runner = Runner(candidate, seed, "proposed", proposal)
+            price = self._price_of(runner, 0)
+            if candidate in known or price > room:
+                continue
+            known.add(candidate)
+            room -= price
+            runner.number = len(self.runners) + len(found)
+            found.append(runner)
+        return found
+
+    def _start_price(self, runner: Runner) -> int:
+        return self._price_of(Runner(runner.candidate, runner.seed, ""), 0)
+
+    def _advance(self, jobs: Sequence[tuple[Runner, int]]) -> None:
+        if jobs:
+            self.track.advance(jobs)
+
+    def _tell(self, proposals: Proposals, rung: int) -> None:
+        for runner in self.runners:
+            self._tell_one(proposals, runner, rung)
+
+    def _tell_one(self, proposals: Proposals, runner: Runner, rung: int) -> None:
+        if runner.proposal is not None:
+            first = self.runners[0]
+            worst = 2 * max(first.loss(0), 1e-9) if first.loss(0) == first.loss(0) else 1e9
+            proposals.tell(rung, runner.proposal, runner.loss(rung), worst)
+
+    def _best(self, rung: int, count: int) -> list[Runner]:
+        """Return the best runners of a rung, those of the first seed."""
+        here = [r for r in self.runners if rung in r.rungs and r.source != "repeat" and not np.isnan(r.loss(rung))]
+        return sorted(here, key=lambda r: (r.loss(rung), r.number))[:count]
+
+    def _repeat(self, top: int) -> None:
+        """Train the best again with other seeds, all of them once before any of them twice."""
+        best = self._best(top, REPEATED)
+        for again in range(1, MOST_SEEDS):
+            jobs = []
+            left = REPEATS * self.total - self.track.spent
+            for first in best:
+                runner = Runner(first.candidate, first.seed + again, "repeat", number=first.number)
+                price = self._price_of(runner, top)
+                if price <= left:
+                    left -= price
+                    jobs.append(runner)
+            if not jobs:
+                return
+            self._advance([(r, top) for r in jobs])
+            self.runners += jobs
