@@ -393,7 +393,10 @@ class Portrait:
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """All that a report shows. ``summary`` is what ``summary.json`` holds; each of ``paths`` gets a section."""
+    """All that a report shows. ``summary`` is what ``summary.json`` holds; each of ``paths`` gets a section.
+
+    ``search`` is None where none was made: the winner of the comparison is then the model.
+    """
 
     summary: Mapping[str, object]
     verdict: str
@@ -404,3 +407,4 @@ class RunRecord:
     command: str
     versions: Mapping[str, str]
     paths: tuple[Path, ...] = ()
+    search: SearchRecord | None = None

@@ -1,4 +1,4 @@
-"""The commands: run, compare, sanity, predict."""
+"""The commands run, compare, sanity and predict; path has a module of its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import click
 
 import wellfit
 from wellfit.cli import options as given
+from wellfit.cli.interrupt import kept
+from wellfit.cli.path_command import path
 from wellfit.cli.program import Program, Stopped
 from wellfit.cli.screen import answer, harmless, tell, write_bytes
 from wellfit.messages import say
@@ -53,7 +55,7 @@ def run(data: str, **asked: Any) -> None:
                 notice=watch.notice,
             )
         except KeyboardInterrupt as error:
-            raise Stopped(_kept(out)) from error
+            raise Stopped(kept(out)) from error
     place = say("cli.report_at", path=Path(out) / job.REPORT)
     if asked["as_json"]:
         print(job.as_json(record.summary), end="")
@@ -94,7 +96,7 @@ def compare(data: str, **asked: Any) -> None:
                 notice=watch.notice,
             )
         except KeyboardInterrupt as error:
-            raise Stopped(_kept(out)) from error
+            raise Stopped(kept(out)) from error
     if asked["as_json"]:
         print(job.comparison_text(comparison), end="")
     else:
@@ -153,10 +155,4 @@ def _command() -> str:
     return shlex.join(["wellfit", *click.get_current_context().find_root().obj])
 
 
-def _kept(folder: str | None) -> str:
-    """Return what an interrupt leaves behind."""
-    from wellfit.job import LEDGER
-
-    if folder and (Path(folder) / LEDGER).exists():
-        return say("cli.interrupted_kept", folder=folder)
-    return say("cli.interrupted")
+main.add_command(path)

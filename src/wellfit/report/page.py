@@ -7,6 +7,7 @@ from pathlib import Path
 from wellfit.messages import say
 from wellfit.records import RunRecord
 from wellfit.report.answer import cards, metric_name
+from wellfit.report.path_section import path_sections
 from wellfit.report.sections import sections
 from wellfit.report.table import forests, table
 from wellfit.report.text import LACKING, clean, finite, number, printable, sentence, short
@@ -35,8 +36,8 @@ def render(record: RunRecord) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    colours = {"light": variables(LIGHT), "dark": variables(DARK)}
-    style = Markup(environment.get_template("style.css").render(colours))  # our own file and our own colours
+    look = {"light": variables(LIGHT), "dark": variables(DARK), "paths": bool(record.paths)}
+    style = Markup(environment.get_template("style.css").render(look))  # our own file and our own colours
     return environment.get_template("page.html").render(_context(record), style=style, t=say)
 
 
@@ -45,7 +46,7 @@ def _context(record: RunRecord) -> dict[str, object]:
     summary, comparison = record.summary, record.comparison
     data = clean(comparison.data)
     headline, clauses = _verdict(record.verdict)
-    shown = sections(record)
+    shown, paths = sections(record), path_sections(record.paths)
     findings = record.findings
     more = len(findings) - MAX_FINDINGS
     return {
@@ -61,9 +62,11 @@ def _context(record: RunRecord) -> dict[str, object]:
         "table": table(comparison),
         "forests": forests(comparison),
         "sections": shown,
+        "paths": paths,
         "contents": [
             ("comparison", say("report.comparison")),
             *((key, section["name"]) for key, section in shown),
+            *((section["id"], section["name"]) for section in paths),
             ("findings", say("report.findings")),
             ("how", say("report.how")),
         ],

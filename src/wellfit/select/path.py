@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,12 +15,13 @@ from wellfit.engines.base import Engine, Member, State, history
 from wellfit.errors import SettingError
 from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor, Threads
-from wellfit.executors.base import Progress
-from wellfit.ledger import LedgerLike
+from wellfit.executors.base import Progress, member_steps
+from wellfit.ledger import LedgerLike, member_key
+from wellfit.messages import say
 from wellfit.nets import MLP, Training, as_network
-from wellfit.population import check, plan, plan_fold, train
+from wellfit.population import check, plan, train
 from wellfit.records import Array, History, Path, Table, TrainingData
-from wellfit.select.axes import Over, as_over, grid
+from wellfit.select.axes import Over, as_over, epochs_at, grid
 from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.defaults import default_network, default_training
 from wellfit.select.path_reading import PathAsked, read_path, read_warm
@@ -41,7 +44,7 @@ def path(
     seeds: int | Sequence[int] = 3,
     cocktail: Cocktail | Ingredient | str | None = None,
     network: MLP | str | tuple[int, ...] | None = None,
-    training: Training | None = None,
+    training: Training | Mapping[str, Any] | None = None,
     metric: str | Metric | None = None,
     warm: bool = False,
     seed: int = 0,
@@ -59,12 +62,14 @@ def path(
     name; ``cocktail`` is what it is added to, by default none. ``points`` is how many strengths, none included, or
     the strengths themselves. A penalty's end is where the network predicts the mean, found by a few trainings; l2 and
     weight decay end at the latest where learning rate times strength is 1, dropout at 0.95, label smoothing at 1,
-    mixup at 32. Along ``early_stopping`` the points are epochs, from all down to 0.
+    mixup at 32. Along ``early_stopping`` the points are epochs, from all down to 0, at the checkpoints of curves.
 
     Every point is trained on each of ``folds`` folds with each of ``seeds`` seeds; members are independent. With
     ``warm`` a second population starts each point where the next weaker one ended (as LassoNet's path does: Lemhadri
-    et al. 2021), and the result says how the two differ. Other arguments are as in `wellfit.compare`; the curves of
-    the result have bands over folds and seeds.
+    et al. 2021), and the result says how the two differ; along epochs there is nothing to start warm. ``training`` is
+    a recipe, or the fields by name in which it differs from the default. Other arguments are as in `wellfit.compare`.
+    What ``ledger`` holds is not trained again; warm starts hang together, and count there once all have ended.
+
     Raises `SettingError` for an ingredient without a path or impossible settings, and where every point has diverged
     members; `DataError` for the data; `UnsupportedError` where the engine cannot train the ingredient.
 
@@ -77,14 +82,16 @@ def path(
     if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or folds < 2:
         raise SettingError("select.bad_folds", value=folds)
     along = as_over(over, cocktail)
-    count = _count(points)
+    count = count_points(points)
     table = read_source(source, options)
     rows = development_rows(table, rows)
     measure = as_metric(metric, table.task)
     net = default_network(table) if network is None else as_network(network)
-    members = count * folds * len(member_seeds)
-    recipe = training or default_training(table, rows, quick=quick, network=net, members=members)
+    along_epochs = along.axis.spacing == "epochs"
+    members = (1 if along_epochs else count) * folds * len(member_seeds)
+    recipe = _recipe(training, table, rows, net, members, quick)
     data, folds = cross_validation_data(table, rows, folds, seed, along.base.get(EarlyStopping) is not None)
+    _check_weights(data, folds)
     if engine is None:
         from wellfit.engines.compiled import CompiledEngine
 
@@ -93,20 +100,37 @@ def path(
     strengths, end = work.strengths(points)
     asked = PathAsked(table, along, strengths, end, net, recipe, measure, folds, len(member_seeds), seed)
     found = read_path(work.histories(strengths), data, asked)
-    if warm and along.axis.spacing != "epochs":
+    if warm and not along_epochs:
         found = replace(found, warm=read_warm(work.warm(strengths), found, data))
     return found
 
 
-def _count(points: object) -> int:
+def count_points(points: object) -> int:
+    """Return how many points are asked for. Raises `SettingError` for what is neither a count nor a list of numbers."""
     if isinstance(points, int | np.integer) and not isinstance(points, bool):
         if not MIN_POINTS <= points <= MAX_POINTS:
             raise SettingError("path.bad_points", value=points, low=MIN_POINTS, top=MAX_POINTS)
         return int(points)
     given = tuple(points) if isinstance(points, Sequence | np.ndarray) and not isinstance(points, str) else ()
-    if not 1 <= len(given) <= MAX_POINTS:
+    if not 1 <= len(given) <= MAX_POINTS or not all(isinstance(p, Real) for p in given):
         raise SettingError("path.bad_points", value=points, low=MIN_POINTS, top=MAX_POINTS)
     return len(given)
+
+
+def _check_weights(data: TrainingData, folds: int) -> None:
+    """Raise `SettingError` where a fold has no loss to measure: points could not be compared on it."""
+    for k, fold in enumerate(data.folds[:folds]):
+        if fold.weights is not None and not fold.weights[fold.rows.score].any():
+            raise SettingError("path.no_weight", fold=k + 1, folds=folds)
+
+
+def _recipe(
+    given: Training | Mapping[str, Any] | None, table: Table, rows: Array, net: MLP, members: int, quick: bool
+) -> Training:
+    if isinstance(given, Training):
+        return given
+    default = default_training(table, rows, quick=quick, network=net, members=members)
+    return replace(default, **(given or {}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,37 +151,14 @@ class _Work:
     def strengths(self, points: int | Sequence[float]) -> tuple[Array, str]:
         """Return the strengths, (P,), the weakest first, and why they end there."""
         if not isinstance(points, int | np.integer):
-            return self._given(points)
-        fold = plan_fold(self.over.base, 0, self.folds, self.data)
-        first = Member(self.network, self.over.base, self.training, self.seeds[0], fold)
-        check([replace(first, cocktail=self.over.cocktail(0.5))], self.data, self.engine)
+            return self._given(points), say("path.end_given")
+        members = self._members(self.over.base)[:: len(self.seeds)]
+        check([replace(members[0], cocktail=self.over.cocktail(0.5))], self.data, self.engine)
+        return grid(self.over, int(points), members, self.data, self.train)
 
-        def probe(members: Sequence[Member]) -> list[History]:
-            return train(members, self.data, engine=self.engine, executor=self.executor, ledger=self.ledger)
-
-        return grid(self.over, int(points), first, self.data, probe)
-
-    def _given(self, points: Sequence[float]) -> tuple[Array, str]:
-        from wellfit.messages import say
-
-        strengths = np.unique(np.asarray(points, dtype=np.float64))
-        none = {"bound": np.inf, "epochs": float(self.training.epochs)}.get(self.over.axis.spacing, 0.0)
-        for strength in strengths:
-            self.over.cocktail(float(strength))  # refuses impossible ones by name
-        strengths = np.unique(np.append(strengths, none))
-        if self.over.axis.spacing in ("bound", "epochs"):
-            strengths = strengths[::-1]
-        if self.over.axis.spacing == "epochs":
-            strengths = np.unique(np.clip(np.round(strengths), 0, none))[::-1]
-        return strengths, say("path.end_given")
-
-    def histories(self, strengths: Array) -> list[list[History]]:
-        """Return the histories of each point: folds, then seeds."""
-        if self.over.axis.spacing == "epochs":
-            return list(self._snapshots([int(epoch) for epoch in strengths[::-1]]))[::-1]
-        cocktails = [self.over.cocktail(float(s)) for s in strengths]
-        members = [m for c in cocktails for m in self._members(c)]
-        found = train(
+    def train(self, members: Sequence[Member]) -> list[History]:
+        """Train members that depend on nothing."""
+        return train(
             members,
             self.data,
             engine=self.engine,
@@ -165,6 +166,26 @@ class _Work:
             ledger=self.ledger,
             progress=self.progress,
         )
+
+    def _given(self, points: Sequence[float]) -> Array:
+        """Return the given strengths with none put first. Raises `SettingError` for an impossible one, by name."""
+        given, last = np.asarray(points, dtype=np.float64), self.training.epochs
+        if self.over.axis.spacing == "epochs":
+            bad = given[~((given >= 0) & (given <= last))]
+            if bad.size:
+                raise SettingError("path.bad_epochs", value=f"{bad[0]:g}", last=last)
+            return epochs_at(np.append(given, last), self.training)
+        for strength in given:
+            self.over.cocktail(float(strength))
+        strengths = np.unique(np.append(given, self.over.axis.none))
+        return strengths[::-1] if self.over.axis.spacing == "bound" else strengths
+
+    def histories(self, strengths: Array) -> list[list[History]]:
+        """Return the histories of each point: folds, then seeds."""
+        if self.over.axis.spacing == "epochs":
+            return self._snapshots([int(epoch) for epoch in strengths[::-1]])[::-1]
+        cocktails = [self.over.cocktail(float(s)) for s in strengths]
+        found = self.train([m for c in cocktails for m in self._members(c)])
         size = self.folds * len(self.seeds)
         return [found[i * size : (i + 1) * size] for i in range(len(cocktails))]
 
@@ -178,38 +199,106 @@ class _Work:
             seeds=self.seeds,
         )
 
-    def _snapshots(self, epochs: Sequence[int]) -> Iterator[list[History]]:
-        """Yield the members' histories at each of the epochs, which ascend: one training serves them all."""
+    def _snapshots(self, epochs: Sequence[int]) -> list[list[History]]:
+        """Return the members' histories at each of the epochs, which ascend: one training of each serves them all."""
         members = self._members(self.over.base)
         check(members, self.data, self.engine)
-        states = self.engine.advance(members, self.engine.init(members, self.data), [0] * len(members), self.data)
-        for epoch in epochs:
-            states = self._run(members, states, epoch)
-            yield [self._history(m, s) for m, s in zip(members, states, strict=True)]
+        kept = {m: self._recalled(m, [f"at epoch {e}" for e in epochs]) for m in members}
+        waiting = [m for m in members if kept[m] is None]
+        steps = {m: member_steps(m, self.data, epochs[-1]) for m in members}
+        total, done = sum(steps.values()), sum(s for m, s in steps.items() if kept[m] is not None)
+        report, watched = self._after(done, total), Watched(self.engine, epochs)
+        if report is not None:
+            report(0, total)
+        until = [epochs[-1]] * len(waiting)
+        ended = self.executor.run(watched, waiting, self.data, until=until, progress=report) if waiting else ()
+        for i, last in ended:
+            member = waiting[i]
+            taken = watched.taken(member, last)
+            kept[member] = [self._record(member, taken[e], f"at epoch {e}") for e in epochs]
+        return [[found[i] for found in map(kept.__getitem__, members) if found] for i in range(len(epochs))]
 
-    def _run(self, members: Sequence[Member], states: Sequence[State], until: int) -> list[State]:
-        ended = dict(
-            self.executor.run(
-                self.engine, members, self.data, states=states, until=[until] * len(members), progress=self.progress
-            )
-        )
-        return [ended[i] for i in range(len(members))]
-
-    def _history(self, member: Member, state: State) -> History:
-        with np.errstate(all="ignore"):  # a diverged member's predictions overflow: its status says so
-            return history(member, state, self.data)
-
-    def warm(self, strengths: Array) -> Iterator[list[History]]:
-        """Yield each point's histories, each member trained from the parameters of its weaker neighbour."""
-        kept: list[Array] = []
-        for strength in strengths:
-            members = self._members(self.over.cocktail(float(strength)))
+    def warm(self, strengths: Array) -> list[list[History]]:
+        """Return each point's histories, each member trained from the parameters of its weaker neighbour."""
+        steps = [self._members(self.over.cocktail(float(s))) for s in strengths]
+        names = [f"warm from {[f'{s:g}' for s in strengths[:p]]}" for p in range(len(strengths))]
+        known = [[self._recalled(m, [name]) for m in members] for members, name in zip(steps, names, strict=True)]
+        if all(found is not None for point in known for found in point):
+            return [[found[0] for found in point if found] for point in known]
+        total = sum(member_steps(m, self.data) for ms in steps for m in ms)
+        parameters: list[Array] = []
+        found: list[list[History]] = []
+        for p, (members, name) in enumerate(zip(steps, names, strict=True)):
             states = self.engine.init(members, self.data)
-            if kept:
-                states = [s.with_parameters(p) for s, p in zip(states, kept, strict=True)]
-            ended = self._run(members, states, self.training.epochs)
-            kept = [
-                s.kept if s.status != "diverged" else old
-                for s, old in zip(ended, kept or [s.parameters for s in states], strict=True)
-            ]
-            yield [self._history(m, s) for m, s in zip(members, ended, strict=True)]
+            if p:
+                states = [s.with_parameters(w) for s, w in zip(states, parameters, strict=True)]
+            begun = [s.parameters for s in states]
+            done = total * p // len(steps)
+            ends = dict(
+                self.executor.run(self.engine, members, self.data, states=states, progress=self._after(done, total))
+            )
+            ended = [ends[i] for i in range(len(members))]
+            parameters = [s.kept if s.status != "diverged" else b for s, b in zip(ended, begun, strict=True)]
+            found.append([self._record(m, s, name) for m, s in zip(members, ended, strict=True)])
+        return found
+
+    def _after(self, before: int, total: int) -> Progress | None:
+        """Return a progress that counts on from ``before`` to ``total``."""
+        report = self.progress
+        return None if report is None else lambda done, _: report(before + done, total)
+
+    def _recalled(self, member: Member, names: Sequence[str]) -> list[History] | None:
+        """Return what the ledger holds of a member under all these names, or None where one is not there."""
+        if self.ledger is None:
+            return None
+        found = [self.ledger.get(self._key(member, name)) for name in names]
+        return None if None in found else [h for h in found if h is not None]
+
+    def _record(self, member: Member, state: State, name: str) -> History:
+        with np.errstate(all="ignore"):  # a diverged member's predictions overflow: its status says so
+            found = history(member, state, self.data)
+        if self.ledger is not None:
+            self.ledger.put(self._key(member, name), found)
+        return found
+
+    def _key(self, member: Member, name: str) -> str:
+        """Return the ledger's key of what a member was at some point of a training that is not its own alone."""
+        return hashlib.sha256(f"{member_key(self.engine, self.data, member)}\n{name}".encode()).hexdigest()
+
+
+class Watched:
+    """An engine that keeps each member's state at some epochs on the way; everything else is the ``engine``'s."""
+
+    def __init__(self, engine: Engine, epochs: Sequence[int]) -> None:
+        self.engine, self.epochs = engine, epochs
+        self.name, self.version = engine.name, engine.version
+        self._states: dict[tuple[Member, int], State] = {}
+
+    def supports(self, member: Member, data: TrainingData) -> str | None:
+        """Return None, or the reason why the engine cannot train the member."""
+        return self.engine.supports(member, data)
+
+    def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
+        """Return the states before training."""
+        return self.engine.init(members, data)
+
+    def advance(
+        self, members: Sequence[Member], states: Sequence[State], until: Sequence[int], data: TrainingData
+    ) -> list[State]:
+        """Return the states at the epochs ``until``, and keep those passed on the way."""
+        now = list(states)
+        for epoch in self.epochs:
+            now = self.engine.advance(members, now, [min(u, epoch) for u in until], data)
+            for member, state in zip(members, now, strict=True):
+                if state.epoch == epoch:
+                    self._states[member, epoch] = state
+        return self.engine.advance(members, now, until, data)
+
+    def taken(self, member: Member, last: State) -> dict[int, State]:
+        """Return a member's state at each epoch, and forget them; from where its training broke off, the ``last``."""
+        found = {epoch: self._states.pop((member, epoch), last) for epoch in self.epochs}
+        if 0 in found:  # some engines measure the untrained network only when they begin to train it
+            begun = found[0].curves.copy()
+            begun[0] = last.curves[0]
+            found[0] = replace(found[0], curves=begun)
+        return found

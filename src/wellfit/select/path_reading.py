@@ -91,7 +91,7 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
         weight_norms=mean(h.weight_norms for h in flat),
         zeros=mean(h.zero_weights / h.weights for h in flat),
         inputs_used=mean(h.inputs_used for h in flat),
-        inputs=data.folds[0].x.shape[1],
+        inputs=max(fold.x.shape[1] for fold in data.folds[: asked.folds]),
         units=mean(h.units for h in flat),
         curves={name: mean(carried(h, name, len(grid)) for h in flat) for name in CURVES},
         checkpoints=grid,
@@ -140,11 +140,13 @@ def _counts(data: TrainingData, asked: PathAsked) -> dict[str, Array]:
 
 
 def _intervals(values: Array, data: TrainingData, asked: PathAsked, what: str) -> tuple[Interval | None, ...]:
+    """Return each point's mean and interval, None where a member diverged or nothing is defined."""
     metric, counts = asked.metric, _counts(data, asked)
     low, high = (metric.lowest, metric.highest) if what == "score" else (0.0, np.inf)
     found: list[Interval | None] = []
     for point in values.mean(axis=2):
-        if np.isnan(point).all():
+        # A score may be undefined in some folds; a loss is not a number only where a member diverged.
+        if np.isnan(point).all() or (what != "score" and np.isnan(point).any()):
             found.append(None)
             continue
         interval = fold_interval(point, **counts, estimates=say(f"select.{what}", metric=metric.name))
@@ -153,23 +155,59 @@ def _intervals(values: Array, data: TrainingData, asked: PathAsked, what: str) -
 
 
 def _chance(data: TrainingData, asked: PathAsked) -> float:
-    """Return the mean over folds of the validation loss of predicting the training rows' mean or frequencies.
+    """Return the mean over folds of the validation loss of the one answer that suits the training rows best.
 
-    It is in the unit of the squared loss, or the cross-entropy.
+    That is the rows' mean, or their frequencies; for the losses ``absolute``, ``huber`` and ``quantile`` what they make
+    of it. Unit and weights are those of curves.
     """
     found = []
     for fold in data.folds[: asked.folds]:
-        mean, score = fold.y[fold.rows.train].mean(axis=0), fold.y[fold.rows.score]
+        weights = np.ones(len(fold.y)) if fold.weights is None else fold.weights
+        train, score = (rows[weights[rows] > 0] for rows in (fold.rows.train, fold.rows.score))
+        if not len(train) or not len(score):
+            continue
         if data.task == "regression":
-            found.append(float(((score - mean) ** 2).mean() * fold.loss_unit))
+            name, parameter = asked.training.loss_and_parameter(data.task)
+            centre = _centre(name, parameter, fold.y[train, 0], weights[train])
+            losses = _loss(name, parameter, fold.y[score, 0] - centre)
+            unit = fold.target_scale if name in ("absolute", "quantile") else fold.loss_unit
+            found.append(float(np.average(losses, weights=weights[score]) * unit))
             continue
         eps = np.finfo(np.float64).eps
-        chances = np.clip(mean, eps, 1 - eps)
-        logs = score * np.log(chances)
+        chances = np.clip(np.average(fold.y[train], axis=0, weights=weights[train]), eps, 1 - eps)
+        logs = fold.y[score] * np.log(chances)
         if data.task == "binary":
-            logs = logs + (1 - score) * np.log(1 - chances)
-        found.append(float(-logs.sum(axis=1).mean()))
-    return float(np.mean(found))
+            logs = logs + (1 - fold.y[score]) * np.log(1 - chances)
+        found.append(float(-np.average(logs.sum(axis=1), weights=weights[score])))
+    return float(np.mean(found)) if found else np.nan
+
+
+def _loss(name: str, parameter: float, residuals: Array) -> Array:
+    """Return a regression's loss of each residual y - yhat: see `Training`."""
+    size = np.abs(residuals)
+    if name == "absolute":
+        return size
+    if name == "huber":
+        return np.where(size <= parameter, size**2 / 2, parameter * (size - parameter / 2))
+    if name == "quantile":
+        return np.maximum(parameter * residuals, (parameter - 1) * residuals)
+    return size**2
+
+
+def _centre(name: str, parameter: float, y: Array, weights: Array) -> float:
+    """Return the one number with the least loss on ``y``, (m,): the mean, a quantile, or what lies between."""
+    if name == "squared":
+        return float(np.average(y, weights=weights))
+    if name in ("absolute", "quantile"):
+        order = np.argsort(y)
+        share = np.cumsum(weights[order]) / weights.sum()
+        return float(y[order][np.searchsorted(share, 0.5 if name == "absolute" else parameter)])
+    from scipy.optimize import minimize_scalar
+
+    def cost(centre: float) -> float:
+        return float(np.average(_loss(name, parameter, y - centre), weights=weights))
+
+    return float(minimize_scalar(cost, bounds=(y.min(), y.max()), method="bounded").x)
 
 
 def _out_of_fold(histories: Sequence[Sequence[History]], rows: Array, data: TrainingData, asked: PathAsked) -> Array:
@@ -204,17 +242,20 @@ def read_warm(histories: Iterable[Sequence[History]], path: Path, data: Training
                 estimates=say("path.warm_difference"),
             )
         )
-    words = [d.word for d in differences[1:] if d is not None]  # the first point is the same training in both
-    means = [d.interval.mean for d in differences[1:] if d is not None]
-    best, ours_best = path.mean(path.losses)[path.best], float(np.nanmin(losses.mean(axis=(1, 2))))
+    apart = [d for d in differences[1:] if d is not None]  # the first point is the same training in both
+    means = losses.mean(axis=(1, 2))
+    if not apart or np.isnan(means).all():
+        return WarmStarts(losses, tuple(differences), say("path.warm_none"))
+    words = [d.word for d in apart]
+    at = int(np.nanargmin(means))
     sentence = say(
         "path.warm",
         points=len(words),
         better=words.count("better"),
         worse=words.count("worse"),
-        mean=f"{np.mean(means) if means else np.nan:+.3g}",
-        best=f"{best:.3g}",
-        warm_best=f"{ours_best:.3g}",
-        at=f"{path.strengths[int(np.nanargmin(losses.mean(axis=(1, 2))))]:g}",
+        mean=f"{np.mean([d.interval.mean for d in apart]):+.2g}",
+        best=f"{path.mean(path.losses)[path.best]:.3g}",
+        warm_best=f"{means[at]:.3g}",
+        at=path.cocktails[at],
     )
     return WarmStarts(losses, tuple(differences), sentence)

@@ -1,0 +1,154 @@
+"""The command path: one ingredient from none to the end of its range, as a table and what it says."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wellfit.cli import options as given
+from wellfit.cli.interrupt import kept
+from wellfit.cli.program import Command, Problem, Stopped
+from wellfit.cli.screen import answer, console, harmless, tell
+from wellfit.messages import say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from wellfit import records
+    from wellfit.report.path_text import Row
+
+# Even the narrowest screen shows strength and both losses.
+_LEAST_COLUMNS = 3
+_STYLES = {"weak": "yellow", "right": "green", "strong": "yellow", "diverged": "red"}
+
+ALONG = (
+    click.option("--over", metavar="INGREDIENT", help=say("cli.opt_over")),
+    click.option("--points", metavar="N", type=given.Whole(3), help=say("cli.opt_points")),
+    click.option("--warm", is_flag=True, help=say("cli.opt_warm")),
+    click.option("--cocktail", metavar="TEXT", help=say("cli.opt_base")),
+)
+
+
+@click.command(cls=Command, help=say("cli.path"), short_help=say("cli.path_short"))
+@click.argument("data")
+@given.options(given.DATA, ALONG, given.TRAINING, given.STUDY, given.OUTPUT, given.QUICK)
+def path(data: str, **asked: Any) -> None:
+    """Turn one ingredient up, and print what happens."""
+    from wellfit.cli.progress import Watch
+    from wellfit.job.path_job import PATH, PICTURE, path_into
+    from wellfit.select.path_output import path_text
+
+    if asked["over"] is None:
+        raise Problem("cli.missing", what="--over", command="wellfit path")
+    out = asked["out"]
+    with Watch() as watch:
+        try:
+            found = path_into(
+                data,
+                asked["over"],
+                **given.load_options(asked),
+                points=asked["points"],
+                warm=asked["warm"],
+                cocktail=asked["cocktail"],
+                metric=asked["metric"],
+                network=asked["network"],
+                training=given.training_changes(asked),
+                folds=asked["folds"],
+                seeds=asked["seeds"],
+                seed=asked["seed"],
+                quick=asked["quick"],
+                threads=asked["threads"],
+                out=out,
+                progress=watch.progress,
+                notice=watch.notice,
+            )
+        except KeyboardInterrupt as error:
+            raise Stopped(kept(out)) from error
+    if asked["as_json"]:
+        print(path_text(found), end="")
+    else:
+        print_path(found)
+    for name in (PATH, PICTURE) if out else ():
+        tell(say("cli.written", path=Path(out) / name))
+
+
+def print_path(found: records.Path) -> None:
+    """Print what was trained, a table of at most 15 points, and the sentences."""
+    import shutil
+
+    from wellfit.report.path_text import axis_name, rows, sentences, shown, title
+
+    points, every = shown(found), len(found.strengths)
+    width = shutil.get_terminal_size(fallback=(120, 24)).columns
+    answer(title(found))
+    print()
+    screen = console(sys.stdout)
+    screen.width = width
+    screen.print(_table(rows(found, points), axis_name(found), found.metric, width))
+    print()
+    note = say("path.note_high" if found.higher_is_better else "path.note_low", metric=found.metric)
+    if len(points) < every:
+        note = f"{note} {say('path.some', shown=len(points), all=every)}"
+    for sentence in (note, *sentences(found)):
+        answer(sentence)
+
+
+def _table(points: list[Row], strength: str, metric: str, width: int) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    words = [_verdict(row) for row in points]
+    columns = _columns(points, strength, metric, wide=True)
+    # Headings are whole where all fits, else they break between words and ranges stand below their means.
+    wide = sum(max(room, len(name)) + 3 for name, _, room in columns) + max(map(len, words)) <= width
+    if not wide:
+        columns = _columns(points, strength, metric, wide=False)
+        rest = 1 + max(len(part) for word in words for part in word.split(", "))
+        # Numbers never break; what does not fit is left to a wider screen.
+        while sum(room + 2 for _, _, room in columns) + rest > width and len(columns) > _LEAST_COLUMNS:
+            columns.pop()
+    table = Table(box=box.SIMPLE_HEAD if wide else box.HORIZONTALS, show_edge=False, pad_edge=False)
+    table.collapse_padding = not wide
+    for name, _, room in columns:
+        most = None if wide else room
+        table.add_column(name, justify="right", overflow="fold", min_width=room, max_width=most)
+    table.add_column(say("path.column_word"), overflow="fold")
+    for i, row in enumerate(points):
+        written = [Text(cells[i].replace("−", "-"), "bold" if row.best else "") for _, cells, _ in columns]
+        table.add_row(*written, Text(words[i], _STYLES[row.word]))
+    return table
+
+
+def _columns(points: list[Row], strength: str, metric: str, *, wide: bool) -> list[tuple[str, list[str], int]]:
+    """Return the columns that hold anything: heading, cells, and the width they need."""
+    columns = [
+        (strength, [row.strength for row in points]),
+        (say("path.column_train_loss"), [row.train_loss for row in points]),
+        (say("path.column_loss"), [_ranged(row, wide) for row in points]),
+        (metric, [row.score for row in points]),
+        (say("path.column_zeros"), [row.zeros for row in points]),
+        (say("path.column_inputs"), [row.inputs for row in points]),
+        (say("path.column_off"), [row.off for row in points]),
+    ]
+    return [(harmless(name), cells, _room(name, cells)) for name, cells in columns if any(cells)]
+
+
+def _room(name: str, cells: list[str]) -> int:
+    """Return the width that a column's numbers need, and the longest word of its heading."""
+    return max(len(part) for part in [*name.split(), *(line for cell in cells for line in cell.split("\n"))])
+
+
+def _ranged(row: Row, wide: bool) -> str:
+    if not row.loss_range:
+        return row.loss
+    return f"{row.loss} [{row.loss_range}]" if wide else f"{row.loss}\n{row.loss_range}"
+
+
+def _verdict(row: Row) -> str:
+    """Return the word for a point, and what it was chosen as."""
+    marks = [say("path.mark_best")] * row.best + [say("path.mark_rule")] * row.rule
+    return ", ".join([row.word_text, *marks])

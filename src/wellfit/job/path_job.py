@@ -1,0 +1,83 @@
+"""The path as a job: read the table, say what is odd about it, train the path, write it down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path as Folder
+from typing import Any
+
+from wellfit.executors.base import Progress
+from wellfit.job.study import Asked, opened, read_table
+from wellfit.nets import MLP, Training
+from wellfit.nets.storage import write_whole
+from wellfit.records import Path
+from wellfit.select import default_seeds
+from wellfit.select.axes import as_over
+from wellfit.select.defaults import FOLDS
+from wellfit.select.path import count_points, path
+from wellfit.select.path_output import path_text
+from wellfit.select.source import development_rows
+
+PATH, PICTURE = "path.json", "path.svg"
+POINTS, QUICK_POINTS = 30, 15
+
+
+def path_into(
+    source: object,
+    over: str,
+    *,
+    points: int | None = None,
+    warm: bool = False,
+    cocktail: str | None = None,
+    metric: str | None = None,
+    network: MLP | str | tuple[int, ...] | None = None,
+    training: Training | Mapping[str, Any] | None = None,
+    folds: int | None = None,
+    seeds: int | None = None,
+    seed: int = 0,
+    quick: bool = False,
+    threads: int | None = None,
+    out: str | Folder | None = None,
+    progress: Progress | None = None,
+    notice: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Path:
+    """Return `wellfit.path` on all rows that are not test rows; write ``path.json`` and ``path.svg`` into ``out``.
+
+    Nothing is written where ``out`` is None. Settings are as in `wellfit.job.run`, ``cocktail`` is what the ingredient
+    is added to. On Ctrl-C with ``out`` what is trained stays there, and the same call continues from it (only warm
+    starts, which hang together, are trained again).
+    """
+    along = as_over(over, cocktail)
+    points = (QUICK_POINTS if quick else POINTS) if points is None else points
+    count_points(points)
+    table, findings = read_table(source, seed, options)
+    rows = development_rows(table)
+    mixes = (along.cocktail(0.5),)  # one that must fit the network, before any folder is made
+    asked = Asked(metric, network, training, mixes, folds, seeds, seed, quick, threads, progress, notice)
+    with opened(table, findings, rows, asked, out) as study:
+        found = path(
+            table,
+            over,
+            points=points,
+            rows=rows,
+            cocktail=along.base,
+            network=study.network,
+            training=training,
+            metric=metric,
+            folds=FOLDS if folds is None else folds,
+            seeds=default_seeds(rows, quick=quick) if seeds is None else seeds,
+            seed=seed,
+            quick=quick,
+            warm=warm,
+            engine=study.engine,
+            executor=study.executor,
+            ledger=study.ledger,
+            progress=progress,
+        )
+        if study.folder is not None:
+            from wellfit.report.figures.path import path_svg
+
+            write_whole(study.folder / PATH, path_text(found).encode())
+            write_whole(study.folder / PICTURE, path_svg(found).encode())
+    return found

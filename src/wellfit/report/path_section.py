@@ -1,0 +1,93 @@
+"""The sections of paths: for each a picture, what it says, and some of its points as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
+
+from wellfit.messages import say
+from wellfit.records import Path
+from wellfit.report.answer import metric_name
+from wellfit.report.figures.path import path_figure, path_label
+from wellfit.report.markup import picture
+from wellfit.report.path_text import Row, Word, axis_name, name_of, rows, sentences, shown
+from wellfit.report.text import clean, sentence
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+
+# How the page's style sheet calls the words of a comparison that look like these.
+_LOOKS: dict[Word, str] = {"weak": "undecided", "right": "better", "strong": "undecided", "diverged": "diverged"}
+
+
+class PathSection(TypedDict):
+    """A heading with its id, how to read what follows, the picture, the sentences, and the table."""
+
+    id: str
+    name: str
+    lead: str
+    caption: str
+    svg: Markup
+    sentences: list[str]
+    note: str
+    columns: list[dict[str, object]]
+    rows: list[dict[str, object]]
+
+
+def path_sections(paths: Sequence[Path]) -> list[PathSection]:
+    """Return a section for each path."""
+    return [_section(path, i) for i, path in enumerate(paths)]
+
+
+def _section(path: Path, index: int) -> PathSection:
+    name, points = name_of(path), rows(path, shown(path))
+    lead = say("path.lead")
+    if path.base != "none":
+        lead = f"{lead} {say('path.lead_base', base=clean(path.base, 140))}"
+    columns, lines = _table(path, points)
+    return PathSection(
+        id=f"path{index}",
+        name=say("path.heading", name=name),
+        lead=lead,
+        caption=say("path.caption", name=name),
+        svg=picture(path_figure(path), path_label(path), f"path{index}-"),
+        sentences=[sentence(told) for told in sentences(path)],
+        note=_note(path, points),
+        columns=columns,
+        rows=lines,
+    )
+
+
+def _note(path: Path, points: Sequence[Row]) -> str:
+    every = len(path.strengths)
+    parts = [say("path.note_high" if path.higher_is_better else "path.note_low", metric=metric_name(path.metric))]
+    if len(points) < every:
+        parts.append(say("path.some", shown=len(points), all=every))
+    if any(row.off for row in points):
+        parts.append(say("path.off_note"))
+    return " ".join(parts)
+
+
+def _table(path: Path, points: Sequence[Row]) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """Return the columns and the rows, without the columns that hold nothing."""
+    given = [
+        ("train_loss", say("path.column_train_loss")),
+        ("loss", say("path.column_loss")),
+        ("loss_range", say("path.column_range")),
+        ("score", metric_name(path.metric)),
+        ("zeros", say("path.column_zeros")),
+        ("inputs", say("path.column_inputs")),
+        ("off", say("path.column_off")),
+    ]
+    kept = [(field, name) for field, name in given if any(getattr(row, field) for row in points)]
+    columns: list[dict[str, object]] = [{"name": axis_name(path), "number": False}]
+    columns += [{"name": name, "number": True} for _, name in kept]
+    columns.append({"name": say("path.column_word"), "number": False})
+    lines: list[dict[str, object]] = []
+    for row in points:
+        marks = [say("path.mark_best")] * row.best + [say("path.mark_rule")] * row.rule
+        cells = [{"text": getattr(row, field), "range": field == "loss_range"} for field, _ in kept]
+        word = {"strength": row.strength, "word": _LOOKS[row.word], "word_text": row.word_text}
+        lines.append({"kind": row.word if row.word == "right" else "", "marks": marks, "cells": cells, **word})
+    return columns, lines

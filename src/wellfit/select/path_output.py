@@ -1,0 +1,89 @@
+"""A path as plain values for a file: no timings, so that equal runs give equal files."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from wellfit.records import Difference, Interval, Path
+from wellfit.select.output import FORMAT
+
+
+def path_json(path: Path) -> dict[str, object]:
+    """Return the path's figures as values that JSON can hold; NaN and infinity become None.
+
+    Lists have one entry a point, the weakest first; a bound's first strength, which is none, is None. Curves and
+    out-of-fold predictions are left out.
+    """
+    plain = {
+        "format": FORMAT,
+        "data": path.data,
+        "task": path.task,
+        "metric": path.metric,
+        "higher_is_better": path.higher_is_better,
+        "rows": len(path.rows),
+        "network": path.network,
+        "training": path.training,
+        "base": path.base,
+        "over": path.over,
+        "folds": path.folds,
+        "seeds": path.seeds,
+        "seed": path.seed,
+        "strengths": path.strengths,
+        "cocktails": path.cocktails,
+        "train_loss": [_interval(interval) for interval in path.train_loss],
+        "loss": [_interval(interval) for interval in path.loss],
+        "score": [_interval(interval) for interval in path.score],
+        "diverged": path.diverged,
+        "zeros": path.zeros,
+        "inputs": path.inputs,
+        "inputs_used": path.inputs_used,
+        "units": [dict(zip(("on", "off", "saturated"), shares, strict=True)) for shares in path.units],
+        "weight_norms": path.weight_norms,
+        "chance": path.chance,
+        "standard_error": path.standard_error,
+        "best": path.best,
+        "one_standard_error": path.one_standard_error,
+        "right": path.right,
+        "end": path.end,
+        "warm": _warm(path),
+    }
+    return {key: _plain(value) for key, value in plain.items()}
+
+
+def path_text(path: Path) -> str:
+    """Return what ``path.json`` holds."""
+    return json.dumps(path_json(path), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _interval(interval: Interval | None) -> dict[str, float] | None:
+    return None if interval is None else {"mean": interval.mean, "low": interval.low, "high": interval.high}
+
+
+def _warm(path: Path) -> dict[str, object] | None:
+    if path.warm is None:
+        return None
+    return {
+        "loss": path.mean(path.warm.losses),
+        "differences": [_difference(difference) for difference in path.warm.differences],
+        "sentence": path.warm.sentence,
+    }
+
+
+def _difference(difference: Difference | None) -> dict[str, object] | None:
+    return None if difference is None else {"word": difference.word, **(_interval(difference.interval) or {})}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(inner) for inner in value]
+    return value
