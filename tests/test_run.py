@@ -296,7 +296,7 @@ def test_a_diverged_winner_is_refused_and_a_diverged_none_has_no_scores() -> Non
     with bound_study(table) as bound:
         fit = refit.refit(bound, np.arange(80), {"none": "none", "winner": "none"})["none"]
         lost = replace(fit, history=replace(fit.history, status="diverged"))
-        tested = testing.on_test_rows(bound, lost, np.arange(80, 90))
+        tested = testing.on_test_rows(bound, str(lost.cocktail), None, np.arange(80, 90))
         assert portraits._boundary(bound, lost, np.arange(80, 90)) is None
     assert outputs._tested(tested)["score"] is None
     assert json.loads(job.as_json({"test": outputs._tested(tested)}))["test"] == {

@@ -1,4 +1,4 @@
-"""The answer of a run in three sentences: does it overfit, what helps, and what the test rows say."""
+"""The answer of a run in a few sentences: does it overfit, what helps, how strong, and what the test rows say."""
 
 from __future__ import annotations
 
@@ -7,12 +7,47 @@ from collections.abc import Mapping
 from typing import Any
 
 from wellfit.messages import say
-from wellfit.records import CocktailResult, Interval, RunRecord
+from wellfit.records import CocktailResult, Interval, Path, RunRecord, SearchRecord
 
 
-def answer(record: RunRecord) -> tuple[str, str, str]:
-    """Return the verdict, the winner of the cross-validation, and the scores on the test rows."""
-    return record.verdict, _choice(record), _test(record)
+def answer(record: RunRecord) -> tuple[str, ...]:
+    """Return the verdict, the winner, how strong the best path's ingredient must be, and the scores on the test rows.
+
+    Without paths there are three sentences.
+    """
+    choice = _choice(record) if record.search is None else _searched(record.search)
+    path = min(record.paths, key=lambda p: float(p.losses[p.best].mean()), default=None)
+    return (record.verdict, choice, *([_strength(path)] if path else []), _test(record))
+
+
+def _strength(path: Path) -> str:
+    """Return where along a path the network fits; the path is the one with the lowest loss of all."""
+    if not path.best:
+        return say("job.strength_none", ingredient=path.over)
+    low = high = path.best  # the range about the best point without a gap
+    while low > 0 and path.right[low - 1]:
+        low -= 1
+    while high + 1 < len(path.right) and path.right[high + 1]:
+        high += 1
+    key = "job.strength_epochs" if path.over == "early_stopping" else "job.strength"
+    numbers = {"best": path.best, "rule": path.one_standard_error, "low": low, "high": high}
+    written = {name: f"{path.strengths[i]:.3g}" for name, i in numbers.items()}
+    losses = {"loss": f"{path.losses[path.best].mean():.3g}", "none": f"{path.losses[0].mean():.3g}"}
+    return say(key, ingredient=path.over, **written, **losses)
+
+
+def _searched(search: SearchRecord) -> str:
+    winner, interval = search.trials[search.winner], search.score.score
+    return say(
+        "job.searched",
+        count=len(search.trials),
+        cocktail=winner.cocktail,
+        network=winner.network,
+        metric=search.metric,
+        score=f"{interval.mean:.3g}",
+        low=f"{interval.low:.3g}",
+        high=f"{interval.high:.3g}",
+    )
 
 
 def _choice(record: RunRecord) -> str:
@@ -52,6 +87,8 @@ def _test(record: RunRecord) -> str:
     assert isinstance(none, Mapping)
     metric, winner = record.comparison.metric, record.comparison.winner
     scores = {"best": _written(test), "none": _written(none["test"])}
+    if record.search is not None:
+        return say("job.test_two", cocktail=say("job.the_ensemble"), metric=metric, **scores)
     key = "job.test_one" if winner == "none" else "job.test_two"
     return say(key, cocktail=winner, metric=metric, **scores)
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path as Folder
 from time import perf_counter
 from typing import Any
 
 from wellfit.executors.base import Progress
-from wellfit.job.outputs import COMPARISON, Work, make_record, write
+from wellfit.job.exploring import COMPARISON as COMPARISON_SHARE
+from wellfit.job.exploring import Plan, explore, paths
+from wellfit.job.outputs import COMPARISON, SEARCHED, Work, make_record, write
 from wellfit.job.portraits import portraits
 from wellfit.job.refit import refit, roles
 from wellfit.job.study import Asked, Cocktails, Study, default_folder, opened, read_table
 from wellfit.job.testing import on_test_rows
 from wellfit.messages import say
 from wellfit.nets import MLP, Training
+from wellfit.nets.fitted import Predictor
 from wellfit.nets.storage import write_whole
-from wellfit.records import Array, Comparison, Finding, RunRecord, Split, Table
+from wellfit.records import Array, Comparison, Finding, Path, RunRecord, Split, Table
 from wellfit.select import compare, comparison_text, default_seeds
 from wellfit.select.defaults import FOLDS
+from wellfit.select.search import Search
 
 
 def run(
@@ -29,12 +33,13 @@ def run(
     network: MLP | str | tuple[int, ...] | None = None,
     training: Training | Mapping[str, Any] | None = None,
     cocktails: Cocktails = None,
+    budget: object = None,
     folds: int | None = None,
     seeds: int | None = None,
     seed: int = 0,
     quick: bool = False,
     threads: int | None = None,
-    out: str | Path | None = None,
+    out: str | Folder | None = None,
     command: str = "",
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
@@ -43,11 +48,16 @@ def run(
     """Answer the main question for one table, and write the answer into the folder ``out``.
 
     ``source`` and ``options`` are those of `wellfit.data.load`: a path, a built-in name, a DataFrame or arrays, with
-    ``target``, ``task``, ``drop``, ``test`` and so on. Test rows are held out first. Cocktails (the usual ones by
-    default; "none" is always among them) are compared by cross-validation on the other rows; the winner, none and the
-    best L2 and dropout are fitted on all of those; and the test rows are used once, at the end.
+    ``target``, ``task``, ``drop``, ``test`` and so on. Test rows are held out first; all else works on the other rows.
+    The usual cocktails are compared by cross-validation, which gives the verdict on the unregularized network; each
+    main ingredient is turned up along its path; a search for the best mixture takes what is left of ``budget`` ("60s"
+    by default, or a count of member-steps for the search), and its ensemble is the model. The best cocktail compared,
+    none and the best L2 and dropout are fitted on all those rows, for the pictures. The test rows are used once, at
+    the end. Where ``cocktails`` are given these alone are compared ("none" is always among them), and the best of them,
+    fitted on all those rows, is the model: no path, no search.
     ``training`` is a recipe, or the fields by name in which it differs from the default. ``quick`` trains fewer and
-    shorter. ``progress(done, total)`` counts optimizer steps; ``notice(sentence)`` hears warnings as they come up.
+    shorter (budget "15s"). ``progress(done, total)`` counts optimizer steps; ``notice(sentence)`` hears warnings as
+    they come up.
 
     Writes report.html, summary.json, comparison.json, out_of_fold.csv and model.safetensors, each all at once, into
     ``out`` (default: runs/ and the name of the data). On Ctrl-C what is trained stays in ledger.sqlite there, and the
@@ -59,23 +69,44 @@ def run(
     from wellfit.data import cross_validation_split
 
     split = cross_validation_split(table, seed=seed)
+    plan = Plan.of(budget, quick=quick) if cocktails is None else None
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
+    if plan is not None:
+        asked = replace(asked, seconds=COMPARISON_SHARE * plan.seconds)
     folder = default_folder(source) if out is None else out
     with opened(table, findings, split.train, asked, folder) as study:
-        record, work = answer_table(study, split, command=command or _call(source, seed), started=started)
-        write(record, work, Path(folder))
+        told = command or _call(source, seed)
+        record, work = answer_table(study, split, command=told, started=started, plan=plan)
+        write(record, work, Folder(folder))
     return record
 
 
-def answer_table(study: Study, split: Split, *, command: str, started: float) -> tuple[RunRecord, Work]:
-    """Do the work on a table that is read and split. Nothing before `on_test_rows` looks at the test rows."""
+def answer_table(
+    study: Study, split: Split, *, command: str, started: float, plan: Plan | None = None
+) -> tuple[RunRecord, Work]:
+    """Do the work on a table that is read and split. Nothing before `on_test_rows` looks at the test rows.
+
+    Without a plan there is no path and no search: the model is the winner of the comparison.
+    """
     comparison = _compare(study, split.train)
     study = replace(study, findings=(*study.findings, *_diverged(study, comparison)))
+    along: tuple[Path, ...] = ()
+    found: Search | None = None
+    if plan is not None:
+        along, lacking = paths(study, split.train, plan)
+        study.asked.warn(lacking)
+        study = replace(study, findings=(*study.findings, *lacking))
     fits = refit(study, split.train, roles(comparison))
-    winner, none = fits[comparison.winner], fits["none"]
-    tests = {name: on_test_rows(study, fits[name], split.test) for name in dict.fromkeys((comparison.winner, "none"))}
+    if plan is not None:
+        found = explore(study, split.train, plan, started)
+    models: dict[str, Predictor | None] = {
+        name: fits[name].model if fits[name].sound else None for name in dict.fromkeys((comparison.winner, "none"))
+    }
+    if found is not None:
+        models = {"none": models["none"], SEARCHED: found.model}
+    tests = {name: on_test_rows(study, name, model, split.test) for name, model in models.items()}
     pictures = portraits(study, comparison, fits, split.test)
-    work = Work(study, split, comparison, winner, none, tests, pictures, members=len(fits))
+    work = Work(study, split, comparison, fits[comparison.winner], tests, pictures, len(fits), along, found)
     return make_record(work, command=command, started=started), work
 
 
@@ -91,7 +122,7 @@ def compare_into(
     seed: int = 0,
     quick: bool = False,
     threads: int | None = None,
-    out: str | Path | None = None,
+    out: str | Folder | None = None,
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
     **options: Any,
@@ -154,5 +185,5 @@ def _development(table: Table) -> Array:
 
 def _call(source: object, seed: int) -> str:
     """Return how this was called from Python, as far as it can be written down."""
-    shown = repr(source) if isinstance(source, str | Path) else f"<{type(source).__name__}>"
+    shown = repr(source) if isinstance(source, str | Folder) else f"<{type(source).__name__}>"
     return f"wellfit.run({shown}, seed={seed}, ...)"

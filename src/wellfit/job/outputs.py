@@ -8,39 +8,63 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path as Folder
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from wellfit.cocktail import EarlyStopping
 from wellfit.evidence import verdict
 from wellfit.job.refit import Refit
 from wellfit.job.study import Study
 from wellfit.job.testing import Tested
 from wellfit.messages import say
+from wellfit.nets.ensemble import Ensemble
+from wellfit.nets.fitted import Predictor
 from wellfit.nets.storage import FILE_NAME, write_whole
-from wellfit.records import Array, CocktailResult, Comparison, Interval, Portrait, RunRecord, Split
+from wellfit.records import (
+    Array,
+    CocktailResult,
+    Comparison,
+    Interval,
+    Path,
+    Portrait,
+    RunRecord,
+    SearchRecord,
+    Split,
+)
 from wellfit.select import comparison_text
 from wellfit.select.defaults import FOLDS
+from wellfit.select.search import Search
 
 REPORT, SUMMARY, COMPARISON, OUT_OF_FOLD = "report.html", "summary.json", "comparison.json", "out_of_fold.csv"
 MODEL = FILE_NAME
+SEARCHED = "search"  # the name of the search's ensemble among the tested models
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "numba")
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """All that was done in a run. ``tests`` is by the cocktail's text; ``members`` counts the refits."""
+    """All that was done in a run. ``tests`` is by the cocktail's text, or `SEARCHED`; ``members`` counts the refits.
+
+    ``winner`` is the best cocktail compared; where there was a search, its ensemble is the model.
+    """
 
     study: Study
     split: Split
     comparison: Comparison
     winner: Refit
-    none: Refit
     tests: Mapping[str, Tested]
     portraits: tuple[Portrait, ...]
     members: int
+    paths: tuple[Path, ...] = ()
+    search: Search | None = None
+
+    @property
+    def model(self) -> Predictor:
+        """What the run hands over."""
+        return self.winner.model if self.search is None else self.search.model
 
 
 def make_record(work: Work, *, command: str, started: float) -> RunRecord:
@@ -55,10 +79,12 @@ def make_record(work: Work, *, command: str, started: float) -> RunRecord:
         rules=_rules(work),
         command=command,
         versions=_versions(),
+        paths=work.paths,
+        search=None if work.search is None else work.search.record,
     )
 
 
-def write(record: RunRecord, work: Work, folder: Path) -> None:
+def write(record: RunRecord, work: Work, folder: Folder) -> None:
     """Write the files of a run. All contents are made before the first is written. Raises ``OSError``."""
     from wellfit.report.page import render
 
@@ -68,7 +94,7 @@ def write(record: RunRecord, work: Work, folder: Path) -> None:
         REPORT: render(record),
         SUMMARY: as_json(record.summary),
     }
-    work.winner.model.save(folder / MODEL)
+    work.model.save(folder / MODEL)
     for name, text in contents.items():
         write_whole(folder / name, text.encode("utf-8", "backslashreplace"))
 
@@ -93,10 +119,12 @@ def _summary(work: Work, sentence: str, seconds: float) -> dict[str, object]:
 
     table, comparison = work.study.table, work.comparison
     results = {r.cocktail: r for r in comparison.results}
-    best, none = (
-        {"validation": _validation(results[name]), "test": _tested(work.tests[name])}
-        for name in (comparison.winner, "none")
-    )
+    none = {"validation": _validation(results["none"]), "test": _tested(work.tests["none"])}
+    searched = {} if work.search is None else _searched(work.search.record, work.search.model)
+    best: dict[str, object] = {"cocktail": comparison.winner, "validation": _validation(results[comparison.winner])}
+    if work.search is not None:
+        best = {"cocktail": work.search.winner, "validation": searched.pop("validation")}
+    tested = work.tests[SEARCHED if work.search is not None else comparison.winner]
     return {
         "data": table.name,
         "task": table.task,
@@ -104,14 +132,46 @@ def _summary(work: Work, sentence: str, seconds: float) -> dict[str, object]:
         "rows": table.rows,
         "features": len(table.columns),
         "metric": comparison.metric,
-        "cocktail": comparison.winner,
         **best,
+        "test": _tested(tested),
         "none": none,
+        **searched,
         "verdict": sentence,
-        "members": sum(r.members for r in comparison.results) + work.members,
+        "members": _members(work),
         "seconds": round(seconds, 3),
         "version": __version__,
         "seed": comparison.seed,
+    }
+
+
+def _members(work: Work) -> int:
+    """Return how many trainings it took, those of paths and search included."""
+    count = sum(r.members for r in work.comparison.results) + work.members
+    count += sum(len(p.strengths) * p.folds * p.seeds for p in work.paths if p.over != EarlyStopping.name)
+    count += sum(p.folds * p.seeds for p in work.paths if p.over == EarlyStopping.name)
+    if work.search is not None:
+        count += sum(t.seeds for t in work.search.record.trials) * work.search.record.folds
+    return count
+
+
+def _searched(record: SearchRecord, model: Ensemble) -> dict[str, object]:
+    """Return what the summary says of the search; ``validation`` is the ensemble's, its score corrected."""
+    winner = record.trials[record.winner]
+    return {
+        "validation": {"loss": record.ensemble_loss, **_score(record.score.score)},
+        "search": {
+            "budget": record.repeat,
+            "trials": len(record.trials),
+            "cocktail": winner.cocktail,
+            "network": winner.network,
+            "learning_rate": winner.learning_rate,
+            "batch_size": winner.batch_size,
+            "epochs": record.winner_epoch,
+            "loss": record.single_loss,
+            "networks": len(model.parts),
+            "temperature": record.temperature,
+            "uncorrected_score": record.score.naive,
+        },
     }
 
 
@@ -138,6 +198,10 @@ def _rules(work: Work) -> tuple[str, ...]:
     asked = FOLDS if work.study.asked.folds is None else work.study.asked.folds
     made = folds(table, work.split.train, folds=asked, seed=comparison.seed)
     rules = [work.split.rule, fold_rule(table, made, asked=asked, seed=comparison.seed)]
+    if work.search is not None:
+        record = work.search.record
+        counts = {"trials": len(record.trials), "networks": len(work.search.model.parts), "repeat": record.repeat}
+        rules.append(say("job.rule_search", **counts))
     model = work.winner.model
     key = "job.rule_refit_stop" if model.stop_rows else "job.rule_refit"
     rules.append(say(key, cocktail=comparison.winner, rows=model.rows, stop=model.stop_rows))
@@ -156,14 +220,17 @@ def _versions() -> dict[str, str]:
 
 
 def _out_of_fold(work: Work) -> str:
-    """Return the winner's and none's predictions for each development row, made by networks that never saw it."""
+    """Return the model's, the best cocktail's and none's predictions for each development row, out of fold."""
     comparison, table = work.comparison, work.study.table
-    names = list(dict.fromkeys((comparison.winner, "none")))
+    found = {name: comparison.out_of_fold[name] for name in (comparison.winner, "none")}
+    if work.search is not None:
+        place = np.searchsorted(work.search.record.rows, comparison.rows)
+        found = {say("job.ensemble"): work.search.record.out_of_fold[place], **found}
     columns: dict[str, Array] = {say("job.column_row"): comparison.rows + 1}
     target = table.target[comparison.rows]
     columns[say("job.column_target")] = np.array(table.classes, dtype=object)[target] if table.classes else target
-    for name in names:
-        labels, chances = work.winner.model.read_outputs(comparison.out_of_fold[name])
+    for name, outputs in found.items():
+        labels, chances = work.winner.model.read_outputs(outputs)
         columns[say("job.column_prediction_of", cocktail=name)] = labels
         for i, label in enumerate(table.classes):
             columns[say("job.column_chance_of", cocktail=name, label=label)] = chances[:, i]

@@ -44,6 +44,7 @@ class Asked:
     threads: int | None = None
     progress: Progress | None = None
     notice: Callable[[str], None] | None = None
+    seconds: float | None = None  # of training, for the default recipe of the comparison
 
     def tell(self, sentence: str) -> None:
         """Pass a sentence on to whoever listens."""
@@ -130,7 +131,8 @@ def opened(
 def _training(table: Table, rows: Array, network: MLP, asked: Asked) -> Training:
     if isinstance(asked.training, Training):
         return asked.training
-    return replace(default_training(table, rows, quick=asked.quick, network=network), **(asked.training or {}))
+    recipe = default_training(table, rows, quick=asked.quick, network=network, seconds=asked.seconds)
+    return replace(recipe, **(asked.training or {}))
 
 
 def _engine(asked: Asked) -> Engine:

@@ -8,9 +8,9 @@ import numpy as np
 
 from wellfit.evidence import as_metric, test_interval
 from wellfit.evidence.metrics import log_loss, rmse
-from wellfit.job.refit import Refit
 from wellfit.job.study import Study
 from wellfit.messages import say
+from wellfit.nets.fitted import Predictor
 from wellfit.records import Array, Interval
 
 
@@ -22,13 +22,16 @@ class Tested:
     score: Interval
 
 
-def on_test_rows(study: Study, fit: Refit, rows: Array) -> Tested:
-    """Return how the fit does on the test ``rows``, (m,): its loss in the user's unit, its score and interval."""
+def on_test_rows(study: Study, name: str, model: Predictor | None, rows: Array) -> Tested:
+    """Return how a model does on the test ``rows``, (m,): its loss in the user's unit, its score and interval.
+
+    ``name`` is its cocktail's; the model is None where its fit diverged.
+    """
     table, metric = study.table, as_metric(study.asked.metric, study.table.task)
-    if not fit.sound:
-        text = say("job.test_diverged", cocktail=fit.cocktail, metric=metric.name)
+    if model is None:
+        text = say("job.test_diverged", cocktail=name, metric=metric.name)
         return Tested(np.nan, Interval(np.nan, np.nan, np.nan, text))
-    predictions = fit.model.outputs_of({name: table.columns[name][rows] for name in fit.model.kinds})
+    predictions = model.outputs_of({name: table.columns[name][rows] for name in model.kinds})
     target = table.target[rows]
     if table.task == "regression":
         loss = rmse(table.task, target, predictions) ** 2

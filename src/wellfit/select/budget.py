@@ -15,6 +15,7 @@ import numpy as np
 
 from wellfit.engines.base import Member
 from wellfit.errors import SettingError
+from wellfit.nets import MLP
 from wellfit.nets.training import batches
 from wellfit.records import TrainingData
 
@@ -31,10 +32,14 @@ LEAST_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a search may train: ``seconds`` of wall time, or ``steps``, a count of member-steps."""
+    """How much a search may train: ``seconds`` of wall time, or ``steps``, a count of member-steps.
+
+    ``name`` is what a ledger notes the seconds' worth in steps under, where they are what is left of something larger.
+    """
 
     seconds: float | None = None
     steps: int | None = None
+    name: str = ""
 
 
 def as_budget(value: object) -> Budget:
@@ -65,16 +70,21 @@ def as_budget(value: object) -> Budget:
     return Budget(seconds=seconds)
 
 
+def step_seconds(network: MLP, inputs: int, outputs: int, batch: int) -> float:
+    """Return about how long an optimizer step takes on one core, in seconds."""
+    size = network.size(inputs, outputs)
+    return STEP + size * (PARAMETER + PRODUCT * batch) + sum(network.hidden) * UNIT * batch
+
+
 def step_cost(member: Member, data: TrainingData) -> float:
     """Return what one optimizer step of a member costs, in units of a standard member's step."""
     fold = data.folds[member.fold]
     inputs = fold.x.shape[1]
     _, batch = batches(len(fold.rows.train), member.training.batch_size)
-    size, units = member.network.size(inputs, data.outputs), sum(member.network.hidden)
     strengths = member.cocktail.resolve(member.network.layers)
     disturbances = sum(bool(s) for s in (strengths.mixup, strengths.input_noise, strengths.input_dropout))
-    rows = size * PRODUCT + units * (UNIT + strengths.batch_norm * 2 * UNIT) + disturbances * inputs * DISTURBED
-    return (STEP + size * PARAMETER + batch * rows) / STANDARD
+    extra = strengths.batch_norm * 2 * sum(member.network.hidden) * UNIT + disturbances * inputs * DISTURBED
+    return (step_seconds(member.network, inputs, data.outputs, batch) + batch * extra) / STANDARD
 
 
 def cost(members: Sequence[Member], begin: Sequence[int], end: Sequence[int], data: TrainingData) -> int:

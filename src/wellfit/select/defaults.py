@@ -10,6 +10,7 @@ from wellfit.cocktail import Cocktail, Dropout, as_cocktails
 from wellfit.nets import MLP, Training
 from wellfit.nets.training import batches
 from wellfit.records import Array, Table
+from wellfit.select.budget import step_seconds
 
 FOLDS = 5
 LEARNING_RATE = 3e-3
@@ -20,8 +21,6 @@ LARGEST_BATCH = 1024
 STEPS, QUICK_STEPS = 2_000, 1_500
 # Training of all members, in seconds of two cores as they were when this was measured.
 SECONDS, QUICK_SECONDS = 45.0, 7.0
-# Seconds of an optimizer step, about: for itself, for each parameter, for each parameter and row of the batch.
-STEP_SECONDS, PARAMETER_SECONDS, PRODUCT_SECONDS = 20e-6, 4e-9, 2.4e-10
 LEAST_EPOCHS, MOST_EPOCHS = 2, 400
 
 _FULL = """
@@ -68,13 +67,19 @@ def batch_size_for(rows: int) -> int:
 
 
 def default_training(
-    table: Table, rows: Array, *, quick: bool = False, network: MLP | None = None, members: int | None = None
+    table: Table,
+    rows: Array,
+    *,
+    quick: bool = False,
+    network: MLP | None = None,
+    members: int | None = None,
+    seconds: float | None = None,
 ) -> Training:
     """Return a training long enough for an unregularized network to overfit a small table, yet bounded in time.
 
     Adam at a constant rate, so that nothing but the cocktail regularizes. The batch grows with the rows. The epochs
     come from a budget of steps, or of time where the table is large: a population of ``members``, by default that of
-    the default comparison, then trains for about `SECONDS` (`QUICK_SECONDS`) on two cores.
+    the default comparison, then trains for about ``seconds`` on two cores, by default `SECONDS` (`QUICK_SECONDS`).
     """
     from wellfit.data import Preprocessor
 
@@ -86,8 +91,8 @@ def default_training(
     steps_an_epoch, batch = batches(train_rows, asked)
     if members is None:
         members = len(default_cocktails(quick=quick)) * FOLDS * default_seeds(rows, quick=quick)
-    budget = 2 * (QUICK_SECONDS if quick else SECONDS) / members
-    step = STEP_SECONDS + net.size(inputs, outputs) * (PARAMETER_SECONDS + PRODUCT_SECONDS * batch)
-    steps = min(QUICK_STEPS if quick else STEPS, int(budget / step))
+    seconds = (QUICK_SECONDS if quick else SECONDS) if seconds is None else seconds
+    step = step_seconds(net, inputs, outputs, batch)
+    steps = min(QUICK_STEPS if quick else STEPS, int(2 * seconds / members / step))
     epochs = min(max(steps // steps_an_epoch, LEAST_EPOCHS), MOST_EPOCHS)
     return Training(optimizer="adam", learning_rate=LEARNING_RATE, epochs=epochs, batch_size=asked)

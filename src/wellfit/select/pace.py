@@ -74,7 +74,7 @@ def steps_of(question: Question, limit: Budget, ledger: LedgerLike | None) -> in
     Compiling, where the engine has to, is no part of the budget.
     """
     assert limit.seconds is not None
-    name = f"budget {limit.seconds:g}s {question.data.fingerprint}"
+    name = f"budget {limit.name or f'{limit.seconds:g}s'} {question.data.fingerprint}"
     noted = None if ledger is None else ledger.note(name)
     if noted is not None:
         return int(noted)

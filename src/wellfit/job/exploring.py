@@ -1,0 +1,123 @@
+"""How strong, and which mixture: the paths of the main ingredients and the search, within what is left of a budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+from wellfit.cocktail import Dropout
+from wellfit.errors import SettingError
+from wellfit.job.study import Study
+from wellfit.messages import say
+from wellfit.nets import Training
+from wellfit.records import Array, Finding, Path
+from wellfit.select import default_seeds, default_training
+from wellfit.select.axes import AXES
+from wellfit.select.budget import Budget, as_budget
+from wellfit.select.defaults import FOLDS
+from wellfit.select.path import path
+from wellfit.select.search import Search, search
+
+# Seconds of a run where no budget was asked for. Quick is meant to end within 15, reading and writing included.
+BUDGET, QUICK_BUDGET = "60s", "15s"
+# The shares of a budget in seconds that the comparison and each path get; the search has what is left.
+COMPARISON, EACH_PATH = 0.25, 0.05
+OVER, QUICK_OVER = ("l1", "l2", "weight_decay", "dropout", "early_stopping"), ("l2", "dropout", "early_stopping")
+POINTS, QUICK_POINTS = 16, 9
+# Fitting again, testing and the report, about; the search gets this share of a budget at least.
+WRITING, LEAST = 5.0, 0.2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The budget of a run: ``limit`` as it was asked for."""
+
+    limit: Budget
+    quick: bool
+
+    @classmethod
+    def of(cls, budget: object, *, quick: bool) -> Plan:
+        """Return the plan for a budget as it was given, None for the usual one. Raises `SettingError`."""
+        return cls(as_budget((QUICK_BUDGET if quick else BUDGET) if budget is None else budget), quick)
+
+    @property
+    def seconds(self) -> float:
+        """The seconds that shares are taken of; a budget in steps belongs to the search alone."""
+        usual = as_budget(QUICK_BUDGET if self.quick else BUDGET).seconds
+        return self.limit.seconds or usual or 0.0
+
+    def of_search(self, began: float) -> Budget:
+        """Return what the search may spend: steps as they were given, else the seconds that are left."""
+        if self.limit.seconds is None:
+            return self.limit
+        left = self.limit.seconds - (perf_counter() - began) - WRITING
+        name = f"run {self.limit.seconds:g}s"
+        return Budget(seconds=max(left, LEAST * self.limit.seconds, 1.0), name=name)
+
+
+def paths(study: Study, rows: Array, plan: Plan) -> tuple[tuple[Path, ...], tuple[Finding, ...]]:
+    """Return the path along each main ingredient on ``rows``, and a finding for each that could not be had."""
+    quick, found, lacking = plan.quick, [], []
+    points = QUICK_POINTS if quick else POINTS
+    seeds = 1 if quick else min(2, default_seeds(rows))
+    folds = FOLDS if study.asked.folds is None else study.asked.folds
+    for name in QUICK_OVER if quick else OVER:
+        if AXES[name].kind is Dropout and not study.network.hidden:
+            continue
+        try:
+            found.append(
+                path(
+                    study.table,
+                    name,
+                    rows=rows,
+                    points=points,
+                    folds=folds,
+                    seeds=seeds,
+                    network=study.network,
+                    training=_recipe(study, rows, points * folds * seeds, plan),
+                    metric=study.asked.metric,
+                    seed=study.asked.seed,
+                    engine=study.engine,
+                    executor=study.executor,
+                    ledger=study.ledger,
+                    progress=study.asked.progress,
+                )
+            )
+        except SettingError as error:  # every point diverged, or an early stop that these rows do not allow
+            lacking.append(Finding("path", say("job.no_path", ingredient=name, reason=error)))
+    return tuple(found), tuple(lacking)
+
+
+def _recipe(study: Study, rows: Array, members: int, plan: Plan) -> Training:
+    """Return the run's training, shorter where the path of so many members would take more than its share."""
+    given = study.asked.training
+    if isinstance(given, Training) or "epochs" in (given or {}):
+        return study.training
+    share = default_training(
+        study.table,
+        rows,
+        quick=plan.quick,
+        network=study.network,
+        members=members,
+        seconds=EACH_PATH * plan.seconds,
+    )
+    return replace(study.training, epochs=min(share.epochs, study.training.epochs))
+
+
+def explore(study: Study, rows: Array, plan: Plan, began: float) -> Search:
+    """Return the search on ``rows`` with what is left of the budget; a network or training that was asked for stays."""
+    asked = study.asked
+    return search(
+        study.table,
+        rows=rows,
+        budget=plan.of_search(began),
+        network=None if asked.network is None else study.network,
+        training=study.training if asked.training else None,
+        folds=FOLDS if asked.folds is None else asked.folds,
+        metric=asked.metric,
+        seed=asked.seed,
+        engine=study.engine,
+        executor=study.executor,
+        ledger=study.ledger,
+        progress=asked.progress,
+    )
