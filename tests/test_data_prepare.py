@@ -76,7 +76,7 @@ def test_that_test_notices_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     fold = cut(t)[0]
     with monkeypatch.context() as patch:
         fit = Preprocessor.fit
-        patch.setattr(Preprocessor, "fit", lambda t, rows: fit(t, np.concatenate([rows, fold.stop])))
+        patch.setattr(Preprocessor, "fit", lambda t, rows, **more: fit(t, np.concatenate([rows, fold.stop]), **more))
         assert leaks(t, fold)
     with monkeypatch.context() as patch:
         scale = room.target_scale

@@ -15,6 +15,7 @@ from wellfit import rng
 from wellfit.cocktail import Cocktail
 from wellfit.data import Preprocessor, load
 from wellfit.errors import DataError, ModelFileError, SettingError, UnsupportedError
+from wellfit.messages import say
 from wellfit.nets import MLP, Training, fitted, storage
 from wellfit.nets.fitted import Fitted
 
@@ -300,6 +301,7 @@ def mutate(raw: bytes, draw: np.random.Generator) -> bytes:
 
 def test_an_unreadable_file_says_so(tmp_path, monkeypatch) -> None:
     path = make(BLOOD).save(tmp_path / "m")
+    say("fitted.unreadable", path="", reason="")  # the catalogue is a file, too, and must be read by now
 
     def refuse_open(self, *a, **k):
         raise PermissionError(13, "Permission denied")

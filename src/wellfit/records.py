@@ -282,7 +282,8 @@ class Path:
 class Trial:
     """One candidate of a search. ``losses`` holds its mean validation loss at each rung it reached (NaN: diverged).
 
-    ``source`` is ``portfolio`` or ``proposed``; ``learning_rate`` and ``batch_size`` are the training's.
+    ``source`` is ``portfolio`` or ``proposed``; ``learning_rate`` and ``batch_size`` are the training's; ``binned``
+    says whether bins stood beside the numeric columns.
     """
 
     number: int
@@ -293,6 +294,7 @@ class Trial:
     batch_size: int | None
     losses: tuple[float, ...]
     seeds: int = 1
+    binned: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ from wellfit.records import Array, Fold, FoldData, Table, TrainingData
 _SMALLEST, _LARGEST = 1e-150, 1e150
 
 
-def prepare(table: Table, folds: Sequence[Fold]) -> TrainingData:
+def prepare(table: Table, folds: Sequence[Fold], *, bins: int = 0) -> TrainingData:
     """Return design matrices and targets of all folds, each made with that fold's training rows only.
 
     The matrices hold all n rows of the table, so that a fold's row indices are the table's; folds with the same
-    training rows share one matrix. Regression targets are standardized by the training rows. ``fingerprint`` is a
-    SHA-256 over the table's content, the folds and the version of the preprocessing. Raises `DataError` where a fold
-    has no training row, where all columns are constant there, or where the target is too large or too small to be
-    squared.
+    training rows share one matrix. ``bins`` is as in `Preprocessor.fit`. Regression targets are standardized by the
+    training rows. ``fingerprint`` is a SHA-256 over the table's content, the folds, the bins and the version of the
+    preprocessing. Raises `DataError` where a fold has no training row, where all columns are constant there, or where
+    the target is too large or too small to be squared.
     """
     columns: dict[str, Any] = dict(table.columns)
     for name, kind in table.kinds.items():
@@ -37,13 +37,13 @@ def prepare(table: Table, folds: Sequence[Fold]) -> TrainingData:
     for fold in folds:
         key = _bytes(fold.train, np.int64)
         if key not in made:
-            made[key] = _prepared(table, fold)
+            made[key] = _prepared(table, fold, bins)
         out.append(replace(made[key], rows=fold))
     outputs = len(table.classes) if table.task == "multiclass" else 1
-    return TrainingData(table.task, outputs, tuple(out), fingerprint(table, folds))
+    return TrainingData(table.task, outputs, tuple(out), fingerprint(table, folds, bins=bins))
 
 
-def fingerprint(table: Table, folds: Sequence[Fold]) -> str:
+def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0) -> str:
     """Return a SHA-256, in hexadecimal, over all that `prepare` returns depends on. The order of columns counts."""
     total = hashlib.sha256()
 
@@ -52,6 +52,8 @@ def fingerprint(table: Table, folds: Sequence[Fold]) -> str:
         total.update(f"{name} {len(content)}|".encode("utf-8", "surrogatepass") + content)
 
     add("preprocessing", str(preprocess.VERSION).encode())
+    if bins:
+        add("bins", str(bins).encode())
     add(table.task, "\x1f".join(table.classes).encode("utf-8", "surrogatepass"))
     add("target", _bytes(table.target, table.target.dtype.type))
     for name, values in table.columns.items():
@@ -74,10 +76,10 @@ def _bytes(values: Array, kind: type) -> bytes:
     return np.ascontiguousarray(values, dtype=kind).tobytes()
 
 
-def _prepared(table: Table, fold: Fold) -> FoldData:
+def _prepared(table: Table, fold: Fold, bins: int) -> FoldData:
     if len(fold.train) == 0:
         raise DataError("splits.no_training_rows")
-    preprocessor = Preprocessor.fit(table, fold.train)
+    preprocessor = Preprocessor.fit(table, fold.train, bins=bins)
     if not preprocessor.feature_names:
         raise DataError("splits.no_features")
     x = preprocessor.transform(table.columns)

@@ -2,15 +2,16 @@
 
 Numeric columns (booleans as 0/1 and dates as days among them): missing values become the training median, with an
 indicator column where training rows have any missing; then centred and scaled by training rows and, far out, bent
-smoothly towards a limit (`bend`). Categorical columns: one column per level (1 where the row has it), rare levels
-joined to "other", missing as a level of its own. Columns that are constant in the training rows are dropped.
+smoothly towards a limit (`bend`). On request bins stand beside each numeric column (`Numeric.edges`). Categorical
+columns: one column per level (1 where the row has it), rare levels joined to "other", missing as a level of its own.
+Columns that are constant in the training rows are dropped.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ VERSION = 1
 MAX_LEVELS = 32
 # Standardized values up to KNEE stay as they are; beyond, they bend towards LIMIT. See `bend`.
 KNEE, LIMIT = 3.0, 6.0
+# A numeric column of so many different values or fewer gets no bins.
+FEW = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +54,9 @@ class Coded:
 class Numeric:
     """What is done to one numeric column: ``(x - mean) / scale``, missing as ``fill``; a ``scale`` of 0 drops it.
 
-    ``missing`` adds an indicator column.
+    ``missing`` adds an indicator column. ``edges``, T + 1 quantiles, add T columns: how far x has come through each
+    bin, 0 below it and 1 above (piecewise linear encoding; Gorishniy, Rubachev & Babenko 2022), standardized by
+    ``centres`` and ``spreads``, T each.
     """
 
     name: str
@@ -60,11 +65,23 @@ class Numeric:
     mean: float
     scale: float
     missing: bool
+    edges: tuple[float, ...] = ()
+    centres: tuple[float, ...] = ()
+    spreads: tuple[float, ...] = ()
 
     @property
     def features(self) -> tuple[str, ...]:
         """The names of the columns made."""
-        return ((self.name,) if self.scale else ()) + ((f"{self.name} is missing",) if self.missing else ())
+        own = (self.name,) if self.scale else ()
+        bins = tuple(f"{self.name} in bin {i + 1}" for i in range(len(self.centres)))
+        return own + bins + ((f"{self.name} is missing",) if self.missing else ())
+
+    def binned(self, x: Array) -> Array:
+        """Return the bins' columns, (n, T), for values x (n,) with NaN for missing."""
+        low, high = np.array(self.edges[:-1]), np.array(self.edges[1:])
+        filled = np.where(np.isnan(x), self.fill, x)[:, None]
+        share = np.clip((np.clip(filled, low[0], high[-1]) - low) / (high - low), 0, 1)
+        return bend((share - np.array(self.centres)) / np.array(self.spreads))
 
 
 @dataclass(frozen=True)
@@ -106,8 +123,11 @@ class Preprocessor:
     plans: tuple[Numeric | Categorical, ...]
 
     @classmethod
-    def fit(cls, table: Table, rows: Array) -> Preprocessor:
-        """Return the preprocessing that the training ``rows`` (indices into the table) ask for."""
+    def fit(cls, table: Table, rows: Array, *, bins: int = 0) -> Preprocessor:
+        """Return the preprocessing that the training ``rows`` (indices into the table) ask for.
+
+        ``bins`` is how many bins stand beside each numeric column of enough different values; 0 for none.
+        """
         rows = np.asarray(rows)
         numeric = [name for name, kind in table.kinds.items() if kind != "categorical"]
         made: dict[str, Numeric | Categorical] = {}
@@ -117,7 +137,8 @@ class Preprocessor:
             missing = np.isnan(x).any(0) & ~np.isnan(x).all(0)
             for j, name in enumerate(numeric):
                 numbers = float(fill[j]), float(mean[j]), float(scale[j])
-                made[name] = Numeric(name, table.kinds[name], *numbers, bool(missing[j]))
+                plan = Numeric(name, table.kinds[name], *numbers, bool(missing[j]))
+                made[name] = with_bins(plan, x[:, j], bins) if bins and plan.kind != "boolean" else plan
         for name, kind in table.kinds.items():
             if kind == "categorical":
                 made[name] = _levels(name, Coded.of(table.columns[name]), rows)
@@ -170,7 +191,8 @@ class Preprocessor:
         for given in values["plans"]:
             fields = {key: value for key, value in given.items() if key != "type"}
             if given["type"] == "Numeric":
-                plans.append(Numeric(**fields))
+                bins = {name: tuple(map(float, fields.get(name, ()))) for name in ("edges", "centres", "spreads")}
+                plans.append(checked(Numeric(**{**fields, **bins})))
             else:
                 plans.append(Categorical(**{**fields, "levels": tuple(fields["levels"])}))
         return cls(tuple(plans))
@@ -229,6 +251,40 @@ def _measure(x: Array) -> tuple[Array, Array, Array]:
     return median, mean * unit, np.where(constant | (count == 0), 0.0, scale * unit)
 
 
+def with_bins(plan: Numeric, x: Array, bins: int) -> Numeric:
+    """Return the plan with at most ``bins`` bins between quantiles of the training values x, (n,), NaN for missing.
+
+    Columns of `FEW` different values or fewer stay as they are: there each value is a bin already.
+    """
+    known = x[~np.isnan(x)]
+    if not plan.scale or len(np.unique(known)) <= FEW:
+        return plan
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)))
+    # Neither a width nor its inverse may overflow or vanish.
+    with np.errstate(over="ignore"):
+        width = np.diff(edges)
+    if len(edges) < 3 or not np.isfinite(width).all() or (width <= 1e-12 * np.abs(edges).max()).any():
+        return plan
+    low, high = edges[:-1], edges[1:]
+    share = np.clip((np.where(np.isnan(x), plan.fill, x)[:, None] - low) / (high - low), 0, 1)
+    spreads = share.std(0)
+    if (spreads <= 1e-9).any():
+        return plan
+    found = {"edges": edges, "centres": share.mean(0), "spreads": spreads}
+    return replace(plan, **{name: tuple(map(float, values)) for name, values in found.items()})  # type: ignore[arg-type]  # tuples of numbers
+
+
+def checked(plan: Numeric) -> Numeric:
+    """Return the plan. Raises ``ValueError`` where its bins make no sense: it may come from a file."""
+    bins = len(plan.centres)
+    if len(plan.spreads) != bins or len(plan.edges) != (bins + 1 if bins else 0):
+        raise ValueError("bins")
+    numbers = np.array(plan.edges + plan.centres + plan.spreads)
+    if not np.isfinite(numbers).all() or (np.diff(plan.edges) <= 0).any() or (np.array(plan.spreads) <= 0).any():
+        raise ValueError("bins")
+    return plan
+
+
 def _quantile(ordered: Array, count: Array, q: float) -> Array:
     """Return the q-quantile of the first ``count`` (p,) of each sorted column, between neighbours linearly."""
     place = q * (count - 1)
@@ -249,7 +305,11 @@ def _standardize(plans: list[Numeric], places: list[int], x: Array, out: Array) 
     starts = np.array(places)
     out[:, starts[kept]] = z[:, kept]
     flagged = np.array([p.missing for p in plans])
-    out[:, (starts + kept)[flagged]] = absent[:, flagged]
+    bins = np.array([len(p.centres) for p in plans])
+    out[:, (starts + kept + bins)[flagged]] = absent[:, flagged]
+    for j in np.flatnonzero(bins):
+        first = starts[j] + kept[j]
+        out[:, first : first + bins[j]] = plans[j].binned(x[:, j])
 
 
 def _levels(name: str, column: Coded, rows: Array) -> Categorical:

@@ -75,9 +75,9 @@ class Track:
     spent: int = 0
 
     def members(self, runner: Runner) -> list[Member]:
-        """Return a runner's members, one a fold."""
-        c = runner.candidate
-        return [Member(c.network, c.cocktail, c.training, runner.seed, fold) for fold in range(self.folds)]
+        """Return a runner's members, one a fold: the folds with bins stand behind the plain ones."""
+        c, first = runner.candidate, self.folds * runner.candidate.binned
+        return [Member(c.network, c.cocktail, c.training, runner.seed, first + fold) for fold in range(self.folds)]
 
     def price(self, runner: Runner, rung: int) -> int:
         """Return what it costs to bring a runner from where it is to a rung."""

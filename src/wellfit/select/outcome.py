@@ -36,6 +36,7 @@ class Asked:
     seed: int
     sampler: str
     budget: int
+    bins: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +129,11 @@ class Outcome:
         """Return the ensemble of the chosen snapshots' fold networks: all folds and seeds of a snapshot count alike."""
         from wellfit.data import Preprocessor
 
-        data = self.track.data.folds[: self.track.folds]
-        preprocessors = [Preprocessor.fit(self.asked.table, fold.rows.train) for fold in data]
+        count = self.track.folds
+        preprocessors = [
+            Preprocessor.fit(self.asked.table, fold.rows.train, bins=self.asked.bins * (place >= count))
+            for place, fold in enumerate(self.track.data.folds)
+        ]
         parts: list[Fitted] = []
         weights: list[float] = []
         for snapshot, share in zip(self.pool, self.shares, strict=True):
@@ -231,6 +235,7 @@ def _trials(runners: Sequence[Runner], rungs: int) -> tuple[Trial, ...]:
                 batch_size=training.batch_size,
                 losses=tuple(first.loss(rung) for rung in range(rungs) if rung in first.rungs),
                 seeds=len({r.seed for r in mine}),
+                binned=first.candidate.binned,
             )
         )
     return tuple(found)

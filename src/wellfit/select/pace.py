@@ -31,7 +31,10 @@ SAMPLE, RESERVE, RESERVED_SECONDS = 0.04, 0.05, 1.5
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is searched on, and what is fixed. ``began`` is the `perf_counter` at the beginning."""
+    """What is searched on, and what is fixed. ``began`` is the `perf_counter` at the beginning.
+
+    The data holds K folds, or 2K: the same once more with bins beside the numeric columns.
+    """
 
     data: TrainingData
     folds: int
@@ -45,7 +48,8 @@ class Question:
         """Return what varies within a budget of ``total`` standard steps."""
         recipe = self.training or self._recipe(total)
         rate = None if self.training is None else recipe.learning_rate
-        return Space(self.data.task, recipe, self.network, rate, self._widest(recipe, total))
+        bins = len(self.data.folds) > self.folds
+        return Space(self.data.task, recipe, self.network, rate, self._widest(recipe, total), bins)
 
     def _recipe(self, total: int) -> Training:
         """Return the training that candidates vary: as long as the budget allows for about `AIM` candidates."""

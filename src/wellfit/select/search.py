@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # Share of the budget after the seeds of the best: the rest says what each ingredient is worth.
 REPEATS = 0.92
 ROUNDS = 10  # into about so many rounds the race is divided
+# Bins beside numeric columns.
+BINS, FEWEST_BINS, ROWS_A_BIN, COLUMNS = 16, 3, 12, 1_000
 BATCH = 20  # candidates proposed at once, at most
 MOST_SEEDS, REPEATED = 5, 12
 
@@ -73,9 +75,10 @@ def search(
 
     A portfolio of strong defaults goes first; then ``sampler`` proposes (``tpe``, or ``random`` draws). Candidates are
     judged by their mean validation loss over the folds at the same epoch; the best third goes on to three times the
-    epochs, from where it stands, and new candidates take the places that this frees. The best ones are then repeated
-    with other seeds, and the answer is read off what was trained: the best single candidate, what each of its
-    ingredients is worth, and an ensemble of the fold networks with calibrated probabilities.
+    epochs, from where it stands, and new candidates take the places that this frees. Some candidates see, beside each
+    numeric column, how far it has come through each of its bins (see `wellfit.data.preprocess.Numeric`). The best ones
+    are then repeated with other seeds, and the answer is read off what was trained: the best single candidate, what
+    each of its ingredients is worth, and an ensemble of the fold networks with calibrated probabilities.
 
     ``budget`` is wall time ("60s", "2m") or a count of member-steps (200_000, "200000 steps"). Seconds are turned into
     steps once, by the pace of the portfolio; the record holds the count, and a search with that count gives the same
@@ -94,11 +97,18 @@ def search(
         raise SettingError("select.bad_seed", value=seed)
     if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or folds < 2:
         raise SettingError("select.bad_folds", value=folds)
+    from wellfit.data import prepare
+
     table = read_source(source, options)
     rows = development_rows(table, rows)
     measure = as_metric(metric, table.task)
     fixed = None if network is None else as_network(network)
     data, count = cross_validation_data(table, rows, folds, seed, False)
+    bins = bins_for(table, rows)
+    if bins:
+        binned = prepare(table, [fold.rows for fold in data.folds], bins=bins)
+        both = data.fingerprint + binned.fingerprint
+        data = replace(data, folds=data.folds + binned.folds, fingerprint=both)
     if engine is None:
         from wellfit.engines.compiled import CompiledEngine
 
@@ -107,12 +117,22 @@ def search(
     race = _Race(question, limit, ledger, progress)
     proposals = Proposals(race.space, sampler, len(race.track.epochs), seed)
     race.run(proposals, 1000 * seed)
-    asked = Asked(table, measure, count, int(seed), sampler, race.total)
+    asked = Asked(table, measure, count, int(seed), sampler, race.total, bins)
     chosen = outcome(race.runners, race.track, asked)
     left = race.total - race.track.spent
     shares = worth(chosen.winner, chosen.winner_rung, race.track, race.runners, left=left)
     race.ended()
     return Search(chosen.record(shares, race.track.spent), chosen.model())
+
+
+def bins_for(table: Table, rows: Array) -> int:
+    """Return how many bins a numeric column gets, 0 where bins are too many columns or too few rows in each.
+
+    At most `BINS`, each of about `ROWS_A_BIN` rows or more, and `COLUMNS` columns in all.
+    """
+    numeric = sum(kind not in ("categorical", "boolean") for kind in table.kinds.values())
+    bins = min(BINS, COLUMNS // max(numeric, 1), len(rows) // ROWS_A_BIN)
+    return bins if numeric and bins >= FEWEST_BINS else 0
 
 
 class _Race:

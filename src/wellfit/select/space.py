@@ -42,6 +42,7 @@ _PORTFOLIO: tuple[tuple[str, tuple[int, ...] | None, float], ...] = (
     ("l1=3e-3", (), 5e-3),
     ("weight_decay=0.03 + dropout=0.3", (256, 128), 2e-3),
 )
+BINNED = (1, 2, 3, 5, 9)  # places of the portfolio that are tried with bins as well
 SMOOTHED = "weight_decay=0.3 + dropout=0.15 + label_smoothing=0.05"
 
 
@@ -57,22 +58,24 @@ class Suggest(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is searched for: a network, a cocktail and a training."""
+    """What is searched for: a network, a cocktail, a training, and how numbers are given to the network."""
 
     network: MLP
     cocktail: Cocktail
     training: Training
+    binned: bool = False  # whether bins stand beside the numeric columns
 
     def __str__(self) -> str:
         """Return it in one line."""
-        return f"{self.cocktail} | {self.network} | {self.training}"
+        return f"{self.cocktail} | {self.network} | {self.training}{' | bins' if self.binned else ''}"
 
 
 @dataclass(frozen=True)
 class Space:
     """What may vary. ``network`` and ``rate`` are None where the search is to choose; ``training`` holds the rest.
 
-    ``widest`` bounds the hidden widths, so that one candidate does not eat the budget of all.
+    ``widest`` bounds the hidden widths, so that one candidate does not eat the budget of all. ``bins`` says whether
+    there are folds with bins beside the numeric columns.
     """
 
     task: Task
@@ -80,6 +83,7 @@ class Space:
     network: MLP | None = None
     rate: float | None = None
     widest: int = 256
+    bins: bool = False
 
     def portfolio(self) -> list[Candidate]:
         """Return the strong defaults, as far as they fit the space, without repetitions."""
@@ -87,12 +91,15 @@ class Space:
         lines = [*_PORTFOLIO]
         if self.task != "regression":
             lines.insert(4, (SMOOTHED, (128, 64), 3e-3))
-        for text, hidden, rate in lines:
+        for place, (text, hidden, rate) in enumerate(lines):
             network = self.network or MLP(self._narrowed((64, 32) if hidden is None else hidden))
             cocktail = as_cocktail(text)
             if not network.hidden:
                 cocktail = without_hidden(cocktail)
-            found.append(Candidate(network, cocktail, replace(self.training, learning_rate=self.rate or rate)))
+            training = replace(self.training, learning_rate=self.rate or rate)
+            found.append(Candidate(network, cocktail, training))
+            if self.bins and place in BINNED:
+                found.append(Candidate(network, cocktail, training, binned=True))
         return list(dict.fromkeys(found))
 
     def _narrowed(self, hidden: tuple[int, ...]) -> tuple[int, ...]:
@@ -104,7 +111,9 @@ class Space:
         rate = self.rate or trial.suggest_float("learning_rate", 7e-4, 2e-2, log=True)
         batch = self._batch(trial)
         cocktail = self._cocktail(trial, network)
-        return Candidate(network, cocktail, replace(self.training, learning_rate=_digits(rate), batch_size=batch))
+        training = replace(self.training, learning_rate=_digits(rate), batch_size=batch)
+        binned = self.bins and bool(trial.suggest_categorical("bins", (False, True)))
+        return Candidate(network, cocktail, training, binned)
 
     def _network(self, trial: Suggest) -> MLP:
         depth = trial.suggest_categorical("depth", (0, 1, 2, 3))
