@@ -94,7 +94,10 @@ SLIPS = {
     "unknown option": (["run", "iris", "--sed", "1"], "There is no option --sed: did you mean --seed?"),
     "far option": (["run", "iris", "--zzzz"], "There is no option --zzzz (see wellfit run --help)."),
     "unknown command": (["rum", "iris"], "There is no command 'rum': did you mean run?"),
-    "far command": (["xyz"], "There is no command 'xyz': the commands are compare, path, predict, run, sanity."),
+    "far command": (
+        ["xyz"],
+        "There is no command 'xyz': the commands are compare, path, predict, run, sanity, search.",
+    ),
     "no data": (["run"], "DATA is missing (see wellfit run --help)."),
     "no value": (["run", "iris", "--seed"], "The option --seed needs a value (see wellfit run --help)."),
     "two data": (["run", "iris", "wine"], "Unexpected argument 'wine' (see wellfit run --help)."),

@@ -15,7 +15,7 @@ from tables import made_table, table
 
 from wellfit.data import Preprocessor, folds, prepare
 from wellfit.data.preprocess import FEW, bend
-from wellfit.select.search import BINS, COLUMNS, FEWEST_BINS, bins_for
+from wellfit.select.search import BINS, COLUMNS, FEWEST_BINS, LEAST_ROWS, ROWS_A_COLUMN, bins_for
 
 
 def numbers(values, **more):
@@ -121,7 +121,7 @@ def test_how_many_bins_a_table_gets():
     def count(rows: int, columns: int) -> int:
         return bins_for(made_table(rows=max(rows, 10), columns=columns), np.arange(rows))
 
-    assert count(5000, 4) == BINS
-    assert count(60, 4) == 5
-    assert count(30, 4) == 0, "too few rows"
-    assert count(5000, COLUMNS // FEWEST_BINS + 1) == 0, "too many columns"
+    assert count(LEAST_ROWS, 4) == BINS
+    assert count(LEAST_ROWS - 1, 4) == 0, "too few rows"
+    assert count(LEAST_ROWS, 30) == LEAST_ROWS // ROWS_A_COLUMN // 30
+    assert count(20 * LEAST_ROWS, COLUMNS // FEWEST_BINS + 1) == 0, "too many columns"

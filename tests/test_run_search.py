@@ -177,3 +177,9 @@ def test_a_path_that_cannot_be_had_is_a_finding(table, tmp_path) -> None:
     assert [path.over for path in record.paths] == ["l2", "early_stopping"]
     assert any(f.kind == "path" and "dropout" in f.text for f in record.findings)
     assert any("dropout" in sentence for sentence in heard)
+
+
+def test_a_budget_and_given_cocktails_exclude_each_other(table, tmp_path) -> None:
+    with pytest.raises(SettingError, match="leave out one of the two"):
+        wf.run(table, out=tmp_path / "out", budget="10s", cocktails="l2=0.1")
+    assert not (tmp_path / "out").exists()

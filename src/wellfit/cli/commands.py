@@ -1,4 +1,4 @@
-"""The commands run, compare, sanity and predict; path has a module of its own."""
+"""The commands run, compare, sanity and predict; path and search have modules of their own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from wellfit.cli.interrupt import kept
 from wellfit.cli.path_command import path
 from wellfit.cli.program import Program, Stopped
 from wellfit.cli.screen import answer, harmless, tell, write_bytes
+from wellfit.cli.search_command import search
 from wellfit.messages import say
 
 
@@ -28,7 +29,7 @@ def main() -> None:
 
 @main.command(help=say("cli.run"), short_help=say("cli.run_short"))
 @click.argument("data")
-@given.options(given.DATA, given.TRAINING, given.COCKTAIL, given.STUDY, given.OUTPUT, given.QUICK)
+@given.options(given.DATA, given.TRAINING, given.COCKTAIL, given.BUDGET, given.STUDY, given.OUTPUT, given.QUICK)
 def run(data: str, **asked: Any) -> None:
     """Answer the main question, and write the report."""
     from wellfit import job
@@ -44,6 +45,7 @@ def run(data: str, **asked: Any) -> None:
                 network=asked["network"],
                 training=given.training_changes(asked),
                 cocktails=asked["cocktail"],
+                budget=asked["budget"],
                 folds=asked["folds"],
                 seeds=asked["seeds"],
                 seed=asked["seed"],
@@ -156,3 +158,4 @@ def _command() -> str:
 
 
 main.add_command(path)
+main.add_command(search)

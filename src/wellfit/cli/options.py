@@ -113,12 +113,14 @@ REPEAT = (
     _option("--seed", metavar="N", type=Whole(0), default=0),
     _option("--threads", metavar="N", type=Whole()),
 )
-STUDY = (
+FOLDING = (
     _option("--metric", metavar="NAME"),
     _option("--folds", metavar="N", type=Whole(2)),
-    _option("--seeds", metavar="N", type=Whole()),
-    *REPEAT,
 )
+STUDY = (*FOLDING, _option("--seeds", metavar="N", type=Whole()), *REPEAT)
+BUDGET = (_option("--budget", metavar="TIME|STEPS"),)
+SAMPLER = (_option("--sampler", metavar="NAME"),)
+SEARCH = (*BUDGET, *SAMPLER)
 COCKTAIL = (_option("--cocktail", metavar="TEXT"),)
 COCKTAILS = (_option("--cocktails", metavar="TEXTS"),)
 QUICK = (_option("--quick", is_flag=True),)

@@ -25,7 +25,7 @@ COMPARISON, EACH_PATH = 0.25, 0.05
 OVER, QUICK_OVER = ("l1", "l2", "weight_decay", "dropout", "early_stopping"), ("l2", "dropout", "early_stopping")
 POINTS, QUICK_POINTS = 16, 9
 # Fitting again, testing and the report, about; the search gets this share of a budget at least.
-WRITING, LEAST = 5.0, 0.2
+WRITING, LEAST = 6.0, 0.2
 
 
 @dataclass(frozen=True)

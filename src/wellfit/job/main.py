@@ -8,6 +8,7 @@ from pathlib import Path as Folder
 from time import perf_counter
 from typing import Any
 
+from wellfit.errors import SettingError
 from wellfit.executors.base import Progress
 from wellfit.job.exploring import COMPARISON as COMPARISON_SHARE
 from wellfit.job.exploring import Plan, explore, paths
@@ -65,11 +66,13 @@ def run(
     Raises `DataError` for the data, `SettingError` for the settings, ``OSError`` where ``out`` cannot be written.
     """
     started = perf_counter()
+    if cocktails is not None and budget is not None:
+        raise SettingError("job.budget_of_cocktails", budget=budget)
+    plan = Plan.of(budget, quick=quick) if cocktails is None else None
     table, findings = read_table(source, seed, options)
     from wellfit.data import cross_validation_split
 
     split = cross_validation_split(table, seed=seed)
-    plan = Plan.of(budget, quick=quick) if cocktails is None else None
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
     if plan is not None:
         asked = replace(asked, seconds=COMPARISON_SHARE * plan.seconds)

@@ -8,6 +8,7 @@ from wellfit.messages import say
 from wellfit.records import RunRecord
 from wellfit.report.answer import cards, metric_name
 from wellfit.report.path_section import path_sections
+from wellfit.report.search_section import search_section
 from wellfit.report.sections import sections
 from wellfit.report.table import forests, table
 from wellfit.report.text import LACKING, clean, finite, number, printable, sentence, short
@@ -36,7 +37,12 @@ def render(record: RunRecord) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    look = {"light": variables(LIGHT), "dark": variables(DARK), "paths": bool(record.paths)}
+    look = {
+        "light": variables(LIGHT),
+        "dark": variables(DARK),
+        "paths": bool(record.paths),
+        "search": record.search is not None,
+    }
     style = Markup(environment.get_template("style.css").render(look))  # our own file and our own colours
     return environment.get_template("page.html").render(_context(record), style=style, t=say)
 
@@ -46,7 +52,7 @@ def _context(record: RunRecord) -> dict[str, object]:
     summary, comparison = record.summary, record.comparison
     data = clean(comparison.data)
     headline, clauses = _verdict(record.verdict)
-    shown, paths = sections(record), path_sections(record.paths)
+    shown, paths, search = sections(record), path_sections(record.paths), search_section(record)
     findings = record.findings
     more = len(findings) - MAX_FINDINGS
     return {
@@ -63,8 +69,10 @@ def _context(record: RunRecord) -> dict[str, object]:
         "forests": forests(comparison),
         "sections": shown,
         "paths": paths,
+        "search": search,
         "contents": [
             ("comparison", say("report.comparison")),
+            *([(search["id"], search["name"])] if search else []),
             *((key, section["name"]) for key, section in shown),
             *((section["id"], section["name"]) for section in paths),
             ("findings", say("report.findings")),

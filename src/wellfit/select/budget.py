@@ -19,9 +19,8 @@ from wellfit.nets import MLP
 from wellfit.nets.training import batches
 from wellfit.records import TrainingData
 
-# Seconds on one core, fitted to 66 measured pairs of network and batch (within 25% of each, docs/search.md): a step for
-# itself, for each parameter, each parameter and row, each unit and row, each disturbed input and row; and a member's
-# own overhead each time it is taken up.
+# Seconds on one core, fitted to 64 measured trainings (docs/search.md): a step for itself, for each parameter, each
+# parameter and row, each unit and row, each disturbed input and row; and a member's overhead each time it is taken up.
 STEP, PARAMETER, PRODUCT, UNIT, DISTURBED, MEMBER = 2.7e-6, 1.75e-9, 5.6e-11, 6.7e-10, 2.5e-9, 4e-3
 # Seconds of the unit: a step of 64,32 on ten inputs with batches of 32.
 STANDARD = 13e-6

@@ -182,7 +182,7 @@ def _pool(runners: Sequence[Runner], rungs: int) -> list[Snapshot]:
         for rung in range(first, rungs):
             here = tuple(r for r in mine if rung in r.rungs)
             if here:
-                loss = float(np.mean([r.loss(rung) for r in here]))
+                loss = _mean_loss(here, rung)
                 if not np.isnan(loss):
                     found.append(Snapshot(here, rung, loss))
     return sorted(found, key=lambda s: (s.loss, s.number, s.rung))[:POOL]
@@ -219,6 +219,11 @@ def _fold_of(rows: Array, track: Track) -> Array:
     return found
 
 
+def _mean_loss(runners: Sequence[Runner], rung: int) -> float:
+    """Return the validation loss at a rung, the mean over the seeds that got there."""
+    return float(np.mean([r.loss(rung) for r in runners if rung in r.rungs]))
+
+
 def _trials(runners: Sequence[Runner], rungs: int) -> tuple[Trial, ...]:
     found = []
     for number in sorted({r.number for r in runners}):
@@ -233,7 +238,7 @@ def _trials(runners: Sequence[Runner], rungs: int) -> tuple[Trial, ...]:
                 network=str(first.candidate.network),
                 learning_rate=training.learning_rate,
                 batch_size=training.batch_size,
-                losses=tuple(first.loss(rung) for rung in range(rungs) if rung in first.rungs),
+                losses=tuple(_mean_loss(mine, rung) for rung in range(rungs) if rung in first.rungs),
                 seeds=len({r.seed for r in mine}),
                 binned=first.candidate.binned,
             )

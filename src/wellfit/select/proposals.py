@@ -19,6 +19,12 @@ ENOUGH = 16
 START = 10  # random proposals before the Bayesian ones
 
 
+def check_sampler(sampler: object) -> None:
+    """Raise `SettingError` for an unknown sampler."""
+    if sampler not in SAMPLERS:
+        raise SettingError("search.unknown_sampler", value=sampler, known=", ".join(SAMPLERS))
+
+
 class Proposals:
     """Asks and tells. One study a rung: what a candidate reached after few epochs is not compared with many.
 
@@ -28,8 +34,7 @@ class Proposals:
     """
 
     def __init__(self, space: Space, sampler: str, rungs: int, seed: int) -> None:
-        if sampler not in SAMPLERS:
-            raise SettingError("search.unknown_sampler", value=sampler, known=", ".join(SAMPLERS))
+        check_sampler(sampler)
         self.space, self.sampler, self.seed = space, sampler, seed
         self.told: list[list[tuple[object, float]]] = [[] for _ in range(rungs)]
         self.asked = 0

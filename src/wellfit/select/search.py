@@ -23,9 +23,9 @@ from wellfit.select.compare import cross_validation_data
 from wellfit.select.halving import Runner, Track, promotions, rung_epochs
 from wellfit.select.outcome import Asked, outcome
 from wellfit.select.pace import RACE, Question, steps_of
-from wellfit.select.proposals import Proposals
+from wellfit.select.proposals import Proposals, check_sampler
 from wellfit.select.source import development_rows, read_source
-from wellfit.select.worth import worth
+from wellfit.select.worth import price_of_worth, worth
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 # Share of the budget after the seeds of the best: the rest says what each ingredient is worth.
 REPEATS = 0.92
 ROUNDS = 10  # into about so many rounds the race is divided
-# Bins beside numeric columns.
-BINS, FEWEST_BINS, ROWS_A_BIN, COLUMNS = 16, 3, 12, 1_000
+# Bins beside numeric columns: docs/search.md says what the figures rest on.
+BINS, FEWEST_BINS, LEAST_ROWS, ROWS_A_COLUMN, COLUMNS = 16, 3, 1_000, 4, 1_000
 BATCH = 20  # candidates proposed at once, at most
 MOST_SEEDS, REPEATED = 5, 12
 
@@ -81,11 +81,12 @@ def search(
     each of its ingredients is worth, and an ensemble of the fold networks with calibrated probabilities.
 
     ``budget`` is wall time ("60s", "2m") or a count of member-steps (200_000, "200000 steps"). Seconds are turned into
-    steps once, by the pace of the portfolio; the record holds the count, and a search with that count gives the same
-    answer anywhere. ``network`` and ``training`` fix what is given there (a training fixes learning rate, batch size,
-    schedule and epochs). Other arguments are as in `wellfit.compare`.
-    Raises `SettingError` for impossible settings, a budget too small for the portfolio's first candidate and where all
-    candidates diverge; `DataError` for the data.
+    steps once, by the pace of a short trial; the record holds the count, and a search with that count gives the same
+    answer anywhere. One candidate is trained to its end in any case, however small the budget. ``network`` and
+    ``training`` fix what is given there (a training fixes learning rate, batch size, schedule and epochs). Other
+    arguments are as in `wellfit.compare`.
+
+    Raises `SettingError` for impossible settings and where all candidates diverge; `DataError` for the data.
 
     >>> found = search("iris", budget=20_000, folds=2)
     >>> found.record.spent <= 22_000, found.model.predict_proba([[5.0, 3.4, 1.5, 0.2]]).round(1).tolist()
@@ -102,6 +103,7 @@ def search(
     table = read_source(source, options)
     rows = development_rows(table, rows)
     measure = as_metric(metric, table.task)
+    check_sampler(sampler)
     fixed = None if network is None else as_network(network)
     data, count = cross_validation_data(table, rows, folds, seed, False)
     bins = bins_for(table, rows)
@@ -126,13 +128,16 @@ def search(
 
 
 def bins_for(table: Table, rows: Array) -> int:
-    """Return how many bins a numeric column gets, 0 where bins are too many columns or too few rows in each.
+    """Return how many bins a numeric column gets, 0 where that would be too few rows or too many columns.
 
-    At most `BINS`, each of about `ROWS_A_BIN` rows or more, and `COLUMNS` columns in all.
+    At most `BINS`, on `LEAST_ROWS` rows or more, and in all no more columns than one for `ROWS_A_COLUMN` rows, nor than
+    `COLUMNS`.
     """
     numeric = sum(kind not in ("categorical", "boolean") for kind in table.kinds.values())
-    bins = min(BINS, COLUMNS // max(numeric, 1), len(rows) // ROWS_A_BIN)
-    return bins if numeric and bins >= FEWEST_BINS else 0
+    if not numeric or len(rows) < LEAST_ROWS:
+        return 0
+    bins = min(BINS, min(COLUMNS, len(rows) // ROWS_A_COLUMN) // numeric)
+    return bins if bins >= FEWEST_BINS else 0
 
 
 class _Race:
@@ -175,12 +180,15 @@ class _Race:
             for runner in self._best(rung, 1 if self._best(top, 1) else len(self.runners)):
                 fits = self.track.spent + self._price_of(runner, top) <= REPEATS * self.total
                 if top not in runner.rungs and fits:
-                    self.track.advance([(runner, top)])
+                    self._climb(runner, top)
                     break
-        if not self._best(top, 1):
-            rest = [r for r in self._best(0, len(self.runners)) if top not in r.rungs]
-            if rest:
-                self.track.advance([(min(rest, key=lambda r: self._price_of(r, top)), top)])
+        rest = [r for r in self._best(0, len(self.runners)) if top not in r.rungs]
+        if rest and not self._best(top, 1):
+            self._climb(min(rest, key=lambda r: self._price_of(r, top)), top)
+
+    def _climb(self, runner: Runner, top: int) -> None:
+        for rung in range(runner.reached + 1, top + 1):
+            self.track.advance([(runner, rung)])
 
     def _begin(self, seed: int) -> None:
         """Run the portfolio's first rung, as far as the budget goes."""
@@ -254,12 +262,17 @@ class _Race:
         here = [r for r in self.runners if rung in r.rungs and r.source != "repeat" and not np.isnan(r.loss(rung))]
         return sorted(here, key=lambda r: (r.loss(rung), r.number))[:count]
 
+    def _kept_for_worth(self, best: Sequence[Runner], top: int) -> float:
+        """Return what is kept for leaving out the winner's ingredients: a share, or their price if that is more."""
+        price = max((price_of_worth(r, top, self.track) for r in best[:1]), default=0)
+        return max((1 - REPEATS) * self.total, min(price, 0.5 * (self.total - self.track.spent)))
+
     def _repeat(self, top: int) -> None:
         """Train the best again with other seeds, all of them once before any of them twice."""
         best = self._best(top, REPEATED)
         for again in range(1, MOST_SEEDS):
             jobs = []
-            left = REPEATS * self.total - self.track.spent
+            left = self.total - self._kept_for_worth(best, top) - self.track.spent
             for first in best:
                 runner = Runner(first.candidate, first.seed + again, "repeat", number=first.number)
                 price = self._price_of(runner, top)

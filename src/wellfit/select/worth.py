@@ -15,6 +15,8 @@ from wellfit.records import Array, Difference
 from wellfit.select.halving import Runner, Track
 from wellfit.select.reading import kept_value
 
+ALL = "all"  # the variant without any ingredient
+
 
 def worth(
     winner: Runner, rung: int, track: Track, runners: Sequence[Runner], *, left: float = math.inf
@@ -27,12 +29,9 @@ def worth(
     member-steps; where the seeds of all cost too much, fewer seeds are taken. K folds; the interval is Nadeau and
     Bengio's (2003).
     """
-    cocktail = winner.candidate.cocktail
-    without = {i.name: Cocktail(tuple(j for j in cocktail.ingredients if j is not i)) for i in cocktail.ingredients}
-    if len(without) > 1:
-        without["all"] = Cocktail()
+    without = _without(winner.candidate.cocktail)
     own = [r for r in runners if r.candidate == winner.candidate and rung in r.rungs]
-    one_seed = sum(track.price(Runner(replace(winner.candidate, cocktail=c), 0, ""), rung) for c in without.values())
+    one_seed = price_of_worth(winner, rung, track)
     own = own[: int(np.clip(left / max(one_seed, 1), 1, len(own)))]
     variants: dict[str, list[Runner]] = {}
     for name, mix in without.items():
@@ -58,9 +57,21 @@ def worth(
             train_rows=np.array([len(part.train) for part in rows]),
             test_rows=np.array([len(part.score) for part in rows]),
             higher_is_better=False,
-            estimates=say("search.worth", ingredient=name),
+            estimates=say("search.worth_all") if name == ALL else say("search.worth", ingredient=name),
         )
     return found
+
+
+def price_of_worth(winner: Runner, rung: int, track: Track) -> int:
+    """Return what all variants of a winner cost with one seed, in standard member-steps."""
+    mixes = _without(winner.candidate.cocktail).values()
+    return sum(track.price(Runner(replace(winner.candidate, cocktail=mix), 0, ""), rung) for mix in mixes)
+
+
+def _without(cocktail: Cocktail) -> dict[str, Cocktail]:
+    """Return the cocktail without each ingredient, and without all where there are several."""
+    found = {i.name: Cocktail(tuple(j for j in cocktail.ingredients if j is not i)) for i in cocktail.ingredients}
+    return found | ({ALL: Cocktail()} if len(found) > 1 else {})
 
 
 def _known(runners: Sequence[Runner], candidate: object, seed: int, rung: int) -> Runner | None:
