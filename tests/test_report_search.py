@@ -339,3 +339,15 @@ def test_hostile_names_do_no_harm() -> None:
     assert "x" * 200 not in text
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text)
     assert "\x1b" not in title(replace(found, data="plain"))
+
+
+def test_the_card_at_the_top_tells_of_the_search() -> None:
+    """The scores beside it are the ensemble's, so the winner named must be the search's, not the comparison's."""
+    from wellfit.report.answer import cards
+
+    shown = replace(run_record(), search=record())
+    assert shown.search is not None
+    found = cards(shown)
+    assert found["winner"] == shown.search.trials[shown.search.winner].cocktail
+    assert str(len(shown.search.trials)) in str(found["winner_name"])
+    assert any("corrected for the choice" in str(note) for note in found["winner_notes"])  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from wellfit.messages import catalogue, say
-from wellfit.records import Interval, RunRecord
+from wellfit.records import Interval, RunRecord, SearchRecord
 from wellfit.report.text import clean, decimals, finite, number, short
 
 _LONG = 24
@@ -51,7 +51,9 @@ def cards(record: RunRecord) -> dict[str, object]:
     plain_won = comparison.winner == "none"
     numbers = {"folds": comparison.folds, "seeds": comparison.seeds, "members": short(members)}
     key = "report.answer_none_note" if plain_won and count > 1 else "report.answer_winner_note"
-    scores, notes = _scores(record, plain_won)
+    scores, notes = _scores(record, plain_won and record.search is None)
+    if record.search is not None:
+        return {**_searched(record.search), "scores": scores, "notes": notes}
     return {
         "winner_name": say("report.answer_winner", count=count) if count > 1 else say("report.answer_winner_only"),
         "winner": clean(comparison.winner, 140),
@@ -59,6 +61,23 @@ def cards(record: RunRecord) -> dict[str, object]:
         "winner_notes": [note for note in (_sureness(record), say(key, **numbers)) if note],
         "scores": scores,
         "notes": notes,
+    }
+
+
+def _searched(search: SearchRecord) -> dict[str, object]:
+    """Return the card of a search's winner and the ensemble that is the model."""
+    winner, interval = search.trials[search.winner], search.score.score
+    places = decimals([interval.mean, interval.low, interval.high])
+    low, high = (number(value, places) for value in (interval.low, interval.high))
+    expected = {"metric": metric_name(search.metric), "score": number(interval.mean, places), "low": low, "high": high}
+    return {
+        "winner_name": say("report.answer_search", count=len(search.trials)),
+        "winner": clean(winner.cocktail, 140),
+        "long": len(winner.cocktail) > _LONG,
+        "winner_notes": [
+            say("report.answer_network", network=clean(winner.network), parts=len(search.parts)),
+            say("report.answer_expected", **expected),
+        ],
     }
 
 

@@ -72,9 +72,9 @@ def _context(record: RunRecord) -> dict[str, object]:
         "search": search,
         "contents": [
             ("comparison", say("report.comparison")),
+            *((section["id"], section["name"]) for section in paths),
             *([(search["id"], search["name"])] if search else []),
             *((key, section["name"]) for key, section in shown),
-            *((section["id"], section["name"]) for section in paths),
             ("findings", say("report.findings")),
             ("how", say("report.how")),
         ],
