@@ -344,7 +344,8 @@ def test_each_path_has_a_section(page) -> None:
     wanted = ["Along L2", "Along L1", "Along early stopping", "Along L2"]
     at = names.index(wanted[0])
     assert names[at : at + 4] == wanted
-    assert names[at + 4] == say("report.findings")
+    assert names[at - 1] == say("report.comparison")
+    assert names[at + 4] == say("report.curves")
     ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     links = [a["href"] for a in parsed.all("a")]

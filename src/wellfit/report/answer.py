@@ -71,12 +71,12 @@ def _searched(search: SearchRecord) -> dict[str, object]:
     low, high = (number(value, places) for value in (interval.low, interval.high))
     expected = {"metric": metric_name(search.metric), "score": number(interval.mean, places), "low": low, "high": high}
     return {
-        "winner_name": say("report.answer_search", count=len(search.trials)),
+        "winner_name": say("search.card_search", count=len(search.trials)),
         "winner": clean(winner.cocktail, 140),
         "long": len(winner.cocktail) > _LONG,
         "winner_notes": [
-            say("report.answer_network", network=clean(winner.network), parts=len(search.parts)),
-            say("report.answer_expected", **expected),
+            say("search.card_network", network=clean(winner.network), parts=len(search.parts)),
+            say("search.card_expected", **expected),
         ],
     }
 
