@@ -413,3 +413,12 @@ def test_progress_counts_the_budget():
     assert {total for _, total in calls} == {SMALL}
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
     assert calls[-1] == (SMALL, SMALL)
+
+
+def test_the_single_model_is_the_winners_fold_networks(found):
+    record, table = found.record, made_table(rows=200, noise=1.0)
+    winner = record.trials[record.winner]
+    assert {str(part.cocktail) for part in found.single.parts} == {winner.cocktail}
+    assert len(found.single.parts) == record.folds * winner.seeds or len(found.single.parts) == record.folds
+    assert np.isfinite(found.single.outputs_of(table.columns)).all()
+    assert len(found.single.parts) <= len(found.model.parts) + record.folds * winner.seeds

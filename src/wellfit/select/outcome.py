@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,6 +124,14 @@ class Outcome:
             rows=self.rows,
             out_of_fold=together,
         )
+
+    def single(self) -> Ensemble:
+        """Return the fold networks of the best single snapshot as a model, with a temperature of its own."""
+        task, target = self.asked.table.task, self.asked.table.target[self.rows]
+        alone = replace(
+            self, shares=np.eye(len(self.pool))[0], temperature=temperature(task, target, self.predictions[0])
+        )
+        return alone.model()
 
     def model(self) -> Ensemble:
         """Return the ensemble of the chosen snapshots' fold networks: all folds and seeds of a snapshot count alike."""

@@ -43,10 +43,14 @@ MOST_SEEDS, REPEATED = 5, 12
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """The record of a search, and the model that it chose: an ensemble of the fold networks trained on the way."""
+    """The record of a search, and the model that it chose: an ensemble of the fold networks trained on the way.
+
+    ``single`` is the smaller model of the best single candidate alone: its fold networks, averaged and calibrated.
+    """
 
     record: SearchRecord
     model: Ensemble
+    single: Ensemble
 
     @property
     def winner(self) -> str:
@@ -124,7 +128,7 @@ def search(
     left = race.total - race.track.spent
     shares = worth(chosen.winner, chosen.winner_rung, race.track, race.runners, left=left)
     race.ended()
-    return Search(chosen.record(shares, race.track.spent), chosen.model())
+    return Search(chosen.record(shares, race.track.spent), chosen.model(), chosen.single())
 
 
 def bins_for(table: Table, rows: Array) -> int:
