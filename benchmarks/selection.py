@@ -3,9 +3,9 @@
     python benchmarks/selection.py [--json] [--only 1] [--rounds 3] [--quick]
 
 The 450 trainings choose the strength for scikit-learn's ``breast_cancer`` (batches of 32) and ``digits`` (of 64): Adam
-at the same constant rate for all, the same folds (the stacked ones are cut alike, by another seed). Round r asks the question of seed r, of everyone in turn. Figures are
-medians over the rounds, as seconds for all 450, and ratios are medians of each round's ratio. All have made a first run
-before. Rows:
+at the same constant rate for all, the same folds (the stacked ones are cut alike, by another seed). Round r asks the
+question of seed r, of everyone in turn. Figures are medians over the rounds, as seconds for all 450, and ratios are
+medians of each round's ratio. All have made a first run before. Rows:
 
 1. **Equal steps**, 100 epochs. wellfit trains the seed's 150 by `wellfit.path`, from the raw columns to its answer:
    curves at every epoch, intervals and all. ``GridSearchCV`` of a pipeline of ``StandardScaler`` and ``MLPClassifier``
