@@ -1,7 +1,7 @@
 """Budgets: counts of member-steps, or seconds that are turned into such a count once.
 
 The unit is one optimizer step of a standard member (`STANDARD`): a larger network or batch costs more units a step, by
-a formula, not by a clock. So a search with a given budget in steps does the same on every machine and every time.
+a formula, not by a clock. So a search with a given budget in steps does the same every time.
 """
 
 from __future__ import annotations
