@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Budget:
 
     seconds: float | None = None
     steps: int | None = None
-    name: str = ""
+    name: str = field(default="", repr=False)
 
 
 def as_budget(value: object) -> Budget:
