@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from wellfit.records import CocktailResult, Comparison, Difference, Interval
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ def comparison_json(comparison: Comparison) -> dict[str, object]:
 
     Curves and out-of-fold predictions are left out: the report and ``out_of_fold.csv`` hold them.
     """
-    plain = {
+    values = {
         "format": FORMAT,
         "data": comparison.data,
         "task": comparison.task,
@@ -35,7 +37,7 @@ def comparison_json(comparison: Comparison) -> dict[str, object]:
         "winner": comparison.winner,
         "results": [_result(result) for result in comparison.results],
     }
-    return {key: _finite(value) for key, value in plain.items()}
+    return {key: plain(value) for key, value in values.items()}
 
 
 def comparison_text(comparison: Comparison) -> str:
@@ -45,7 +47,7 @@ def comparison_text(comparison: Comparison) -> str:
 
 def sanity_json(found: Sanity) -> dict[str, object]:
     """Return the checks of `wellfit.sanity` as values that JSON can hold; NaN and infinity become None."""
-    plain = {
+    values = {
         "format": FORMAT,
         "data": found.data,
         "task": found.task,
@@ -55,7 +57,7 @@ def sanity_json(found: Sanity) -> dict[str, object]:
         "ok": found.ok,
         "checks": [{"name": c.name, "ok": c.ok, "text": c.text, "values": c.values} for c in found.checks],
     }
-    return {key: _finite(value) for key, value in plain.items()}
+    return {key: plain(value) for key, value in values.items()}
 
 
 def sanity_text(found: Sanity) -> str:
@@ -82,12 +84,7 @@ def _result(result: CocktailResult) -> dict[str, object]:
 def _interval(interval: Interval | None) -> dict[str, object] | None:
     if interval is None:
         return None
-    return {
-        "mean": interval.mean,
-        "low": interval.low,
-        "high": interval.high,
-        "estimates": interval.estimates,
-    }
+    return {**(bounds(interval) or {}), "estimates": interval.estimates}
 
 
 def _difference(difference: Difference | None) -> dict[str, object] | None:
@@ -96,11 +93,19 @@ def _difference(difference: Difference | None) -> dict[str, object] | None:
     return {"word": difference.word, **(_interval(difference.interval) or {})}
 
 
-def _finite(value: object) -> object:
+def bounds(interval: Interval | None) -> dict[str, float] | None:
+    """Return an interval without its sentence."""
+    return None if interval is None else {"mean": interval.mean, "low": interval.low, "high": interval.high}
+
+
+def plain(value: object) -> object:
+    """Return values that JSON can hold: arrays as lists, NaN and infinity as None."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_finite(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return value

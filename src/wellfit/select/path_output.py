@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from wellfit.records import Difference, Interval, Path
-from wellfit.select.output import FORMAT
+from wellfit.records import Difference, Path
+from wellfit.select.output import FORMAT, bounds, plain
 
 
 def path_json(path: Path) -> dict[str, object]:
@@ -18,7 +14,7 @@ def path_json(path: Path) -> dict[str, object]:
     Lists have one entry a point, the weakest first; a bound's first strength, which is none, is None. Curves and
     out-of-fold predictions are left out.
     """
-    plain = {
+    values = {
         "format": FORMAT,
         "data": path.data,
         "task": path.task,
@@ -34,9 +30,9 @@ def path_json(path: Path) -> dict[str, object]:
         "seed": path.seed,
         "strengths": path.strengths,
         "cocktails": path.cocktails,
-        "train_loss": [_interval(interval) for interval in path.train_loss],
-        "loss": [_interval(interval) for interval in path.loss],
-        "score": [_interval(interval) for interval in path.score],
+        "train_loss": [bounds(interval) for interval in path.train_loss],
+        "loss": [bounds(interval) for interval in path.loss],
+        "score": [bounds(interval) for interval in path.score],
         "diverged": path.diverged,
         "zeros": path.zeros,
         "inputs": path.inputs,
@@ -51,16 +47,12 @@ def path_json(path: Path) -> dict[str, object]:
         "end": path.end,
         "warm": _warm(path),
     }
-    return {key: _plain(value) for key, value in plain.items()}
+    return {key: plain(value) for key, value in values.items()}
 
 
 def path_text(path: Path) -> str:
     """Return what ``path.json`` holds."""
     return json.dumps(path_json(path), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _interval(interval: Interval | None) -> dict[str, float] | None:
-    return None if interval is None else {"mean": interval.mean, "low": interval.low, "high": interval.high}
 
 
 def _warm(path: Path) -> dict[str, object] | None:
@@ -74,16 +66,4 @@ def _warm(path: Path) -> dict[str, object] | None:
 
 
 def _difference(difference: Difference | None) -> dict[str, object] | None:
-    return None if difference is None else {"word": difference.word, **(_interval(difference.interval) or {})}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(inner) for inner in value]
-    return value
+    return None if difference is None else {"word": difference.word, **(bounds(difference.interval) or {})}

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-import numpy as np
-
-from wellfit.records import Difference, Interval, SearchRecord
-from wellfit.select.output import FORMAT
+from wellfit.records import Difference, SearchRecord
+from wellfit.select.output import FORMAT, bounds, plain
 
 _PLAIN = ("data", "task", "metric", "higher_is_better", "folds", "seed", "sampler", "budget", "spent", "repeat")
 _CHOSEN = ("winner", "winner_epoch", "temperature", "single_loss", "ensemble_loss", "single_score", "ensemble_score")
@@ -29,7 +25,7 @@ def search_json(search: SearchRecord) -> dict[str, object]:
     values |= {
         "parts": [asdict(part) for part in search.parts],
         "score": {
-            **_interval(search.score.score),
+            **(bounds(search.score.score) or {}),
             "naive": search.score.naive,
             "optimism": search.score.optimism,
             "resamples": search.score.resamples,
@@ -37,7 +33,7 @@ def search_json(search: SearchRecord) -> dict[str, object]:
         },
         "worth": {name: _difference(difference) for name, difference in search.worth.items()},
     }
-    return {key: _plain(value) for key, value in values.items()}
+    return {key: plain(value) for key, value in values.items()}
 
 
 def search_text(search: SearchRecord) -> str:
@@ -46,21 +42,5 @@ def search_text(search: SearchRecord) -> str:
     return json.dumps(search_json(search), indent=2, allow_nan=False) + "\n"
 
 
-def _interval(interval: Interval) -> dict[str, float]:
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
-
-
 def _difference(difference: Difference) -> dict[str, object]:
-    return {"without_it": difference.word, **_interval(difference.interval)}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(inner) for inner in value]
-    return value
+    return {"without_it": difference.word, **(bounds(difference.interval) or {})}
