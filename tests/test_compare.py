@@ -23,7 +23,7 @@ from wellfit.nets.training import checkpoints
 from wellfit.population import plan, train
 from wellfit.records import History, Interval, Table
 from wellfit.select import compare, comparison_json, comparison_text, default_cocktails, default_seeds, default_training
-from wellfit.select.compare import seeds_of
+from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.reading import Asked, lowest_and_last, read
 
 GD = Training("gd", 0.5, epochs=12, batch_size=None)
@@ -400,3 +400,27 @@ def test_intervals_hold_only_what_can_be():
     assert 0 <= score.low <= score.mean <= score.high <= 1
     assert score.high == 1
     assert all(r.loss is not None and r.loss.low >= 0 for r in found.results)
+
+
+def test_folds_are_prepared_once_for_many_questions_and_never_for_others(monkeypatch):
+    from wellfit import data as room
+
+    calls, real = [], room.prepare
+    monkeypatch.setattr(room, "prepare", lambda *a, **k: calls.append(1) or real(*a, **k))
+    table, rows = _table(), np.arange(60)
+    first, count = cross_validation_data(table, rows, 3, 0, False)
+    again, _ = cross_validation_data(table, rows, 3, 0, False)
+    stopping, _ = cross_validation_data(table, rows, 3, 0, True)
+    assert again is first
+    assert len(calls) == 2
+    assert stopping.folds[:count] == first.folds
+    assert len(stopping.folds) == 2 * count
+    others = [
+        cross_validation_data(table, rows[:50], 3, 0, False)[0],
+        cross_validation_data(table, rows, 4, 0, False)[0],
+        cross_validation_data(table, rows, 3, 1, False)[0],
+        cross_validation_data(replace(table, target=1 - table.target), rows, 3, 0, False)[0],
+    ]
+    table.columns["c0"][0] += 1  # in place
+    others.append(cross_validation_data(table, rows, 3, 0, False)[0])
+    assert len({d.fingerprint for d in [first, stopping, *others]}) == 7

@@ -21,7 +21,7 @@ from wellfit.select.search import Search, search
 # Seconds of a run where no budget was asked for. Quick is meant to end within 15, reading and writing included.
 BUDGET, QUICK_BUDGET = "60s", "15s"
 # The shares of a budget in seconds that the comparison and each path get; the search has what is left.
-COMPARISON, EACH_PATH = 0.25, 0.05
+COMPARISON, EACH_PATH = 0.2, 0.04
 OVER, QUICK_OVER = ("l1", "l2", "weight_decay", "dropout", "early_stopping"), ("l2", "dropout", "early_stopping")
 POINTS, QUICK_POINTS = 16, 9
 # Fitting again, testing and the report, about; the search gets this share of a budget at least.

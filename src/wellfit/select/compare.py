@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -113,6 +115,10 @@ def _whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
 
 
+# The folds prepared last for a table: a run asks many questions of the same ones.
+_PREPARED: WeakKeyDictionary[Table, TrainingData] = WeakKeyDictionary()
+
+
 def cross_validation_data(table: Table, rows: Array, folds: int, seed: int, stops: bool) -> tuple[TrainingData, int]:
     """Prepare K folds and, where a cocktail stops early, the same K with stop rows; return them and K.
 
@@ -120,9 +126,16 @@ def cross_validation_data(table: Table, rows: Array, folds: int, seed: int, stop
     """
     from wellfit.data import folds as cut
     from wellfit.data import prepare
+    from wellfit.data.prepare import fingerprint
 
-    parts = list(cut(table, rows, folds=folds, seed=seed))
-    count = len(parts)
+    parts = cut(table, rows, folds=folds, seed=seed)
+    data = _PREPARED.get(table)
+    # The fingerprint looks at the content: someone may have changed an array of the table.
+    if data is None or data.fingerprint != fingerprint(table, parts):
+        data = _PREPARED[table] = prepare(table, parts)
+    count = len(data.folds)
     if stops:
-        parts += cut(table, rows, folds=folds, seed=seed, stop_share=STOP_SHARE)
-    return prepare(table, parts), count
+        more = prepare(table, cut(table, rows, folds=folds, seed=seed, stop_share=STOP_SHARE))
+        both = f"{data.fingerprint} {more.fingerprint}"
+        data = replace(data, folds=data.folds + more.folds, fingerprint=both)
+    return data, count
