@@ -26,7 +26,7 @@ SPENT = 0.3  # of a candidate's whole training, on average: three rungs, a third
 LEAST_STEPS, MOST_STEPS, MOST_EPOCHS = 200, 6_000, 600
 SHARE = 12  # one whole candidate costs at most the race's budget over this
 # Of the seconds: for finding the pace, and for what is not training but reading the answer off.
-SAMPLE, RESERVE, RESERVED_SECONDS = 0.04, 0.08, 1.5
+SAMPLE, RESERVE, RESERVED_SECONDS = 0.04, 0.05, 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-# Share of the budget after the seeds of the best: the rest says what each ingredient is worth.
-REPEATS = 0.92
+# Share of the budget that bringing the best of each rung to the end may reach.
+FINISH = 0.92
 ROUNDS = 10  # into about so many rounds the race is divided
 # Bins beside numeric columns: docs/search.md says what the figures rest on.
 BINS, FEWEST_BINS, LEAST_ROWS, ROWS_A_COLUMN, COLUMNS = 16, 3, 1_000, 4, 1_000
@@ -182,7 +182,7 @@ class _Race:
         """Bring the best of each rung to the end, whatever the rungs say, as far as the budget goes; one at least."""
         for rung in range(top - 1, -1, -1):
             for runner in self._best(rung, 1 if self._best(top, 1) else len(self.runners)):
-                fits = self.track.spent + self._price_of(runner, top) <= REPEATS * self.total
+                fits = self.track.spent + self._price_of(runner, top) <= FINISH * self.total
                 if top not in runner.rungs and fits:
                     self._climb(runner, top)
                     break
@@ -267,9 +267,9 @@ class _Race:
         return sorted(here, key=lambda r: (r.loss(rung), r.number))[:count]
 
     def _kept_for_worth(self, best: Sequence[Runner], top: int) -> float:
-        """Return what is kept for leaving out the winner's ingredients: a share, or their price if that is more."""
+        """Return what is kept for leaving out the winner's ingredients: their price with three seeds, at most half."""
         price = max((price_of_worth(r, top, self.track) for r in best[:1]), default=0)
-        return max((1 - REPEATS) * self.total, min(price, 0.5 * (self.total - self.track.spent)))
+        return min(3 * price, 0.5 * (self.total - self.track.spent))
 
     def _repeat(self, top: int) -> None:
         """Train the best again with other seeds, all of them once before any of them twice."""
