@@ -35,6 +35,7 @@ from wellfit.records import Array, Corrected, Interval, Task
 RESAMPLES = 100
 FEWEST = 30  # resamples: larger problems get fewer, never fewer than these
 WORK = 30_000_000  # configurations x rows in all resamples together, about
+SCORING = 20  # temperature and score of a resample cost about what so many configurations do, on every row
 IN_BAG = 10_000  # rows of one resample at most: selection on so many is as good as on all
 SHARED = 1.2  # K folds: the variance over rows counts this (1 + 1/K) times
 DOUBT = 0.6
@@ -109,7 +110,7 @@ def _resamples(predictions: Array, rows: int, fold: Array, asked: int | None) ->
     if fold.shape != (rows,):
         raise SettingError("ensemble.wrong_fold", given=fold.shape, rows=rows)
     if asked is None:
-        return int(np.clip(WORK // (shape[0] * min(rows, IN_BAG)), FEWEST, RESAMPLES))
+        return int(np.clip(WORK // (shape[0] * min(rows, IN_BAG) + SCORING * rows), FEWEST, RESAMPLES))
     if isinstance(asked, bool) or not isinstance(asked, int | np.integer) or asked < 1:
         raise SettingError("ensemble.wrong_rounds", name="resamples", value=asked)
     return int(asked)

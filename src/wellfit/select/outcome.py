@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,7 +55,7 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The choice, made on out-of-fold predictions: nothing here looks at other rows."""
+    """The choice, made on out-of-fold predictions: nothing here looks at other rows. ``made`` keeps preprocessors."""
 
     asked: Asked
     track: Track
@@ -65,6 +65,7 @@ class Outcome:
     predictions: Array
     shares: Array
     temperature: float
+    made: dict[int, Preprocessor] = field(default_factory=dict)
 
     @property
     def best(self) -> Snapshot:
@@ -135,23 +136,25 @@ class Outcome:
 
     def model(self) -> Ensemble:
         """Return the ensemble of the chosen snapshots' fold networks: all folds and seeds of a snapshot count alike."""
-        from wellfit.data import Preprocessor
-
-        count = self.track.folds
-        preprocessors = [
-            Preprocessor.fit(self.asked.table, fold.rows.train, bins=self.asked.bins * (place >= count))
-            for place, fold in enumerate(self.track.data.folds)
-        ]
         parts: list[Fitted] = []
         weights: list[float] = []
         for snapshot, share in zip(self.pool, self.shares, strict=True):
             if share > 0:
-                networks = [f for r in snapshot.runners for f in self._fitted(r, snapshot.rung, preprocessors)]
+                networks = [f for r in snapshot.runners for f in self._fitted(r, snapshot.rung)]
                 parts += networks
                 weights += [float(share) / len(networks)] * len(networks)
         return Ensemble(tuple(parts), np.array(weights), self.temperature)
 
-    def _fitted(self, runner: Runner, rung: int, preprocessors: Sequence[Preprocessor]) -> list[Fitted]:
+    def _preprocessor(self, fold: int) -> Preprocessor:
+        """Return the preprocessing of a fold, made once: the plain ones come first, then those with bins."""
+        from wellfit.data import Preprocessor
+
+        if fold not in self.made:
+            rows, binned = self.track.data.folds[fold].rows.train, fold >= self.track.folds
+            self.made[fold] = Preprocessor.fit(self.asked.table, rows, bins=self.asked.bins * binned)
+        return self.made[fold]
+
+    def _fitted(self, runner: Runner, rung: int) -> list[Fitted]:
         track = self.track
         return [
             fitted(
@@ -161,7 +164,7 @@ class Outcome:
                 track.data.folds[member.fold],
                 track.engine,
                 track.epochs[rung],
-                preprocessors[member.fold],
+                self._preprocessor(member.fold),
             )
             for member, kept in zip(track.members(runner), track.parameters(runner, rung), strict=True)
         ]
