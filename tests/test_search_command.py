@@ -53,7 +53,7 @@ def one_line(result: Result) -> str:
     ("args", "expected"),
     [
         ([], "DATA is missing (see wellfit search --help)."),
-        (["iris", "--budget", "soon"], "A budget is a time of at least a second (60s, 2m, 1h30m) or a whole number"),
+        (["iris", "--budget", "soon"], "A budget is a time of at least a second (60s, 2m, 1h30m) or a count"),
         (["iris", "--budget", "0 steps"], "not '0 steps'."),
         (["iris", "--budget", "-5s"], "not '-5s'."),
         (["iris", "--budget"], "The option --budget needs a value (see wellfit search --help)."),
