@@ -25,6 +25,7 @@ AIM = 100  # candidates that a race should see: what is left makes trainings lon
 SPENT = 0.3  # of a candidate's whole training, on average: three rungs, a third promoted
 LEAST_STEPS, MOST_STEPS, MOST_EPOCHS = 200, 6_000, 600
 SHARE = 12  # one whole candidate costs at most the race's budget over this
+SIDE_BY_SIDE = 6  # candidates of the trial at once: as threads are used in the race
 # Of the seconds: for finding the pace, and for what is not training but reading the answer off.
 SAMPLE, RESERVE, RESERVED_SECONDS = 0.04, 0.05, 1.0
 
@@ -91,8 +92,8 @@ def steps_of(question: Question, limit: Budget, ledger: LedgerLike | None) -> in
     epochs = max(1, int(space.training.epochs * aim / sum(whole.price(r, 0) for r in runners)))
     track = Track(question.data, question.folds, (epochs,), question.engine, question.executor)
     start = perf_counter()
-    for runner in runners:
-        track.advance([(runner, 0)])
+    for first in range(0, len(runners), SIDE_BY_SIDE):
+        track.advance([(runner, 0) for runner in runners[first : first + SIDE_BY_SIDE]])
         if perf_counter() - start > 2 * SAMPLE * limit.seconds:
             break
     pace = track.spent / max(perf_counter() - start, 1e-3)
