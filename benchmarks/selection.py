@@ -385,6 +385,7 @@ class Stacks:
 
     def _time(self, crew: Crew, options: dict, seconds: float) -> Spent:
         """Return the seconds of the whole question."""
+        # For the type checker: any question that the class takes.
         steps = crew.prepare("peers.strengths.Strengths", self.question, seconds, **options)  # type: ignore[arg-type]
         timing = crew.microseconds(steps)
         return Spent(timing.clock, timing.processor).times(self.question.steps / 1e6)
