@@ -102,6 +102,16 @@ class Engine(Protocol):
         """
 
 
+def groups(engine: Engine, members: Sequence[Member]) -> list[list[int]]:
+    """Return which members, by index, an engine wants in one call, in its order; by default each stands alone.
+
+    An engine that gains by having members together (it starts one from another's solution) says so by a method of this
+    name, ``groups(members)``.
+    """
+    asked = getattr(engine, "groups", None)
+    return [[i] for i in range(len(members))] if asked is None else asked(members)
+
+
 def misfit(member: Member, data: TrainingData) -> str | None:
     """Return why a member and data do not go together, whatever the engine; None where they do."""
     if not 0 <= member.fold < len(data.folds):

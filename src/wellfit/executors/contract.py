@@ -65,6 +65,25 @@ class CountingEngine:
             self.running -= 1
 
 
+class TogetherEngine(CountingEngine):
+    """A counting engine that wants the members of a fold in one call, the last first; ``calls`` is what it got."""
+
+    def __init__(self, bad_seed: int | None = None) -> None:
+        super().__init__(0.001, bad_seed)
+        self.calls: list[tuple[list[int], int]] = []
+
+    def groups(self, members: Sequence[Member]) -> list[list[int]]:
+        """Return the members of each fold, the last first."""
+        return [[i for i in reversed(range(len(members))) if members[i].fold == fold] for fold in (0, 1)]
+
+    def advance(
+        self, members: Sequence[Member], states: Sequence[State], until: Sequence[int], data: TrainingData
+    ) -> list[State]:
+        """Return the states at ``until``."""
+        self.calls.append(([m.seed for m in members], sum(u > 0 for u in until)))
+        return super().advance(members, states, until, data)
+
+
 class ExecutorContract:
     """The suite. A subclass implements `executor`, and may replace `engine`."""
 
@@ -135,6 +154,31 @@ class ExecutorContract:
         whole = dict(self.executor(2).run(engine, members, data, states=[half[i] for i in range(4)]))
         for i, expected in enumerate(self.alone(engine, members, data)):
             np.testing.assert_array_equal(whole[i].parameters, expected)
+
+    def test_members_that_are_wanted_together_come_in_one_call_and_in_order(self) -> None:
+        data, members = self.data(), self.members(7)
+        expected = self.alone(self.engine(), members, data)
+        engine = TogetherEngine()
+        got = dict(self.executor(2).run(engine, members, data))
+        for i in range(7):
+            np.testing.assert_array_equal(got[i].parameters, expected[i])
+        for fold in (0, 1):
+            seeds = [m.seed for m in reversed(members) if m.fold == fold]
+            mine = [(called, ended) for called, ended in engine.calls if set(called) & set(seeds)]
+            assert all(called == seeds for called, _ in mine)
+            counts = [ended for _, ended in mine]
+            assert counts == sorted(set(counts)), "each call ends some more"
+            assert counts[-1] == len(seeds)
+
+    def test_a_failure_among_members_wanted_together_names_one_of_them(self) -> None:
+        data, members = self.data(), self.members(8)
+        bad = members[2]
+        try:
+            list(self.executor(1).run(TogetherEngine(bad.seed), members, data))
+        except MemberError as error:
+            assert f"fold {bad.fold}" in str(error)
+        else:
+            raise AssertionError("the failure of a member was swallowed")
 
     def test_no_members_is_no_work(self) -> None:
         assert list(self.executor(2).run(self.engine(), [], self.data())) == []

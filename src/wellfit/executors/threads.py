@@ -11,7 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
-from wellfit.engines.base import Engine, Member, State
+from wellfit.engines.base import Engine, Member, State, groups
 from wellfit.engines.blas import one_blas_thread
 from wellfit.errors import SettingError
 from wellfit.executors.base import MemberError, Progress, member_steps
@@ -33,7 +33,8 @@ def usable_cores() -> int:
 class Threads:
     """Run members on ``threads`` threads (all usable cores by default), the longest first.
 
-    Each member is advanced in slices of whole epochs, about a tenth of a second each. Results do not depend on the
+    Each member is advanced in slices of whole epochs, about a tenth of a second each; of members that the engine wants
+    together (see `wellfit.engines.base.groups`), some are ended in each slice. Results do not depend on the
     number of threads or the order of work, because the engine's do not. Until all have ended, BLAS libraries are held
     to one thread, in the calling thread too: how many threads share a product can change its last bit.
     Raises `SettingError` for fewer than one thread.
@@ -68,7 +69,7 @@ class Threads:
         with one_blas_thread():
             workers = [
                 threading.Thread(target=job.work, name=f"wellfit-{i}", daemon=True)
-                for i in range(min(self.threads, len(members)))
+                for i in range(min(self.threads, len(job.waiting)))
             ]
             try:
                 for worker in workers:
@@ -110,7 +111,8 @@ class _Job:
         spans = zip(members, self.starts, self.until, strict=True)
         self.work_steps = [member_steps(member, data, end - start) for member, start, end in spans]
         self.cost = [steps * _weight(member, data) for steps, member in zip(self.work_steps, members, strict=True)]
-        self.waiting = deque(sorted(range(len(members)), key=lambda i: -self.cost[i]))
+        together = groups(engine, members)
+        self.waiting = deque(sorted(together, key=lambda group: -sum(self.cost[i] for i in group)))
         self.speed = 0.0  # cost a second, of the slice that ended last: what a new member starts from
         self.total = sum(self.work_steps)
         self.steps = 0
@@ -155,32 +157,41 @@ class _Job:
         """Train members until none waits. Runs in a worker thread."""
         while not self.stop.is_set():
             try:
-                index = self.waiting.popleft()
+                group = self.waiting.popleft()
             except IndexError:
                 return
             try:
-                state = self.train(index)
-            except BaseException as error:  # carried to the calling thread, which raises it
-                if self.failure is None:
-                    self.failure = (index, error)
-                self.stop.set()
-            else:
-                if state is not None:
-                    self.ended.append((index, state))
+                if len(group) > 1:
+                    self.train_together(group)
+                else:
+                    self.train(group[0])
+            except BaseException as error:
+                self.fail(group[0], error)
             self.wake.put(None)
 
-    def train(self, index: int) -> State | None:
-        """Return the member's final state, or None where the run was halted first."""
+    def fail(self, index: int, error: BaseException) -> None:
+        """Stop the run: the calling thread raises the error, naming the member."""
+        if self.failure is None:
+            self.failure = (index, error)
+        self.stop.set()
+
+    def begun(self, group: Sequence[int]) -> list[State]:
+        """Return the states to start from."""
+        if self.states is not None:
+            return [self.states[i] for i in group]
+        return self.engine.init([self.members[i] for i in group], self.data)
+
+    def train(self, index: int) -> None:
+        """Train a member to its end, unless the run is halted first."""
         member = self.members[index]
-        given = None if self.states is None else self.states[index]
-        state = self.engine.init([member], self.data)[0] if given is None else given
+        [state] = self.begun([index])
         first, last, counted = self.starts[index], self.until[index], 0
         an_epoch = max(self.cost[index] / max(last - first, 1), 1e-9)
         # Half a slice at first: this member may be slower than the one before.
         epochs = max(1, int(SLICE_SECONDS / 2 * self.speed / an_epoch))
         while state.status == "running" and state.epoch < last:
             if self.stop.is_set():
-                return None
+                return
             before, began = state.epoch, perf_counter()
             state = self.engine.advance([member], [state], [min(before + epochs, last)], self.data)[0]
             if state.status == "running" and state.epoch <= before:
@@ -190,7 +201,28 @@ class _Job:
             self.speed = (state.epoch - before) * an_epoch / max(seconds, 1e-9)
             counted = self.count(counted, self.work_steps[index] * (state.epoch - first) // (last - first))
         self.count(counted, self.work_steps[index])
-        return state
+        self.ended.append((index, state))
+
+    def train_together(self, group: Sequence[int]) -> None:
+        """Train members in one call of the engine after another, each ending a few more of them, in their order."""
+        members, states = [self.members[i] for i in group], self.begun(group)
+        done, count = 0, 1
+        while done < len(group) and not self.stop.is_set():
+            began, end = perf_counter(), min(done + count, len(group))
+            until = [self.until[i] if place < end else 0 for place, i in enumerate(group)]
+            try:
+                states = self.engine.advance(members, states, until, self.data)
+            except BaseException as error:
+                self.fail(group[done], error)
+                return
+            for place in range(done, end):
+                index = group[place]
+                if states[place].status == "running" and states[place].epoch < self.until[index]:
+                    raise RuntimeError(say("executors.stuck", engine=self.engine.name, epoch=states[place].epoch))
+                self.count(0, self.work_steps[index])
+                self.ended.append((index, states[place]))
+            self.wake.put(None)
+            done, count = end, _next_slice(end - done, perf_counter() - began)
 
     def count(self, before: int, now: int) -> int:
         with self.lock:
