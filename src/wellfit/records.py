@@ -113,6 +113,9 @@ class TrainingData:
 class History:
     """What one member did.
 
+    ``status`` is ``unbounded`` where an unpenalized linear model has no solution: its weights grow for ever, and those
+    kept are at l2 = 1e-6.
+
     ``checkpoints`` is (c,) epochs, ``curves[name]`` is (c,): ``train_loss``, ``stop_loss``, ``score_loss``,
     ``penalty``, ``train_accuracy``, ``stop_accuracy``, ``score_accuracy``, all in evaluation mode (no dropout, no
     penalty, hard labels), NaN where there is nothing to measure, losses in the user's unit (see `FoldData`).
@@ -123,7 +126,7 @@ class History:
     that are always on, always off and saturated on training rows (see `MLP.unit_shares`), NaN without hidden layers.
     """
 
-    status: Literal["finished", "stopped", "diverged"]
+    status: Literal["finished", "stopped", "diverged", "unbounded"]
     epochs: int
     best_epoch: int
     steps: int
@@ -221,6 +224,31 @@ class WarmStarts:
 
 
 @dataclass(frozen=True, eq=False)
+class Coefficients:
+    """The exact solutions along a linear path, fitted on all rows that it may learn from; d features, k outputs.
+
+    ``names`` are the d columns of the design matrix, ``standardized`` (P, k, d) the weights on columns of standard
+    deviation 1 (and, in regression, for such a target), by which features can be compared; ``coefficients`` (P, k, d)
+    and ``intercepts`` (P, k) are the same model in the columns' and the target's own units. ``outputs`` names the k
+    outputs: the target, or its classes (of two classes the second). ``freedom`` (P,) is the effective number of
+    parameters, intercepts not counted. ``exists`` is (P,): False where without a penalty no solution exists.
+    """
+
+    names: tuple[str, ...]
+    outputs: tuple[str, ...]
+    standardized: Array
+    coefficients: Array
+    intercepts: Array
+    freedom: Array
+    exists: Array
+
+    def used(self, point: int) -> tuple[str, ...]:
+        """Return the names of the features that have a weight at a point, the largest standardized weight first."""
+        sizes = np.abs(self.standardized[point]).max(axis=0)
+        return tuple(self.names[j] for j in np.argsort(-sizes, kind="stable") if sizes[j])
+
+
+@dataclass(frozen=True, eq=False)
 class Path:
     """A population along one ingredient: P points from none to the end of its range, K folds, S seeds.
 
@@ -233,7 +261,8 @@ class Path:
     columns of the design matrix in use out of ``inputs``, ``units`` (P, 3) the shares of hidden units always on, always
     off and saturated: means over folds and seeds. ``curves[name]`` is (P, c) along ``checkpoints``: means likewise.
     ``out_of_fold`` is (P, rows, k), averaged over seeds. ``chance`` is the mean validation loss of predicting the mean.
-    ``end`` says why the path ends where it does.
+    ``end`` says why the path ends where it does. ``linear`` holds the coefficients where solutions are exact, and is
+    None for networks.
     """
 
     data: str
@@ -272,6 +301,7 @@ class Path:
     rows: Array
     out_of_fold: Array
     warm: WarmStarts | None = None
+    linear: Coefficients | None = None
 
     def mean(self, values: Array) -> Array:
         """Return the mean over folds and seeds of ``values`` (P, K, S): NaN where a member diverged."""

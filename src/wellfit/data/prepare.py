@@ -18,14 +18,14 @@ from wellfit.records import Array, Fold, FoldData, Table, TrainingData
 _SMALLEST, _LARGEST = 1e-150, 1e150
 
 
-def prepare(table: Table, folds: Sequence[Fold], *, bins: int = 0) -> TrainingData:
+def prepare(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: bool = True) -> TrainingData:
     """Return design matrices and targets of all folds, each made with that fold's training rows only.
 
     The matrices hold all n rows of the table, so that a fold's row indices are the table's; folds with the same
-    training rows share one matrix. ``bins`` is as in `Preprocessor.fit`. Regression targets are standardized by the
-    training rows. ``fingerprint`` is a SHA-256 over the table's content, the folds, the bins and the version of the
-    preprocessing. Raises `DataError` where a fold has no training row, where all columns are constant there, or where
-    the target is too large or too small to be squared.
+    training rows share one matrix. ``bins`` and ``bent`` are as in `Preprocessor.fit`. Regression targets are
+    standardized by the training rows. ``fingerprint`` is a SHA-256 over the table's content, the folds, these settings
+    and the version of the preprocessing. Raises `DataError` where a fold has no training row, where all columns are
+    constant there, or where the target is too large or too small to be squared.
     """
     columns: dict[str, Any] = dict(table.columns)
     for name, kind in table.kinds.items():
@@ -37,13 +37,13 @@ def prepare(table: Table, folds: Sequence[Fold], *, bins: int = 0) -> TrainingDa
     for fold in folds:
         key = _bytes(fold.train, np.int64)
         if key not in made:
-            made[key] = _prepared(table, fold, bins)
+            made[key] = _prepared(table, fold, bins, bent)
         out.append(replace(made[key], rows=fold))
     outputs = len(table.classes) if table.task == "multiclass" else 1
-    return TrainingData(table.task, outputs, tuple(out), fingerprint(table, folds, bins=bins))
+    return TrainingData(table.task, outputs, tuple(out), fingerprint(table, folds, bins=bins, bent=bent))
 
 
-def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0) -> str:
+def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: bool = True) -> str:
     """Return a SHA-256, in hexadecimal, over all that `prepare` returns depends on. The order of columns counts."""
     total = hashlib.sha256()
 
@@ -54,6 +54,8 @@ def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0) -> str:
     add("preprocessing", str(preprocess.VERSION).encode())
     if bins:
         add("bins", str(bins).encode())
+    if not bent:
+        add("straight", b"")
     add(table.task, "\x1f".join(table.classes).encode("utf-8", "surrogatepass"))
     add("target", _bytes(table.target, table.target.dtype.type))
     for name, values in table.columns.items():
@@ -76,10 +78,10 @@ def _bytes(values: Array, kind: type) -> bytes:
     return np.ascontiguousarray(values, dtype=kind).tobytes()
 
 
-def _prepared(table: Table, fold: Fold, bins: int) -> FoldData:
+def _prepared(table: Table, fold: Fold, bins: int, bent: bool) -> FoldData:
     if len(fold.train) == 0:
         raise DataError("splits.no_training_rows")
-    preprocessor = Preprocessor.fit(table, fold.train, bins=bins)
+    preprocessor = Preprocessor.fit(table, fold.train, bins=bins, bent=bent)
     if not preprocessor.feature_names:
         raise DataError("splits.no_features")
     x = preprocessor.transform(table.columns)

@@ -2,9 +2,9 @@
 
 Numeric columns (booleans as 0/1 and dates as days among them): missing values become the training median, with an
 indicator column where training rows have any missing; then centred and scaled by training rows and, far out, bent
-smoothly towards a limit (`bend`). On request bins stand beside each numeric column (`Numeric.edges`). Categorical
-columns: one column per level (1 where the row has it), rare levels joined to "other", missing as a level of its own.
-Columns that are constant in the training rows are dropped.
+smoothly towards a limit (`bend`); for linear models they are left straight. On request bins stand beside each numeric
+column (`Numeric.edges`). Categorical columns: one column per level (1 where the row has it), rare levels joined to
+"other", missing as a level of its own. Columns that are constant in the training rows are dropped.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ VERSION = 1
 MAX_LEVELS = 32
 # Standardized values up to KNEE stay as they are; beyond, they bend towards LIMIT. See `bend`.
 KNEE, LIMIT = 3.0, 6.0
+FARTHEST = 1e100  # of a standardized value that is not bent
 # A numeric column of so many different values or fewer gets no bins.
 FEW = 4
 
@@ -54,9 +55,9 @@ class Coded:
 class Numeric:
     """What is done to one numeric column: ``(x - mean) / scale``, missing as ``fill``; a ``scale`` of 0 drops it.
 
-    ``missing`` adds an indicator column. ``edges``, T + 1 quantiles, add T columns: how far x has come through each
-    bin, 0 below it and 1 above (piecewise linear encoding; Gorishniy, Rubachev & Babenko 2022), standardized by
-    ``centres`` and ``spreads``, T each.
+    ``missing`` adds an indicator column; ``bent`` says whether values far out are bent (`bend`). ``edges``, T + 1
+    quantiles, add T columns: how far x has come through each bin, 0 below it and 1 above (piecewise linear encoding;
+    Gorishniy, Rubachev & Babenko 2022), standardized by ``centres`` and ``spreads``, T each.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Numeric:
     edges: tuple[float, ...] = ()
     centres: tuple[float, ...] = ()
     spreads: tuple[float, ...] = ()
+    bent: bool = True
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -123,21 +125,22 @@ class Preprocessor:
     plans: tuple[Numeric | Categorical, ...]
 
     @classmethod
-    def fit(cls, table: Table, rows: Array, *, bins: int = 0) -> Preprocessor:
+    def fit(cls, table: Table, rows: Array, *, bins: int = 0, bent: bool = True) -> Preprocessor:
         """Return the preprocessing that the training ``rows`` (indices into the table) ask for.
 
-        ``bins`` is how many bins stand beside each numeric column of enough different values; 0 for none.
+        ``bins`` is how many bins stand beside each numeric column of enough different values; 0 for none. Without
+        ``bent`` numeric columns are centred and scaled by their plain mean and standard deviation and left straight.
         """
         rows = np.asarray(rows)
         numeric = [name for name, kind in table.kinds.items() if kind != "categorical"]
         made: dict[str, Numeric | Categorical] = {}
         if numeric:
             x = np.column_stack([table.columns[name][rows] for name in numeric])
-            fill, mean, scale = _measure(x)
+            fill, mean, scale = _measure(x, fences=bent)
             missing = np.isnan(x).any(0) & ~np.isnan(x).all(0)
             for j, name in enumerate(numeric):
                 numbers = float(fill[j]), float(mean[j]), float(scale[j])
-                plan = Numeric(name, table.kinds[name], *numbers, bool(missing[j]))
+                plan = Numeric(name, table.kinds[name], *numbers, bool(missing[j]), bent=bent)
                 made[name] = with_bins(plan, x[:, j], bins) if bins and plan.kind != "boolean" else plan
         for name, kind in table.kinds.items():
             if kind == "categorical":
@@ -219,12 +222,12 @@ def bend(z: Array) -> Array:
     return np.where(size <= KNEE, z, np.copysign(KNEE + room * np.tanh((size - KNEE) / room), z))
 
 
-def _measure(x: Array) -> tuple[Array, Array, Array]:
+def _measure(x: Array, *, fences: bool) -> tuple[Array, Array, Array]:
     """Return (median, mean, scale), each (p,), of the columns of x (n, p) with NaN for missing; scale 0 if constant.
 
-    Mean and scale are those of the values held within fences, one width of the middle 98% beyond it on both sides, so
-    that a single absurd value cannot flatten all others. Normal data stay within (seven standard deviations), and
-    then these are the plain mean and standard deviation.
+    With ``fences`` mean and scale are those of the values held within fences, one width of the middle 98% beyond it on
+    both sides, so that a single absurd value cannot flatten all others. Normal data stay within (seven standard
+    deviations), and then these are the plain mean and standard deviation.
     """
     if len(x) == 0:
         zero = np.zeros(x.shape[1])
@@ -237,7 +240,8 @@ def _measure(x: Array) -> tuple[Array, Array, Array]:
     with np.errstate(over="ignore"):
         width = high - low
         # Where the middle 98% are one value, the few others are the column's whole content: no fences.
-        width = np.where(width > 1e-12 * np.maximum(np.abs(low), np.abs(high)), width, np.inf)
+        wide = width > 1e-12 * np.maximum(np.abs(low), np.abs(high))
+        width = np.where(wide & fences, width, np.inf)
         held = np.clip(ordered, low - width, high + width)
     # In units of the largest magnitude no square overflows or vanishes.
     unit = np.nanmax(np.abs(held), axis=0)
@@ -300,7 +304,11 @@ def _standardize(plans: list[Numeric], places: list[int], x: Array, out: Array) 
     absent = np.isnan(x)
     fill, mean, scale = (np.array([getattr(p, f) for p in plans]) for f in ("fill", "mean", "scale"))
     with np.errstate(over="ignore"):  # what overflows is infinitely far out, and bends to the limit
-        z = bend((np.where(absent, fill, x) - mean) / np.where(scale > 0, scale, 1.0))
+        z = (np.where(absent, fill, x) - mean) / np.where(scale > 0, scale, 1.0)
+    bent = np.array([p.bent for p in plans])
+    straight = z[:, ~bent]  # a number that overflows is as far out as numbers go
+    z = np.where(bent, bend(z), 0.0)
+    z[:, ~bent] = np.clip(straight, -FARTHEST, FARTHEST)
     kept = scale > 0
     starts = np.array(places)
     out[:, starts[kept]] = z[:, kept]

@@ -29,7 +29,7 @@ CURVES = (
     "score_accuracy",
 )
 UNIT_ROWS = 256  # training rows, about, on which a history looks at the hidden units
-Status = Literal["running", "finished", "stopped", "diverged"]
+Status = Literal["running", "finished", "stopped", "diverged", "unbounded"]
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,20 @@ class Engine(Protocol):
         """
 
 
-def groups(engine: Engine, members: Sequence[Member]) -> list[list[int]]:
+def groups(engine: Engine, members: Sequence[Member], data: TrainingData) -> list[list[int]]:
     """Return which members, by index, an engine wants in one call, in its order; by default each stands alone.
 
     An engine that gains by having members together (it starts one from another's solution) says so by a method of this
-    name, ``groups(members)``.
+    name, ``groups(members, data)``.
     """
     asked = getattr(engine, "groups", None)
-    return [[i] for i in range(len(members))] if asked is None else asked(members)
+    return [[i] for i in range(len(members))] if asked is None else asked(members, data)
+
+
+def engine_of(engine: Engine, member: Member, data: TrainingData) -> Engine:
+    """Return the engine that does the work for a member: another one, where the given one only chooses (`Engines`)."""
+    asked = getattr(engine, "of", None)
+    return engine if asked is None else asked(member, data)
 
 
 def misfit(member: Member, data: TrainingData) -> str | None:

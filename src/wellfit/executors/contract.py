@@ -72,7 +72,7 @@ class TogetherEngine(CountingEngine):
         super().__init__(0.001, bad_seed)
         self.calls: list[tuple[list[int], int]] = []
 
-    def groups(self, members: Sequence[Member]) -> list[list[int]]:
+    def groups(self, members: Sequence[Member], data: TrainingData) -> list[list[int]]:
         """Return the members of each fold, the last first."""
         return [[i for i in reversed(range(len(members))) if members[i].fold == fold] for fold in (0, 1)]
 

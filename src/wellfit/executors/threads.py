@@ -111,7 +111,7 @@ class _Job:
         spans = zip(members, self.starts, self.until, strict=True)
         self.work_steps = [member_steps(member, data, end - start) for member, start, end in spans]
         self.cost = [steps * _weight(member, data) for steps, member in zip(self.work_steps, members, strict=True)]
-        together = groups(engine, members)
+        together = groups(engine, members, data)
         self.waiting = deque(sorted(together, key=lambda group: -sum(self.cost[i] for i in group)))
         self.speed = 0.0  # cost a second, of the slice that ended last: what a new member starts from
         self.total = sum(self.work_steps)

@@ -11,6 +11,7 @@ from typing import Any
 
 from wellfit.cocktail import Cocktail, Ingredient, as_cocktails
 from wellfit.engines.base import Engine
+from wellfit.engines.choice import default_engine
 from wellfit.errors import SettingError
 from wellfit.evidence import as_metric
 from wellfit.executors import Executor, Threads
@@ -120,7 +121,7 @@ def opened(
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    engine = _engine(asked)
+    engine = _engine(asked, network)
     if folder is None:
         yield Study(table, findings, asked, network, training, engine, executor, MemoryLedger())
         return
@@ -135,9 +136,9 @@ def _training(table: Table, rows: Array, network: MLP, asked: Asked) -> Training
     return replace(recipe, **(asked.training or {}))
 
 
-def _engine(asked: Asked) -> Engine:
-    from wellfit.engines.compiled import CompiledEngine, is_warm
+def _engine(asked: Asked, network: MLP) -> Engine:
+    from wellfit.engines.compiled import is_warm
 
-    if not is_warm():
+    if network.hidden and not is_warm():
         asked.tell(say("job.compiling"))
-    return CompiledEngine()
+    return default_engine()

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from wellfit.engines.base import Engine, Member
+from wellfit.engines.base import Engine, Member, engine_of
 from wellfit.errors import SettingError
 from wellfit.records import History, TrainingData
 
@@ -37,5 +37,6 @@ def member_key(engine: Engine, data: TrainingData, member: Member) -> str:
     """
     if not data.fingerprint:
         raise SettingError("ledger.no_fingerprint")
+    engine = engine_of(engine, member, data)
     parts = ("wellfit member 2", engine.name, engine.version, data.fingerprint, str(member))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wellfit.engines.base import Engine, Member, State, history
+from wellfit.engines.choice import default_engine
 from wellfit.executors import Executor, Threads, member_steps
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike, member_key
@@ -33,9 +34,7 @@ def train(
     raise.
     """
     if engine is None:
-        from wellfit.engines.compiled import CompiledEngine
-
-        engine = CompiledEngine()
+        engine = default_engine()
     check(members, data, engine)
     gathered = _Gathering(members, data, engine, ledger)
     total = sum(member_steps(member, data) for member in gathered.unique)

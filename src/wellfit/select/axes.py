@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,10 +38,15 @@ from wellfit.nets import Training
 from wellfit.nets.training import checkpoints
 from wellfit.records import Array, FoldData, History, TrainingData
 
+if TYPE_CHECKING:
+    from wellfit.engines.convex import Problem
+
 # Spread of a network's predictions, in units of the target's, up to which they count as all the same.
 CONSTANT = 0.01
 # Strengths tried for the end of a penalty's range, and how many between two of them in a second round.
 PROBES, BETWEEN = tuple(1e-4 * 4.0**i for i in range(14)), 3
+# A ridge penalty with an exact solution matters over more decades, and nothing ends it but that the mean is predicted.
+EXACT_PROBES, EXACT_DECADES = tuple(1e-2 * 4.0**i for i in range(16)), 6.0
 Train = Callable[[Sequence[Member]], Sequence[History]]
 
 
@@ -158,16 +164,26 @@ def cap_of(over: Over, training: Training) -> float:
     return float(f"{math.floor(cap / digit * (1 + 1e-12)) * digit:.3g}")
 
 
-def grid(over: Over, points: int, members: Sequence[Member], data: TrainingData, train: Train) -> tuple[Array, str]:
+def grid(
+    over: Over,
+    points: int,
+    members: Sequence[Member],
+    data: TrainingData,
+    train: Train,
+    problems: Sequence[Problem] = (),
+) -> tuple[Array, str]:
     """Return ``points`` strengths, (points,), the first of them none, and the sentence that says why they end there.
 
     ``members`` are the base cocktail's, one on each fold: the end is looked for with the first of them, and then
-    confirmed with all, through ``train``.
+    confirmed with all, through ``train``. Where solutions are exact, ``problems`` are those of the folds: a lasso's end
+    is then known.
     """
     axis, training = over.axis, members[0].training
     if axis.spacing == "epochs":
         return epochs_at(_epochs(training.epochs, points), training), say("path.end_epochs")
     look = _Look(over, members, data, train)
+    if problems:
+        return _exact_grid(over, points, problems, look)
     if axis.spacing == "even":
         top, key = look.even_end()
         strengths = np.linspace(0, top, points)
@@ -184,6 +200,20 @@ def grid(over: Over, points: int, members: Sequence[Member], data: TrainingData,
     return np.array(_rounded(strengths)), say(
         key, ingredient=over.name, top=f"{top:.3g}", rate=f"{training.learning_rate:g}"
     )
+
+
+def _exact_grid(over: Over, points: int, problems: Sequence[Problem], look: _Look) -> tuple[Array, str]:
+    """Return the strengths of an exact path: a lasso's from the one at which every weight is 0 on every fold."""
+    lasso = over.cocktail(1.0).resolve(1).l1[0] - over.base.resolve(1).l1[0]
+    if lasso > 0:
+        top = max(problem.strongest() for problem in problems) / lasso
+        digit = 10.0 ** (math.floor(math.log10(max(top, 1e-300))) - 2)
+        top, key, decades = math.ceil(top / digit * (1 - 1e-12)) * digit, "path.end_zeros", over.axis.decades
+    else:
+        top, key = look.end(EXACT_PROBES, "path.end_range")
+        decades = EXACT_DECADES
+    strengths = np.append(0.0, np.geomspace(top / 10**decades, top, points - 1))
+    return np.array(_rounded(strengths)), say(key, ingredient=over.name, top=f"{top:.3g}")
 
 
 def _epochs(last: int, points: int) -> Array:

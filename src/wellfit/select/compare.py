@@ -81,7 +81,8 @@ def compare(
     mixes = default_cocktails(quick=quick, network=net) if cocktails is None else as_cocktails(cocktails)
     if Cocktail() not in mixes:
         mixes = (Cocktail(), *mixes)
-    data, count = cross_validation_data(table, rows, folds, seed, any(c.get(EarlyStopping) for c in mixes))
+    stops = any(c.get(EarlyStopping) for c in mixes)
+    data, count = cross_validation_data(table, rows, folds, seed, stops, bent=bool(net.hidden))
     members = plan(data, folds=count, cocktails=mixes, networks=(net,), trainings=(recipe,), seeds=member_seeds)
     histories = train(members, data, engine=engine, executor=executor, ledger=ledger, progress=progress)
 
@@ -115,27 +116,31 @@ def _whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
 
 
-# The folds prepared last for a table: a run asks many questions of the same ones.
-_PREPARED: WeakKeyDictionary[Table, TrainingData] = WeakKeyDictionary()
+# The folds prepared last for a table, bent and straight: a run asks many questions of the same ones.
+_PREPARED: WeakKeyDictionary[Table, dict[bool, TrainingData]] = WeakKeyDictionary()
 
 
-def cross_validation_data(table: Table, rows: Array, folds: int, seed: int, stops: bool) -> tuple[TrainingData, int]:
+def cross_validation_data(
+    table: Table, rows: Array, folds: int, seed: int, stops: bool, *, bent: bool = True
+) -> tuple[TrainingData, int]:
     """Prepare K folds and, where a cocktail stops early, the same K with stop rows; return them and K.
 
-    K is less than asked where there are fewer rows, groups or times. See `wellfit.population.plan_fold`.
+    K is less than asked where there are fewer rows, groups or times. See `wellfit.population.plan_fold`. Numeric
+    columns are ``bent`` for networks and left straight for linear models: see `wellfit.data.Preprocessor.fit`.
     """
     from wellfit.data import folds as cut
     from wellfit.data import prepare
     from wellfit.data.prepare import fingerprint
 
     parts = cut(table, rows, folds=folds, seed=seed)
-    data = _PREPARED.get(table)
+    kept = _PREPARED.setdefault(table, {})
+    data = kept.get(bent)
     # The fingerprint looks at the content: someone may have changed an array of the table.
-    if data is None or data.fingerprint != fingerprint(table, parts):
-        data = _PREPARED[table] = prepare(table, parts)
+    if data is None or data.fingerprint != fingerprint(table, parts, bent=bent):
+        data = kept[bent] = prepare(table, parts, bent=bent)
     count = len(data.folds)
     if stops:
-        more = prepare(table, cut(table, rows, folds=folds, seed=seed, stop_share=STOP_SHARE))
+        more = prepare(table, cut(table, rows, folds=folds, seed=seed, stop_share=STOP_SHARE), bent=bent)
         both = f"{data.fingerprint} {more.fingerprint}"
         data = replace(data, folds=data.folds + more.folds, fingerprint=both)
     return data, count

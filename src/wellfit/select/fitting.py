@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wellfit.cocktail import Cocktail, EarlyStopping
-from wellfit.engines.base import Engine, Member, State, history
+from wellfit.engines.base import Engine, Member, State, engine_of, history
+from wellfit.engines.choice import by_steps, default_engine
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
 from wellfit.nets import MLP, Training
@@ -78,10 +79,10 @@ def fit_members(
     from wellfit.data import prepare
 
     if engine is None:
-        from wellfit.engines.compiled import CompiledEngine
-
-        engine = CompiledEngine()
-    data = prepare(table, parts)
+        engine = default_engine()
+    if until is not None:
+        engine = by_steps(engine)
+    data = prepare(table, parts, bent=any(m.network.hidden for m in members))
     check(members, data, engine)
     states: list[State] | None = None
     ends: list[int] | None = None
@@ -96,7 +97,7 @@ def fit_members(
         with np.errstate(all="ignore"):  # a diverged member's curves overflow: its status says so
             record = history(member, ended[index], data)
         kept, fold = ended[index].kept, data.folds[member.fold]
-        fits.append((record, fitted(table, member, kept, fold, engine, record.best_epoch)))
+        fits.append((record, fitted(table, member, kept, fold, engine_of(engine, member, data), record.best_epoch)))
     return fits
 
 
@@ -132,7 +133,8 @@ def fitted(
     from wellfit import __version__
     from wellfit.data import Preprocessor
 
-    preprocessor = Preprocessor.fit(table, fold.rows.train) if preprocessor is None else preprocessor
+    if preprocessor is None:
+        preprocessor = Preprocessor.fit(table, fold.rows.train, bent=bool(member.network.hidden))
     return Fitted(
         network=member.network,
         cocktail=member.cocktail,

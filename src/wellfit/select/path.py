@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wellfit.cocktail import Cocktail, EarlyStopping, Ingredient
-from wellfit.engines.base import Engine, Member, State, history
+from wellfit.engines.base import Engine, Member, State, engine_of, history
+from wellfit.engines.choice import by_steps, default_engine
 from wellfit.errors import SettingError
 from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor, Threads
@@ -22,6 +23,7 @@ from wellfit.nets import MLP, Training, as_network
 from wellfit.population import check, plan, train
 from wellfit.records import Array, History, Path, Table, TrainingData
 from wellfit.select.axes import Over, as_over, epochs_at, grid
+from wellfit.select.coefficients import coefficients
 from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.defaults import default_network, default_training
 from wellfit.select.path_reading import PathAsked, read_path, read_warm
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from os import PathLike
 
     import pandas as pd
+
+    from wellfit.engines.convex import ConvexEngine
 
 MIN_POINTS, MAX_POINTS = 3, 200
 
@@ -90,16 +94,20 @@ def path(
     along_epochs = along.axis.spacing == "epochs"
     members = (1 if along_epochs else count) * folds * len(member_seeds)
     recipe = _recipe(training, table, rows, net, members, quick)
-    data, folds = cross_validation_data(table, rows, folds, seed, along.base.get(EarlyStopping) is not None)
+    stops = along.base.get(EarlyStopping) is not None
+    data, folds = cross_validation_data(table, rows, folds, seed, stops, bent=bool(net.hidden))
     _check_weights(data, folds)
     if engine is None:
-        from wellfit.engines.compiled import CompiledEngine
-
-        engine = CompiledEngine()
+        engine = default_engine()
     work = _Work(along, data, folds, member_seeds, net, recipe, engine, executor or Threads(), ledger, progress)
+    if work.exact:  # seeds make no difference
+        work = replace(work, seeds=member_seeds[:1])
     strengths, end = work.strengths(points)
-    asked = PathAsked(table, along, strengths, end, net, recipe, measure, folds, len(member_seeds), seed)
+    asked = PathAsked(table, along, strengths, end, net, recipe, measure, folds, len(work.seeds), seed)
     found = read_path(work.histories(strengths), data, asked)
+    if exact := work.exact:
+        mixes = [along.cocktail(float(s)) for s in strengths]
+        return replace(found, linear=coefficients(table, rows, mixes, recipe, exact, work.executor))
     if warm and not along_epochs:
         found = replace(found, warm=read_warm(work.warm(strengths), found, data))
     return found
@@ -154,7 +162,19 @@ class _Work:
             return self._given(points), say("path.end_given")
         members = self._members(self.over.base)[:: len(self.seeds)]
         check([replace(members[0], cocktail=self.over.cocktail(0.5))], self.data, self.engine)
-        return grid(self.over, int(points), members, self.data, self.train)
+        problems = [exact.problem(m, self.data) for m in members] if (exact := self.exact) else ()
+        return grid(self.over, int(points), members, self.data, self.train, problems)
+
+    @property
+    def exact(self) -> ConvexEngine | None:
+        """The engine that solves the path exactly, or None where it is trained."""
+        if self.over.axis.spacing == "epochs" or self.network.hidden:
+            return None
+        [member, *_] = self._members(self.over.cocktail(0.5))
+        from wellfit.engines.convex import ConvexEngine
+
+        engine = engine_of(self.engine, member, self.data)
+        return engine if isinstance(engine, ConvexEngine) else None
 
     def train(self, members: Sequence[Member]) -> list[History]:
         """Train members that depend on nothing."""
@@ -201,13 +221,13 @@ class _Work:
 
     def _snapshots(self, epochs: Sequence[int]) -> list[list[History]]:
         """Return the members' histories at each of the epochs, which ascend: one training of each serves them all."""
-        members = self._members(self.over.base)
-        check(members, self.data, self.engine)
+        members, engine = self._members(self.over.base), by_steps(self.engine)
+        check(members, self.data, engine)
         kept = {m: self._recalled(m, [f"at epoch {e}" for e in epochs]) for m in members}
         waiting = [m for m in members if kept[m] is None]
         steps = {m: member_steps(m, self.data, epochs[-1]) for m in members}
         total, done = sum(steps.values()), sum(s for m, s in steps.items() if kept[m] is not None)
-        report, watched = self._after(done, total), Watched(self.engine, epochs)
+        report, watched = self._after(done, total), Watched(engine, epochs)
         if report is not None:
             report(0, total)
         until = [epochs[-1]] * len(waiting)

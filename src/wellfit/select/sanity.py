@@ -16,6 +16,7 @@ import numpy as np
 from wellfit import rng
 from wellfit.cocktail import Cocktail
 from wellfit.engines.base import Engine, Member, State, history
+from wellfit.engines.choice import by_steps, default_engine
 from wellfit.errors import SettingError
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
@@ -134,10 +135,7 @@ def sanity(
         rows = rows[table.weights[rows] > 0]
     net = default_network(table) if network is None else as_network(network)
     data = _data(table, rows, seed)
-    if engine is None:
-        from wellfit.engines.compiled import CompiledEngine
-
-        engine = CompiledEngine()
+    engine = by_steps(default_engine() if engine is None else engine)
     executor = Threads() if executor is None else executor
     plain = _plain(training)
     falling = [Member(net, Cocktail(), each, seeds[0], 0) for each in _rates(plain, training)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wellfit.engines.base import Engine
+from wellfit.engines.choice import default_engine
 from wellfit.errors import SettingError
 from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor, Threads
@@ -116,9 +117,7 @@ def search(
         both = data.fingerprint + binned.fingerprint
         data = replace(data, folds=data.folds + binned.folds, fingerprint=both)
     if engine is None:
-        from wellfit.engines.compiled import CompiledEngine
-
-        engine = CompiledEngine()
+        engine = default_engine()
     question = Question(data, count, fixed, training, engine, executor or Threads(), began)
     race = _Race(question, limit, ledger, progress)
     proposals = Proposals(race.space, sampler, len(race.track.epochs), seed)

@@ -1,0 +1,79 @@
+"""Which engine does the work for a member: an exact solver where there is one, compiled training for all else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wellfit.engines.base import Engine, Member, State, groups
+from wellfit.errors import UnsupportedError
+from wellfit.records import TrainingData
+
+
+class Engines:
+    """Gives each member to the first of several engines that can train it; itself an engine.
+
+    Each member's results are those of its own engine, to the last bit, and are recorded under that engine's name.
+    """
+
+    name, version = "choice", "1"
+
+    def __init__(self, *engines: Engine) -> None:
+        self.engines = engines
+
+    def of(self, member: Member, data: TrainingData) -> Engine:
+        """Return the engine that trains the member; the last one where none can."""
+        able = (engine for engine in self.engines if engine.supports(member, data) is None)
+        return next(able, self.engines[-1])
+
+    def supports(self, member: Member, data: TrainingData) -> str | None:
+        """Return None, or the last engine's reason."""
+        return self.of(member, data).supports(member, data)
+
+    def groups(self, members: Sequence[Member], data: TrainingData) -> list[list[int]]:
+        """Return the groups of each engine."""
+        found = []
+        for engine, places in self._shared(members, data):
+            own = groups(engine, [members[i] for i in places], data)
+            found += [[places[i] for i in group] for group in own]
+        return found
+
+    def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
+        """Return the states before training. Raises `UnsupportedError` for a misfit, before any work."""
+        for member in members:
+            reason = self.supports(member, data)
+            if reason:
+                raise UnsupportedError("engines.unsupported", member=member, reason=reason)
+        found: dict[int, State] = {}
+        for engine, places in self._shared(members, data):
+            found |= zip(places, engine.init([members[i] for i in places], data), strict=True)
+        return [found[i] for i in range(len(members))]
+
+    def advance(
+        self, members: Sequence[Member], states: Sequence[State], until: Sequence[int], data: TrainingData
+    ) -> list[State]:
+        """Return the states at the absolute epochs ``until``."""
+        found: dict[int, State] = {}
+        for engine, places in self._shared(members, data):
+            mine, begun, ends = [members[i] for i in places], [states[i] for i in places], [until[i] for i in places]
+            found |= zip(places, engine.advance(mine, begun, ends, data), strict=True)
+        return [found[i] for i in range(len(members))]
+
+    def _shared(self, members: Sequence[Member], data: TrainingData) -> list[tuple[Engine, list[int]]]:
+        """Return each engine with the places of its members."""
+        places: dict[int, list[int]] = {}
+        for i, member in enumerate(members):
+            places.setdefault(self.engines.index(self.of(member, data)), []).append(i)
+        return [(self.engines[e], some) for e, some in places.items()]
+
+
+def default_engine() -> Engine:
+    """Return the engine of all questions: exact solutions of linear members, compiled training of all others."""
+    from wellfit.engines.compiled import CompiledEngine
+    from wellfit.engines.convex import ConvexEngine
+
+    return Engines(ConvexEngine(), CompiledEngine())
+
+
+def by_steps(engine: Engine) -> Engine:
+    """Return the engine that trains epoch by epoch: an exact solution has nothing on the way to look at."""
+    return engine.engines[-1] if isinstance(engine, Engines) else engine

@@ -1,0 +1,6 @@
+"""Linear models, solved exactly: least squares, Lasso, Ridge, elastic net, logistic and multinomial regression."""
+
+from wellfit.engines.convex.engine import ConvexEngine
+from wellfit.engines.convex.solve import Problem, Solution, solve
+
+__all__ = ["ConvexEngine", "Problem", "Solution", "solve"]

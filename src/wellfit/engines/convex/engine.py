@@ -1,0 +1,184 @@
+"""The convex engine: linear members with smooth or lasso penalties, solved and not trained."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from wellfit.cocktail import L1, L2, ElasticNet
+from wellfit.cocktail.base import Strong
+from wellfit.engines.base import CURVES, Member, State, Status, misfit, training_weights
+from wellfit.engines.blas import one_blas_thread
+from wellfit.engines.convex.solve import Problem, Solution
+from wellfit.errors import UnsupportedError
+from wellfit.messages import say
+from wellfit.nets.training import checkpoints
+from wellfit.records import Array, FoldData, TrainingData
+
+PENALTIES = (L1, L2, ElasticNet)
+MOST_LASSO = 20_000  # weights of several classes under a lasso penalty
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A fold's problem, and the rows on which curves are measured: (x, y, weights) for each part."""
+
+    problem: Problem
+    parts: tuple[tuple[Array, Array, Array | None], ...]
+
+
+class ConvexEngine:
+    """Solves linear members exactly: mean squared error or cross-entropy with L1, L2, both or neither.
+
+    There are no steps: a member is done at its first epoch, its curves are the solution's at both ends, and learning
+    rate, batch size and seed make no difference. Members of one fold are wanted together, the strongest lasso first,
+    because each solution is a good start for the next; results do not depend on the start by more than rounding
+    (weights to 1e-8), and on the number of threads not at all. Where no solution exists (classes that a plane
+    separates, and no penalty) the status is ``unbounded``, and the weights are those at l2 = 1e-6.
+    """
+
+    name = "convex"
+    version = "1"
+
+    def __init__(self) -> None:
+        self._kept: WeakKeyDictionary[FoldData, dict[object, _Prepared]] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def supports(self, member: Member, data: TrainingData) -> str | None:
+        """Return None, or the reason why this engine cannot solve the member."""
+        if member.network.hidden:
+            return say("convex.linear_only", network=member.network)
+        for part in member.cocktail.ingredients:
+            if not isinstance(part, PENALTIES):
+                return say("convex.penalties_only", ingredient=part.name)
+            if isinstance(part, Strong) and part.schedule != "constant":
+                return say("convex.no_schedule", ingredient=part.name)
+        reason = misfit(member, data)
+        if reason:
+            return reason
+        if member.training.loss_and_parameter(data.task)[0] not in ("squared", "cross_entropy"):
+            return say("convex.smooth_losses", loss=member.training.loss)
+        if data.task == "regression" and data.outputs > 1:
+            return say("convex.one_target")
+        width = data.folds[member.fold].x.shape[1]
+        if data.task == "multiclass" and _penalty(member)[0] and width * data.outputs > MOST_LASSO:
+            return say("convex.too_many", weights=width * data.outputs, most=MOST_LASSO)
+        return None
+
+    def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
+        """Return the states before solving. Raises `UnsupportedError` for a misfit, before any work."""
+        for member in members:
+            reason = self.supports(member, data)
+            if reason:
+                raise UnsupportedError("engines.unsupported", member=member, reason=reason)
+        return [self._init(member, data) for member in members]
+
+    def _init(self, member: Member, data: TrainingData) -> State:
+        size = member.network.size(data.folds[member.fold].x.shape[1], data.outputs)
+        curves = np.full((len(checkpoints(member.training.epochs)), len(CURVES)), np.nan)
+        none = np.empty(0)
+        return State(np.zeros(size), np.zeros((2, 0)), none, curves)
+
+    def groups(self, members: Sequence[Member], data: TrainingData) -> list[list[int]]:  # noqa: ARG002
+        """Return the members of each problem together, from the strongest penalty to the weakest."""
+        found: dict[object, list[int]] = {}
+        for i, member in enumerate(members):
+            found.setdefault(_problem_of(member), []).append(i)
+        return [sorted(group, key=lambda i: _order(members[i])) for group in found.values()]
+
+    def advance(
+        self, members: Sequence[Member], states: Sequence[State], until: Sequence[int], data: TrainingData
+    ) -> list[State]:
+        """Return the states at the absolute epochs ``until``: solved, where that is 1 or more."""
+        found = list(states)
+        last: dict[object, tuple[Member, State, Solution]] = {}
+        with one_blas_thread():
+            for i, (member, state) in enumerate(zip(members, states, strict=True)):
+                problem = _problem_of(member)
+                if state.status == "running" and until[i] > state.epoch:
+                    found[i] = self._solved(member, state, last.get(problem), data)
+                if found[i].epoch:
+                    last[problem] = member, found[i], _solution(found[i], data.outputs)
+        return found
+
+    def problem(self, member: Member, data: TrainingData) -> Problem:
+        """Return the problem that a member's fold poses."""
+        return self._prepared(member, data).problem
+
+    def freedom(self, member: Member, state: State, data: TrainingData) -> float:
+        """Return the effective number of parameters of a solved member: see `Problem.freedom`."""
+        return self.problem(member, data).freedom(_solution(state, data.outputs), _penalty(member)[1])
+
+    def _solved(
+        self, member: Member, state: State, last: tuple[Member, State, Solution] | None, data: TrainingData
+    ) -> State:
+        kept = self._prepared(member, data)
+        l1, l2 = _penalty(member)
+        if last is not None and _penalty(last[0]) == (l1, l2):  # another seed, another rate: the same question
+            curves = state.curves.copy()
+            curves[:2] = last[1].curves[:2]
+            return replace(last[1], curves=curves)
+        found = kept.problem.solve(l1, l2, None if last is None else last[2])
+        curves = state.curves.copy()
+        measured = [_measure(data.task, found, *part) for part in kept.parts]
+        penalty = l1 * float(np.abs(found.weights).sum()) + l2 / 2 * float(np.vdot(found.weights, found.weights))
+        curves[:2] = [m[0] for m in measured] + [penalty] + [m[1] for m in measured]
+        status: Status = "finished" if found.exists else "unbounded"
+        return replace(state, parameters=found.parameters, curves=curves, epoch=1, step=1, status=status)
+
+    def _prepared(self, member: Member, data: TrainingData) -> _Prepared:
+        """Return the member's problem: made once, shared by all its members and threads."""
+        fold, kind = data.folds[member.fold], member.training.class_weights
+        with self._lock:
+            kept = self._kept.setdefault(fold, {})
+            if kind not in kept:
+                weights, rows = training_weights(member, fold, data.task), fold.rows
+                train = rows.train if weights is None else rows.train[weights[rows.train] > 0]
+                problem = Problem(data.task, fold.x[train], fold.y[train], None if weights is None else weights[train])
+                own = fold.weights
+                parts = tuple(
+                    (fold.x[part], fold.y[part], None if own is None else own[part])
+                    for part in (train, rows.stop, rows.score)
+                )
+                kept[kind] = _Prepared(problem, parts)
+            return kept[kind]
+
+
+def _problem_of(member: Member) -> object:
+    return member.fold, member.training.class_weights
+
+
+def _penalty(member: Member) -> tuple[float, float]:
+    """Return (l1, l2) of the objective."""
+    strengths = member.cocktail.resolve(1)
+    return strengths.l1[0], strengths.l2[0]
+
+
+def _order(member: Member) -> tuple[float, float]:
+    l1, l2 = _penalty(member)
+    return -l1, -l2
+
+
+def _solution(state: State, outputs: int) -> Solution:
+    weights = state.parameters[:-outputs].reshape(outputs, -1)
+    return Solution(weights, state.parameters[-outputs:], state.status != "unbounded")
+
+
+def _measure(task: str, found: Solution, x: Array, y: Array, weights: Array | None) -> tuple[float, float]:
+    """Return (mean loss, share classified right) on some rows; NaN where there are none, or none with a weight."""
+    from scipy.special import logsumexp
+
+    if not len(x) or (weights is not None and not weights.any()):
+        return np.nan, np.nan
+    z = x @ found.weights.T + found.bias
+    if task == "regression":
+        losses, right = np.square(z - y).sum(1), np.full(len(x), np.nan)
+    elif task == "binary":
+        losses, right = (np.logaddexp(0, z) - y * z)[:, 0], ((z > 0) == (y > 0.5))[:, 0]
+    else:
+        losses, right = logsumexp(z, axis=1) - (y * z).sum(1), z.argmax(1) == y.argmax(1)
+    return float(np.average(losses, weights=weights)), float(np.average(right, weights=weights))

@@ -1,0 +1,190 @@
+"""Proximal Newton steps on a working set: the minimum of a convex loss with a lasso and a ridge penalty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wellfit.engines.convex.losses import Loss, Squares
+from wellfit.engines.convex.quadratic import minimize
+from wellfit.records import Array
+
+# The optimality conditions hold to this share of the gradient at the null model.
+TOLERANCE = 1e-9
+STEPS, ROUNDS = 100, 50
+# So few parameters are never screened, and so many without a lasso are left to L-BFGS.
+FEW, MANY = 300, 1500
+# A second derivative serves as long as each step divides the error by LAGGED; where it costs less than CHEAP gradients
+# it is always made anew.
+LAGGED, CHEAP = 10.0, 8
+# The gradient of a weight that is 0 is taken to grow by at most NEAR times what the penalty has shrunk since the start.
+# With 1 that is the sequential strong rule (Tibshirani et al. 2012), rarely wrong. With less fewer parameters are kept,
+# and those left out wrongly join later: twice as fast on 62 rows of 2,000 columns.
+NEAR = 0.3
+# A Newton step at the minimum moves no logit by more than this; where none exists each moves some by about 1.
+STILL = 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """Where the minimum is, (k, d + 1), and whether there is one: without a penalty weights may grow for ever."""
+
+    parameters: Array
+    exists: bool = True
+
+
+def minimum(loss: Loss, l1: float, l2: float, start: Array | None = None) -> Minimum:
+    """Return the minimum of loss + l1 sum|w| + l2/2 sum w^2 over weights w and biases, which bear no penalty.
+
+    ``start`` (k, d + 1) is where to begin, by default at the null model. Newton steps with the penalty kept as it is
+    (Lee, Sun & Saunders 2014), each a quadratic problem solved exactly, on the parameters that seem to matter, until no
+    other breaks its condition.
+    """
+    null = loss.null()
+    scale = max(float(np.abs(loss.look(loss.x @ null.T)[1].T @ loss.x).max()), 1e-12)
+    begin = null if start is None else start
+    if not l1 and loss.x.shape[1] * loss.outputs > MANY and not isinstance(loss, Squares):
+        return Minimum(_by_gradients(loss, l2, begin, scale))
+    run = _Run(loss, l1, l2, begin, TOLERANCE * scale)
+    if start is None and l1 and begin.size > FEW:
+        top = float(np.abs(run.gradient[:, :-1]).max())
+        while top > 3 * l1:
+            top /= 3
+            run.l1 = top
+            run.to_the_end()
+        run.l1 = l1
+    exists = run.to_the_end()
+    return Minimum(run.parameters, exists)
+
+
+def _gradient(loss: Loss, slopes: Array, parameters: Array, l2: float) -> Array:
+    found = slopes.T @ loss.x
+    found[:, :-1] += l2 * parameters[:, :-1]
+    return found
+
+
+class _Run:
+    """Newton's way from some parameters to the minimum."""
+
+    def __init__(self, loss: Loss, l1: float, l2: float, start: Array, tolerance: float) -> None:
+        self.loss, self.l1, self.l2, self.tolerance = loss, l1, l2, tolerance
+        self.parameters = start.copy()
+        self.z = loss.x @ start.T
+        self.weight = np.ones(start.shape, dtype=bool)  # which parameters are weights, not biases
+        self.weight[:, -1] = False
+        self.value, slopes = loss.look(self.z)
+        self.gradient = _gradient(loss, slopes, start, l2)
+        self.set = np.empty(0, dtype=np.int64)
+        self.hessian: Array | None = None
+        self.moved = np.inf  # the largest change of an output in the last step
+
+    def to_the_end(self) -> bool:
+        """Go to the minimum; return whether there is one."""
+        self._choose(self._screened())
+        for _ in range(ROUNDS):
+            exists = self._on_set()
+            broken = self._broken().ravel() > self.tolerance
+            broken[self.set] = False
+            if not broken.any():
+                return exists
+            self._choose(np.union1d(self.set, np.flatnonzero(broken)))
+        return exists
+
+    def _screened(self) -> Array:
+        """Return the parameters that may well not be 0, flat indices."""
+        if self.parameters.size <= FEW or not self.l1:
+            return np.arange(self.parameters.size)
+        sizes = np.abs(self.gradient[:, :-1])
+        keep = (self.parameters != 0) | ~self.weight
+        keep[:, :-1] |= sizes > self.l1 - NEAR * (float(sizes.max()) - self.l1)
+        return np.flatnonzero(keep)
+
+    def _choose(self, chosen: Array) -> None:
+        if not np.array_equal(chosen, self.set):
+            self.set, self.hessian = chosen, None
+
+    def _broken(self) -> Array:
+        """Return by how much each parameter breaks its optimality condition, (k, d + 1)."""
+        slope = np.abs(self.gradient + self.l1 * self.weight * np.sign(self.parameters))
+        return np.where((self.parameters == 0) & self.weight, np.maximum(np.abs(self.gradient) - self.l1, 0), slope)
+
+    def _error(self) -> float:
+        return float(self._broken().ravel()[self.set].max())
+
+    def _on_set(self) -> bool:
+        """Take steps until the conditions hold on the working set; return whether they can."""
+        error, exact = self._error(), isinstance(self.loss, Squares)
+        fresh = self.hessian is None
+        for _ in range(STEPS):
+            if error <= self.tolerance and (exact or self.moved <= STILL or error == 0):
+                return True
+            if self.hessian is None:
+                self.hessian = self._curvature()
+                fresh = True
+            held = self._step(self.hessian)
+            before, error = error, self._error()
+            if not exact and (not held or error * LAGGED > before or self.set.size**2 < CHEAP * self.parameters.size):
+                if not held and fresh:
+                    return error <= np.sqrt(self.tolerance) and self.moved <= STILL  # no step helps any more
+                self.hessian = None
+            elif exact and not held:
+                return True
+            fresh = False
+        return False
+
+    def _curvature(self) -> Array:
+        found = self.loss.curvature(self.z, self.set)
+        found[np.diag_indices_from(found)] += self.l2 * self.weight.ravel()[self.set]
+        return found
+
+    def _step(self, hessian: Array) -> bool:
+        """Take one step, halved until it lowers the objective; return whether any did."""
+        flat, chosen = self.parameters.ravel(), self.set
+        here, slope = flat[chosen], self.gradient.ravel()[chosen]
+        l1 = self.l1 * self.weight.ravel()[chosen]
+        target = minimize(hessian, hessian @ here - slope, l1, here)
+        change = np.zeros_like(self.parameters)
+        change.ravel()[chosen] = target - here
+        used = np.flatnonzero(change.any(axis=0))
+        if not used.size:
+            return False
+        outputs = (
+            self.loss.x[:, used] @ change[:, used].T if 2 * used.size < change.shape[1] else self.loss.x @ change.T
+        )
+        expected = float(slope @ (target - here) + l1 @ (np.abs(target) - np.abs(here)))
+        value, share = self.value + self._penalty(self.parameters), 1.0
+        # What a step gains near the minimum is less than what rounding does to the objective: there it is not asked.
+        slack = max(-1e-4 * expected, 0.0) if expected < -1e-11 * (1 + value) else -1e-12 * (1 + value)
+        while share > 1e-9:
+            moved, z = self.parameters + share * change, self.z + share * outputs
+            loss, slopes = self.loss.look(z)
+            if loss + self._penalty(moved) <= value - share * slack:
+                self.parameters, self.z, self.value = moved, z, loss
+                self.gradient = _gradient(self.loss, slopes, moved, self.l2)
+                self.moved = share * float(np.abs(outputs).max())
+                return True
+            share /= 2
+        return False
+
+    def _penalty(self, parameters: Array) -> float:
+        weights = parameters[:, :-1]
+        squares = self.l2 / 2 * float(np.vdot(weights, weights)) if self.l2 else 0.0
+        return squares + (self.l1 * float(np.abs(weights).sum()) if self.l1 else 0.0)
+
+
+def _by_gradients(loss: Loss, l2: float, start: Array, scale: float) -> Array:
+    """Return the minimum with a ridge penalty alone, where there are too many parameters for second derivatives."""
+    from scipy.optimize import fmin_l_bfgs_b
+
+    shape = start.shape
+
+    def both(flat: Array) -> tuple[float, Array]:
+        parameters = flat.reshape(shape)
+        value, slopes = loss.look(loss.x @ parameters.T)
+        weights = parameters[:, :-1]
+        gradient = _gradient(loss, slopes, parameters, l2)
+        return value + l2 / 2 * float(np.vdot(weights, weights)), gradient.ravel()
+
+    found, _, _ = fmin_l_bfgs_b(both, start.ravel(), m=30, factr=0.0, pgtol=1e-8 * scale, maxiter=10_000, maxfun=20_000)
+    return found.reshape(shape)

@@ -1,0 +1,186 @@
+"""Linear problems and their exact solutions: what the engine calls, and what anyone may call with plain arrays."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from wellfit.engines.convex.losses import Logistic, Loss, Softmax, Squares
+from wellfit.engines.convex.newton import minimum
+from wellfit.records import Array, Task
+
+# The ridge penalty in place of none where without one no solution exists.
+FLOOR = 1e-6
+MOST_FREE = 3000
+LOSSES: dict[str, Callable[[Array, Array, Array], Loss]] = {
+    "binary": Logistic,
+    "multiclass": Softmax,
+    "regression": Squares,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Weights (k, d) and bias (k,) in the way of `MLP`'s flat vector, and whether the problem asked has a solution.
+
+    Where ``exists`` is False weights would grow without bound (the classes are separable, or some direction separates
+    a part of them, and nothing is penalized): these are the weights at l2 = 1e-6.
+    """
+
+    weights: Array
+    bias: Array
+    exists: bool = True
+
+    @property
+    def parameters(self) -> Array:
+        """The flat vector, (k d + k,)."""
+        return np.concatenate([self.weights.ravel(), self.bias])
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A linear model to be fitted: x (n, d), y (n, k) as in `wellfit.records.FoldData`, weights (n,) or None.
+
+    The objective is that of ``docs/objective.md``: mean loss + l1 sum|w| + l2/2 sum w^2, biases without a penalty.
+    """
+
+    task: Task
+    x: Array
+    y: Array
+    weights: Array | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def solve(self, l1: float = 0.0, l2: float = 0.0, start: Solution | None = None) -> Solution:
+        """Return the solution. ``start`` is one of a similar penalty, to begin from.
+
+        Without a lasso penalty and with more columns than rows, or no penalty at all, the problem is turned to the
+        singular vectors of x first (the solution lies in their span): of many solutions that is the shortest.
+        """
+        with self._lock:
+            turned = not l1 and (not l2 or self.x.shape[1] > self.x.shape[0])
+            if turned:
+                return self._turned(l2)
+            begin = None if start is None else np.column_stack([start.weights, start.bias])
+            found = minimum(self._loss, l1, l2, begin)
+        return Solution(found.parameters[:, :-1], found.parameters[:, -1], found.exists)
+
+    def strongest(self) -> float:
+        """Return the smallest l1 at which every weight is 0, whatever l2: the largest slope of the null model."""
+        with self._lock:
+            return float(np.abs(self._null_slopes()).max(initial=0.0))
+
+    def _null_slopes(self) -> Array:
+        null = self._loss.null()
+        _, slopes = self._loss.look(self._loss.x @ null.T)
+        return slopes.T @ self._loss.x[:, :-1]
+
+    def freedom(self, solution: Solution, l2: float) -> float:
+        """Return the effective number of parameters of a solution, biases not counted.
+
+        The trace of (H + l2)^-1 H over the weights that are not 0, with H the loss's second derivatives there, biases
+        fitted: for least squares with a lasso the count of these weights, for ridge the trace of the hat matrix (Zou,
+        Hastie & Tibshirani 2007; Hastie, Tibshirani & Friedman 2009, 3.4.1). NaN for more than `MOST_FREE` weights of
+        several classes.
+        """
+        parameters = np.column_stack([solution.weights, solution.bias])
+        free = parameters != 0
+        free[:, -1] = False
+        chosen = np.flatnonzero(free)
+        if not chosen.size:
+            return 0.0
+        with self._lock:
+            loss = self._loss
+            if loss.outputs > 1 and chosen.size > MOST_FREE:
+                return float("nan")
+            z = loss.x @ parameters.T
+            if loss.outputs == 1 and chosen.size > len(loss.x):
+                return _freedom_of_rows(loss, z, chosen, l2)
+            biases = np.arange(1, loss.outputs + 1) * loss.x.shape[1] - 1
+            curves = loss.curvature(z, np.concatenate([chosen, biases]))
+        m = chosen.size
+        across = curves[:m, m:]
+        inner = curves[:m, :m] - across @ np.linalg.pinv(curves[m:, m:], hermitian=True) @ across.T
+        sizes = np.linalg.eigvalsh(inner).clip(0)
+        return _trace(sizes, l2)
+
+    def _turned(self, l2: float) -> Solution:
+        # Without a penalty the scale of the directions is free: the unit one makes the problem round.
+        scores, back = self._directions
+        stretch = np.ones(len(back)) if l2 else 1 / np.linalg.norm(scores, axis=0).clip(1e-300) * len(scores) ** 0.5
+        found = minimum(self._make(scores * stretch), 0.0, l2)
+        if not found.exists and not l2:
+            return Solution(**{**vars(self._turned(FLOOR)), "exists": False})
+        weights = (found.parameters[:, :-1] * stretch) @ back
+        return Solution(weights, found.parameters[:, -1] - weights @ self._centre, found.exists or bool(l2))
+
+    @cached_property
+    def _shares(self) -> Array:
+        if self.weights is None:
+            return np.full(len(self.x), 1 / len(self.x))
+        return self.weights / self.weights.sum()
+
+    @cached_property
+    def _centre(self) -> Array:
+        return self._shares @ self.x
+
+    @cached_property
+    def _loss(self) -> Loss:
+        return self._make(self.x)
+
+    def _make(self, x: Array) -> Loss:
+        """Return the loss over columns x with one of ones behind them, in column order."""
+        return LOSSES[self.task](np.asfortranarray(np.column_stack([x, np.ones(len(x))])), self.y, self._shares)
+
+    @cached_property
+    def _directions(self) -> tuple[Array, Array]:
+        """Return the scores (n, r) of the rows along the r right singular vectors (r, d) that are not null."""
+        from scipy.linalg import svd
+
+        centred = self.x - self._centre
+        left, sizes, right = svd(centred, full_matrices=False, check_finite=False, lapack_driver="gesvd")
+        kept = sizes > max(self.x.shape) * np.finfo(float).eps * sizes.max(initial=0.0)
+        return left[:, kept] * sizes[kept], right[kept]
+
+
+def _freedom_of_rows(loss: Loss, z: Array, chosen: Array, l2: float) -> float:
+    """Return `Problem.freedom` where there are fewer rows than weights: by the rows' own products."""
+    root = np.sqrt(loss.bends(z))
+    some = loss.x[:, chosen]
+    centred = (some - (root**2 @ some) / (root**2).sum()) * root[:, None]
+    return _trace(np.linalg.eigvalsh(centred @ centred.T).clip(0), l2)
+
+
+def _trace(sizes: Array, l2: float) -> float:
+    kept = sizes[sizes > len(sizes) * np.finfo(float).eps * sizes.max(initial=0.0)]
+    return float((kept / (kept + l2)).sum())
+
+
+def solve(
+    x: Array, y: Array, task: Task = "regression", *, l1: float = 0.0, l2: float = 0.0, weights: Array | None = None
+) -> Solution:
+    """Return the linear model of plain arrays that minimizes mean loss + l1 sum|w| + l2/2 sum w^2, exactly.
+
+    ``x`` is (n, d); ``y`` is (n,): values, or labels 0 and 1 (``binary``), or codes 0 to k - 1 (``multiclass``).
+    Nothing is scaled or centred. The mean squared error has no factor 1/2: see `wellfit.cocktail.dialects` for what
+    other libraries call the same strength. Raises `DataError` for NaN, infinity or shapes that do not fit.
+
+    >>> x = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> found = solve(x, np.array([1.0, 3.0, 5.0, 7.0]))
+    >>> found.weights.round(12), found.bias.round(12)
+    (array([[2.]]), array([1.]))
+    >>> solve(x, np.array([1.0, 3.0, 5.0, 7.0]), l1=10.0).weights
+    array([[0.]])
+    """
+    from wellfit.errors import DataError
+
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y)
+    if x.ndim != 2 or y.ndim != 1 or len(x) != len(y) or not len(x):
+        raise DataError("convex.wrong_shapes", x=x.shape, y=y.shape)
+    if not np.isfinite(x).all() or not np.isfinite(np.asarray(y, dtype=np.float64)).all():
+        raise DataError("convex.not_finite")
+    target = np.eye(int(y.max()) + 1)[y.astype(int)] if task == "multiclass" else y.astype(np.float64)[:, None]
+    return Problem(task, x, target, None if weights is None else np.asarray(weights, dtype=np.float64)).solve(l1, l2)
