@@ -38,6 +38,7 @@ _HOMES = {
     "path": "select.path",
     "search": "select.search",
     "sanity": "select.sanity",
+    "simplest": "select.simplest",
     "run": "job",
     "WellfitClassifier": "estimators",
     "WellfitRegressor": "estimators",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from wellfit.select.path import path
     from wellfit.select.sanity import sanity
     from wellfit.select.search import search
+    from wellfit.select.simplest import simplest
 
 __all__ = [
     "EMA",
@@ -122,6 +124,7 @@ __all__ = [
     "run",
     "sanity",
     "search",
+    "simplest",
 ]
 
 

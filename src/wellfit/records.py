@@ -309,6 +309,25 @@ class Path:
 
 
 @dataclass(frozen=True)
+class Simplest:
+    """Whether a network is better than a linear model: both regularized, on the same folds.
+
+    ``linear`` and ``network_cocktail`` are the cocktails that are best over all folds; scores and differences are at
+    strengths chosen on the other folds. Differences are network less linear model, and ``word`` is said of the network.
+    """
+
+    metric: str
+    linear: str
+    network: str
+    network_cocktail: str
+    linear_score: Interval
+    network_score: Interval
+    difference: Difference
+    loss_difference: Difference
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Trial:
     """One candidate of a search. ``losses`` holds its mean validation loss at each rung it reached (NaN: diverged).
 

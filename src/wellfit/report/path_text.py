@@ -8,12 +8,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from wellfit.errors import SettingError
 from wellfit.messages import catalogue, say
-from wellfit.records import Interval, Path
+from wellfit.records import Coefficients, Interval, Path
 from wellfit.report.text import amount, clean, decimals, digits, number
 
 Word = Literal["weak", "right", "strong", "diverged"]
-MOST_ROWS, _MOST_LOST = 15, 4
+MOST_ROWS, _MOST_LOST, _MOST_NAMED = 15, 4, 10
 
 
 class Row(NamedTuple):
@@ -28,9 +29,23 @@ class Row(NamedTuple):
     loss: str
     loss_range: str
     score: str
+    freedom: str
     zeros: str
     inputs: str
     off: str
+
+
+class Weights(NamedTuple):
+    """A feature in use (or the intercept) at a strength, its numbers written out; "" where there is nothing to write.
+
+    ``own`` are the coefficients in the data's units, one an output; ``standardized`` is the largest of the standardized
+    ones, ``until`` the strongest strength at which the feature is used.
+    """
+
+    name: str
+    own: tuple[str, ...]
+    standardized: str
+    until: str
 
 
 def name_of(path: Path) -> str:
@@ -52,6 +67,10 @@ def kind_of(path: Path) -> Literal["up", "bound", "epochs"]:
 
 def title(path: Path) -> str:
     """Return what was trained, in one line."""
+    if path.linear is not None:
+        key = "path.title_linear" if path.base == "none" else "path.title_linear_base"
+        known = {name: getattr(path, name) for name in ("data", "task", "over", "base", "folds")}
+        return say(key, points=len(path.strengths), **known)
     values = {name: getattr(path, name) for name in ("data", "task", "over", "base", "network", "training")}
     counts = {"points": len(path.strengths), "folds": path.folds, "seeds": path.seeds}
     return say("path.title" if path.base == "none" else "path.title_base", **values, **counts)
@@ -93,13 +112,18 @@ def shown(path: Path, most: int = MOST_ROWS) -> list[int]:
 
 
 def rows(path: Path, points: Sequence[int]) -> list[Row]:
-    """Return these points as rows. Zeros, features and units are "" all along where they never change."""
+    """Return these points as rows. Zeros, features and units are "" all along where they never change.
+
+    Degrees of freedom are those of linear models; with one output zeros would only repeat the features.
+    """
     told, members = words(path), path.folds * path.seeds
     means = {name: [i.mean if i else math.nan for i in getattr(path, name)] for name in ("train_loss", "loss", "score")}
     places = decimals([*means["loss"], *means["train_loss"]])
     fine = decimals(means["score"])
     sparse, chosen = varies(path.zeros), varies(path.inputs_used)
-    off = path.units[:, 1]
+    off, linear = path.units[:, 1], path.linear
+    if linear is not None:
+        sparse = sparse and len(linear.outputs) > 1
 
     def row(p: int) -> Row:
         lost = told[p] == "diverged"
@@ -114,6 +138,7 @@ def rows(path: Path, points: Sequence[int]) -> list[Row]:
             loss=amount(means["loss"][p], places),
             loss_range=_range(path.loss[p], places),
             score=number(means["score"][p], fine),
+            freedom=freedom(linear, p) if linear is not None and not lost else "",
             zeros=percent(path.zeros[p]) if sparse and not lost else "",
             inputs=f"{path.inputs_used[p]:.3g}" if chosen and not lost else "",
             off=percent(off[p]) if varies(off) and not lost else "",
@@ -144,8 +169,11 @@ def _range(interval: Interval | None, places: int) -> str:
 
 
 def sentences(path: Path) -> list[str]:
-    """Return what the path says: the best, the rule's choice, what is right, the end, warm starts, what diverged."""
-    told = [_best(path), _rule(path), right_sentence(path), path.end]
+    """Return what the path says: the best, the rule's choice, what is right, the end, and what else there is to tell.
+
+    That is the features in use where the model is linear, warm starts, and what diverged.
+    """
+    told = [_best(path), _rule(path), right_sentence(path), _end(path), *linear_sentences(path)]
     if path.warm is not None:
         told.append(path.warm.sentence)
     if path.diverged.any():
@@ -210,3 +238,106 @@ def _diverged(path: Path) -> str:
         every=len(path.strengths) * path.folds * path.seeds,
         strengths=", ".join(named),
     )
+
+
+def _end(path: Path) -> str:
+    """Return why the path ends where it does; of a linear model the sentence speaks as such."""
+    top = f"{float(path.strengths[-1]):.3g}"
+    if path.linear is not None and path.end == say("path.end_mean", top=top):
+        return say("path.end_mean_linear", top=top)
+    return path.end
+
+
+# Linear models -------------------------------------------------------------------------------------------------------
+
+
+def linear_of(path: Path) -> Coefficients:
+    """Return the coefficients along a linear path. Raises `SettingError` where there are none."""
+    if path.linear is None:
+        raise SettingError("path.no_coefficients", network=path.network, over=path.over)
+    return path.linear
+
+
+def strongest(path: Path, most: int) -> list[int]:
+    """Return the indices of at most ``most`` features: the largest at the best strength, then the largest anywhere.
+
+    Standardized coefficients count, of all outputs the largest. Features that are never used are left out.
+    """
+    sizes = np.abs(linear_of(path).standardized).max(axis=1)
+    order = np.lexsort((-sizes.max(axis=0), -sizes[path.best]))
+    return [int(j) for j in order[:most] if sizes[:, j].any()]
+
+
+def freedom(linear: Coefficients, point: int) -> str:
+    """Return the degrees of freedom at a point as text: whole numbers as such."""
+    found = float(linear.freedom[point])
+    return number(found, 0 if abs(found - round(found)) < 1e-6 else 1)
+
+
+def linear_sentences(path: Path) -> list[str]:
+    """Return what a linear path says of its features: how many are used, which, and whether none has a solution."""
+    linear = path.linear
+    if linear is None:
+        return []
+    best, rule = path.best, path.one_standard_error
+    used, every = linear.used(rule), len(linear.names)
+    kind = "none" if not used else "all" if len(used) == every else "some"
+    names = [clean(name, 40) for name in used[:_MOST_NAMED]]
+    if len(used) > _MOST_NAMED:
+        names.append(say("path.more", count=len(used) - _MOST_NAMED))
+    told = say(
+        f"path.used_{kind}",
+        strength=strength(path, rule),
+        used=len(used),
+        all=every,
+        freedom=freedom(linear, rule),
+        names=", ".join(names),
+    )
+    if best != rule:
+        at_best = {"strength": strength(path, best), "used": len(linear.used(best)), "freedom": freedom(linear, best)}
+        told = f"{told} {say('path.used_best', **at_best)}"
+    lacking = "" if linear.exists.all() else say(f"path.no_solution_{path.task}")
+    return [sentence for sentence in (told, lacking) if sentence]
+
+
+def units_of(path: Path) -> str:
+    """Return in words what a coefficient in the data's own units is."""
+    linear = linear_of(path)
+    return say(f"path.units_{path.task}", target=clean(linear.outputs[0], 40))
+
+
+def weights(path: Path, most: int) -> list[Weights]:
+    """Return the intercept and at most ``most`` features in use at the one-standard-error strength, largest first."""
+    linear, point = linear_of(path), path.one_standard_error
+    last = len(path.strengths) - 1
+    alive = np.abs(linear.standardized).max(axis=1) > 0
+    sizes = np.abs(linear.standardized[point])
+    order = [int(j) for j in np.argsort(-sizes.max(axis=0), kind="stable") if sizes[:, j].any()]
+    found = [Weights(say("path.intercept"), tuple(map(digits, linear.intercepts[point])), "", "")]
+    for j in order[:most]:
+        until = int(np.flatnonzero(alive[:, j])[-1])
+        column = linear.standardized[point, :, j]
+        found.append(
+            Weights(
+                name=linear.names[j],
+                own=tuple(map(digits, linear.coefficients[point, :, j])),
+                standardized=digits(float(column[np.abs(column).argmax()])),
+                until=say("path.until_end") if until == last else value(path, until),
+            )
+        )
+    return found
+
+
+def weights_note(path: Path, shown_features: int, left_out: Sequence[str] = ()) -> str:
+    """Return what must be known to read the `weights`: strength, units, rows, and what is not shown."""
+    linear = linear_of(path)
+    used = len(linear.used(path.one_standard_error))
+    parts = [say("path.weights_note", strength=strength(path, path.one_standard_error), units=units_of(path))]
+    if shown_features < used:
+        parts.append(say("path.weights_some", shown=shown_features, all=used))
+    if left_out:
+        names = [clean(name, 40) for name in left_out[:_MOST_LOST]]
+        if len(left_out) > _MOST_LOST:
+            names.append(say("path.more", count=len(left_out) - _MOST_LOST))
+        parts.append(say("path.outputs_left", names=", ".join(names)))
+    return " ".join(parts)

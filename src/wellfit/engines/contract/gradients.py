@@ -11,6 +11,7 @@ from wellfit import rng
 from wellfit.cocktail import EarlyStopping, as_cocktail
 from wellfit.engines import independent
 from wellfit.engines.base import Engine, Member, training_weights
+from wellfit.engines.choice import by_steps
 from wellfit.engines.contract.problems import TASKS, assorted, make_data, weighted
 from wellfit.engines.independent import Parts
 from wellfit.nets import MLP, Training
@@ -108,6 +109,7 @@ class GradientContract:
     @pytest.mark.parametrize("task", TASKS)
     def test_whole_trainings_equal_the_independent_one(self, engine: Engine, task: Task) -> None:
         """Every ingredient, optimizer and schedule, batches and shuffles: float64, within 1e-9 of plain NumPy."""
+        engine = by_steps(engine)
         for data in (make_data(task), weighted(make_data(task))):
             for member in assorted(task):
                 kept = [i for i in member.cocktail.ingredients if not isinstance(i, EarlyStopping)]

@@ -1,0 +1,153 @@
+"""Is a network needed at all? The linear model against the network, on the same folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wellfit.engines.base import Engine
+from wellfit.errors import SettingError
+from wellfit.evidence.intervals import difference, fold_interval
+from wellfit.evidence.metrics import Metric, as_metric
+from wellfit.executors import Executor
+from wellfit.executors.base import Progress
+from wellfit.ledger import LedgerLike
+from wellfit.messages import say
+from wellfit.nets import MLP, Training, as_network
+from wellfit.records import Array, Difference, Interval, Path, Simplest, Table
+from wellfit.select.defaults import FOLDS, default_network
+from wellfit.select.path import path
+from wellfit.select.source import development_rows, read_source
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import pandas as pd
+
+# The ingredients along which each side may choose its strength.
+LINEAR, NETWORK = ("l1", "l2"), ("l2", "dropout", "early_stopping")
+POINTS = 12
+
+
+def simplest(
+    source: Table | str | PathLike | pd.DataFrame | tuple,
+    *,
+    network: MLP | str | tuple[int, ...] | None = None,
+    training: Training | Mapping[str, Any] | None = None,
+    points: int = POINTS,
+    folds: int = FOLDS,
+    seeds: int | Sequence[int] = 2,
+    metric: str | Metric | None = None,
+    seed: int = 0,
+    rows: Array | None = None,
+    quick: bool = False,
+    engine: Engine | None = None,
+    executor: Executor | None = None,
+    ledger: LedgerLike | None = None,
+    progress: Progress | None = None,
+    **options: object,
+) -> Simplest:
+    """Say whether a network is better than a linear model, paired over folds, with the interval.
+
+    Each side is regularized: the linear model along L1 and L2 (exact solutions), the network along L2, dropout and
+    epochs (as in early stopping), ``points`` each. On each fold a side takes the ingredient and strength that are best
+    on the *other* folds, so that neither side's score is flattered by the choice. Other arguments are as in
+    `wellfit.path`. Raises what that raises, and `SettingError` for a linear ``network``.
+
+    >>> found = simplest("iris", network="8", training=Training(epochs=30), points=4, seeds=1, folds=3)
+    >>> found.metric, found.difference.word
+    ('accuracy', 'undecided')
+    """
+    table = read_source(source, options)
+    rows = development_rows(table, rows)
+    net = default_network(table) if network is None else as_network(network)
+    if not net.hidden:
+        raise SettingError("simplest.linear")
+
+    def along(names: Sequence[str], network: MLP, members: int | Sequence[int]) -> list[Path]:
+        return [
+            path(
+                table,
+                name,
+                points=points,
+                folds=folds,
+                seeds=members,
+                network=network,
+                training=training,
+                metric=metric,
+                seed=seed,
+                rows=rows,
+                quick=quick,
+                engine=engine,
+                executor=executor,
+                ledger=ledger,
+                progress=progress,
+            )
+            for name in names
+        ]
+
+    return read_simplest(along(LINEAR, MLP(()), 1), along(NETWORK, net, seeds), table, rows)
+
+
+def read_simplest(linear: Sequence[Path], network: Sequence[Path], table: Table, rows: Array) -> Simplest:
+    """Return the answer from paths of both sides on the same folds of ``rows``, (m,)."""
+    from wellfit.data import folds as cut
+
+    first = linear[0]
+    parts = cut(table, rows, folds=first.folds, seed=first.seed)
+    counts = {"train_rows": [len(p.train) for p in parts], "test_rows": [len(p.score) for p in parts]}
+    measure = as_metric(first.metric, first.task)
+    ours, theirs = _side(network), _side(linear)
+    word = say("simplest.difference", metric=first.metric)
+
+    def score(values: Array) -> Interval:
+        found = fold_interval(values, **counts, estimates=say("simplest.score", metric=first.metric))
+        low, high = max(found.low, measure.lowest), min(found.high, measure.highest)
+        return Interval(found.mean, low, high, found.estimates)
+
+    against = difference(ours[1], theirs[1], **counts, higher_is_better=first.higher_is_better, estimates=word)
+    by_loss = difference(ours[0], theirs[0], **counts, higher_is_better=False, estimates=say("simplest.loss"))
+    chosen = [min(paths, key=lambda p: float(p.losses[p.best].mean())) for paths in (linear, network)]
+    mixes = [p.cocktails[p.best] for p in chosen]
+    return Simplest(
+        metric=first.metric,
+        linear=mixes[0],
+        network=network[0].network,
+        network_cocktail=mixes[1],
+        linear_score=score(theirs[1]),
+        network_score=score(ours[1]),
+        difference=against,
+        loss_difference=by_loss,
+        sentence=_sentence(first.metric, mixes[0], score(theirs[1]), score(ours[1]), against, by_loss),
+    )
+
+
+def _side(paths: Sequence[Path]) -> tuple[Array, Array]:
+    """Return the loss and the score of each fold, (K,), at the point that is best on the other folds."""
+    losses = np.concatenate([p.losses.mean(axis=2) for p in paths])
+    scores = np.concatenate([p.scores.mean(axis=2) for p in paths])
+    sound = ~np.isnan(losses).any(axis=1)
+    losses, scores = losses[sound], scores[sound]
+    folds = losses.shape[1]
+    others = losses.sum(axis=1, keepdims=True) - losses if folds > 1 else losses
+    at = others.argmin(axis=0), np.arange(folds)
+    return losses[at], scores[at]
+
+
+def _sentence(metric: str, linear: str, low: Interval, high: Interval, against: Difference, by_loss: Difference) -> str:
+    key = against.word
+    if key == "undecided" and by_loss.word in ("better", "worse"):
+        key = f"loss_{by_loss.word}"
+    difference = against.interval
+    return say(
+        f"simplest.{key}",
+        metric=metric,
+        cocktail=linear,
+        linear=f"{low.mean:.3g}",
+        network=f"{high.mean:.3g}",
+        change=f"{difference.mean:+.2g}",
+        low=f"{difference.low:+.2g}",
+        high=f"{difference.high:+.2g}",
+    )
