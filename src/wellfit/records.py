@@ -167,7 +167,8 @@ class CocktailResult:
 
     ``gap`` is the validation over the training loss, ``rise`` the validation loss at the end of training over its
     lowest (whose epoch is read off the other folds): both are ratios, 1 where there is none. ``diverged_epoch`` is the
-    epoch in which the first member diverged.
+    epoch in which the first member diverged; ``unbounded`` counts the members of a linear model that has no solution
+    without a penalty (see `History`).
     """
 
     cocktail: str
@@ -184,6 +185,7 @@ class CocktailResult:
     gap: Interval | None = None
     rise: Interval | None = None
     diverged_epoch: int = 0
+    unbounded: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -446,7 +448,8 @@ class Portrait:
 class RunRecord:
     """All that a report shows. ``summary`` is what ``summary.json`` holds; each of ``paths`` gets a section.
 
-    ``search`` is None where none was made: the winner of the comparison is then the model.
+    ``search`` is None where none was made: the winner of the comparison is then the model. ``simplest`` is None where
+    the network was not compared with a linear model.
     """
 
     summary: Mapping[str, object]
@@ -459,3 +462,4 @@ class RunRecord:
     versions: Mapping[str, str]
     paths: tuple[Path, ...] = ()
     search: SearchRecord | None = None
+    simplest: Simplest | None = None

@@ -11,10 +11,11 @@ from wellfit.cocktail import Cocktail, Ingredient, as_cocktail
 from wellfit.errors import SettingError
 from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Threads
+from wellfit.messages import say
 from wellfit.nets import MLP, Training, as_network
 from wellfit.nets.ensemble import Ensemble
 from wellfit.nets.fitted import Fitted
-from wellfit.records import Array, History, Path, SearchRecord, Table
+from wellfit.records import Array, Finding, History, Path, SearchRecord, Table
 from wellfit.select.axes import as_over
 from wellfit.select.compare import seeds_of
 from wellfit.select.defaults import default_network, default_training
@@ -69,6 +70,7 @@ class Chosen:
     histories: tuple[History, ...] = ()
     path: Path | None = None
     search: SearchRecord | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def choose(table: Table, rows: Array, settings: Settings) -> Chosen:
@@ -174,5 +176,8 @@ def _fitted(
             epoch=min(history.epochs for history in lost),
             rate=f"{training.learning_rate:g}",
         )
+    unbounded = [history for history in histories if history.status == "unbounded"]
+    counts = {"unbounded": len(unbounded), "members": len(fits)}
+    findings = [Finding("unbounded", say("select.unbounded", cocktail=cocktail, **counts))] if unbounded else []
     model = models[0] if len(models) == 1 else Ensemble(models, np.full(len(models), 1 / len(models)))
-    return Chosen(cocktail, model, histories, path)
+    return Chosen(cocktail, model, histories, path, findings=tuple(findings))

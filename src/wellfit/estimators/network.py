@@ -77,7 +77,7 @@ class _Network(BaseEstimator):
             findings=features.findings,
         )
         chosen = choose(table, rows, self._settings())
-        self._features, self.findings_ = features, features.findings
+        self._features, self.findings_ = features, (*features.findings, *chosen.findings)
         self.cocktail_, self.model_, self.history_ = chosen.cocktail, chosen.model, chosen.histories
         self.path_, self.search_ = chosen.path, chosen.search
         return self
@@ -148,7 +148,8 @@ class WellfitClassifier(ClassifierMixin, _Network):
     After `fit`: ``cocktail_``; ``model_``, the `Fitted` network or the ensemble of them, which can be saved;
     ``history_``, the `History` of each network that was trained on all rows (empty after a search, whose ensemble is
     made of fold networks); ``path_``, the `Path`, and ``search_``, the record of the search, None where there was none;
-    ``findings_``, what was assumed in reading X; ``classes_``, ``n_features_in_``, ``feature_names_in_``.
+    ``findings_``, what was assumed in reading X, and where a linear model has no solution; ``classes_``,
+    ``n_features_in_``, ``feature_names_in_``.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True, as_frame=True)

@@ -13,11 +13,12 @@ from wellfit.records import CocktailResult, Interval, Path, RunRecord, SearchRec
 def answer(record: RunRecord) -> tuple[str, ...]:
     """Return the verdict, the winner, how strong the best path's ingredient must be, and the scores on the test rows.
 
-    Without paths there are three sentences.
+    Without paths there are three sentences; with a linear model beside the network one more, whether that is needed.
     """
     choice = _choice(record) if record.search is None else _searched(record.search)
     path = min(record.paths, key=lambda p: float(p.losses[p.best].mean()), default=None)
-    return (record.verdict, choice, *([_strength(path)] if path else []), _test(record))
+    simple = [] if record.simplest is None else [record.simplest.sentence]
+    return (record.verdict, choice, *([_strength(path)] if path else []), *simple, _test(record))
 
 
 def _strength(path: Path) -> str:

@@ -6,17 +6,19 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from wellfit.cocktail import Dropout
+from wellfit.data import Preprocessor
 from wellfit.errors import SettingError
 from wellfit.job.study import Study
 from wellfit.messages import say
-from wellfit.nets import Training
-from wellfit.records import Array, Finding, Path
+from wellfit.nets import MLP, Training
+from wellfit.records import Array, Finding, Path, Simplest
 from wellfit.select import default_seeds, default_training
 from wellfit.select.axes import AXES
 from wellfit.select.budget import Budget, as_budget
 from wellfit.select.defaults import FOLDS
 from wellfit.select.path import path
 from wellfit.select.search import Search, search
+from wellfit.select.simplest import read_simplest
 
 # Seconds of a run where no budget was asked for. Quick is meant to end within 15, reading and writing included.
 BUDGET, QUICK_BUDGET = "60s", "15s"
@@ -24,6 +26,9 @@ BUDGET, QUICK_BUDGET = "60s", "15s"
 COMPARISON, EACH_PATH = 0.2, 0.04
 OVER, QUICK_OVER = ("l1", "l2", "weight_decay", "dropout", "early_stopping"), ("l2", "dropout", "early_stopping")
 POINTS, QUICK_POINTS = 16, 9
+# The share of the linear model's paths, their points, and what they take: so many second derivatives a point, made at
+# so many multiplications a second on two cores.
+LINEAR, LINEAR_POINTS, HESSIANS, EXACT_SPEED = 0.04, 8, 2, 1.6e10
 # Fitting again, testing and the report, about; the search gets this share of a budget at least.
 WRITING, LEAST = 6.5, 0.15
 
@@ -86,6 +91,40 @@ def paths(study: Study, rows: Array, plan: Plan) -> tuple[tuple[Path, ...], tupl
         except SettingError as error:  # every point diverged, or an early stop that these rows do not allow
             lacking.append(Finding("path", say("job.no_path", ingredient=name, reason=error)))
     return tuple(found), tuple(lacking)
+
+
+def against_linear(
+    study: Study, rows: Array, plan: Plan, along: tuple[Path, ...]
+) -> tuple[Simplest | None, tuple[Finding, ...]]:
+    """Return how the network's paths compare with a linear model's; None, and why, where that would take too long."""
+    if not study.network.hidden or not along:
+        return None, ()
+    most = LINEAR * plan.seconds * EXACT_SPEED / (LINEAR_POINTS * along[0].folds * HESSIANS)
+    inputs = max(1, len(Preprocessor.fit(study.table, rows, bent=False).feature_names))
+    outputs = len(study.table.classes) if study.table.task == "multiclass" else 1
+    price = len(rows) * float(outputs * min(inputs, len(rows))) ** 2
+    if price > most:
+        return None, (Finding("linear", say("job.no_linear")),)
+    straight = [
+        path(
+            study.table,
+            name,
+            rows=rows,
+            points=LINEAR_POINTS,
+            folds=along[0].folds,
+            seeds=1,
+            network=MLP(()),
+            training=study.training,
+            metric=study.asked.metric,
+            seed=study.asked.seed,
+            engine=study.engine,
+            executor=study.executor,
+            ledger=study.ledger,
+            progress=study.asked.progress,
+        )
+        for name in (("l2", "l1") if 2 * price <= most else ("l2",))
+    ]
+    return read_simplest(straight, along, study.table, rows), ()
 
 
 def _recipe(study: Study, rows: Array, members: int, plan: Plan) -> Training:

@@ -11,7 +11,7 @@ from typing import Any
 from wellfit.errors import SettingError
 from wellfit.executors.base import Progress
 from wellfit.job.exploring import COMPARISON as COMPARISON_SHARE
-from wellfit.job.exploring import Plan, explore, paths
+from wellfit.job.exploring import Plan, against_linear, explore, paths
 from wellfit.job.outputs import COMPARISON, SEARCHED, Work, make_record, write
 from wellfit.job.portraits import portraits
 from wellfit.job.refit import refit, roles
@@ -21,7 +21,7 @@ from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.fitted import Predictor
 from wellfit.nets.storage import write_whole
-from wellfit.records import Array, Comparison, Finding, Path, RunRecord, Split, Table
+from wellfit.records import Array, Comparison, Finding, Path, RunRecord, Simplest, Split, Table
 from wellfit.select import compare, comparison_text, default_seeds
 from wellfit.select.defaults import FOLDS
 from wellfit.select.search import Search
@@ -51,11 +51,12 @@ def run(
     ``source`` and ``options`` are those of `wellfit.data.load`: a path, a built-in name, a DataFrame or arrays, with
     ``target``, ``task``, ``drop``, ``test`` and so on. Test rows are held out first; all else works on the other rows.
     The usual cocktails are compared by cross-validation, which gives the verdict on the unregularized network; each
-    main ingredient is turned up along its path; a search for the best mixture takes what is left of ``budget`` ("60s"
-    by default, or a count of member-steps for the search), and its ensemble is the model. The best cocktail compared,
-    none and the best L2 and dropout are fitted on all those rows, for the pictures. The test rows are used once, at
-    the end. Where ``cocktails`` are given these alone are compared ("none" is always among them), and the best of them,
-    fitted on all those rows, is the model: no path, no search.
+    main ingredient is turned up along its path; a linear model, solved exactly, says whether a network is needed; a
+    search for the best mixture takes what is left of ``budget`` ("60s" by default, or a count of member-steps for the
+    search), and its ensemble is the model. The best cocktail compared, none and the best L2 and dropout are fitted on
+    all those rows, for the pictures. The test rows are used once, at the end. Where ``cocktails`` are given these alone
+    are compared ("none" is always among them), and the best of them, fitted on all those rows, is the model: no path,
+    no linear model, no search.
     ``training`` is a recipe, or the fields by name in which it differs from the default. ``quick`` trains fewer and
     shorter (budget "15s"). ``progress(done, total)`` counts optimizer steps; ``notice(sentence)`` hears warnings as
     they come up.
@@ -94,11 +95,13 @@ def answer_table(
     comparison = _compare(study, split.train)
     study = replace(study, findings=(*study.findings, *_diverged(study, comparison)))
     along: tuple[Path, ...] = ()
+    straight: Simplest | None = None
     found: Search | None = None
     if plan is not None:
         along, lacking = paths(study, split.train, plan)
-        study.asked.warn(lacking)
-        study = replace(study, findings=(*study.findings, *lacking))
+        straight, slow = against_linear(study, split.train, plan, along)
+        study.asked.warn((*lacking, *slow))
+        study = replace(study, findings=(*study.findings, *lacking, *slow))
     fits = refit(study, split.train, roles(comparison))
     if plan is not None:
         found = explore(study, split.train, plan, started)
@@ -109,7 +112,7 @@ def answer_table(
         models = {"none": models["none"], SEARCHED: found.model}
     tests = {name: on_test_rows(study, name, model, split.test) for name, model in models.items()}
     pictures = portraits(study, comparison, fits, split.test)
-    work = Work(study, split, comparison, fits[comparison.winner], tests, pictures, len(fits), along, found)
+    work = Work(study, split, comparison, fits[comparison.winner], tests, pictures, len(fits), along, found, straight)
     return make_record(work, command=command, started=started), work
 
 
@@ -165,7 +168,7 @@ def _compare(study: Study, rows: Array) -> Comparison:
 
 
 def _diverged(study: Study, comparison: Comparison) -> tuple[Finding, ...]:
-    """Warn of the cocktails with diverged members, and return that as findings."""
+    """Warn of the cocktails with diverged members or without a solution, and return that as findings."""
     rate = f"{study.training.learning_rate:g}"
     found = []
     for result in comparison.results:
@@ -175,6 +178,9 @@ def _diverged(study: Study, comparison: Comparison) -> tuple[Finding, ...]:
                 "population.some_diverged", cocktail=result.cocktail, rates=rate, epoch=result.diverged_epoch, **counts
             )
             found.append(Finding("diverged", text, count=result.diverged))
+        if result.unbounded:
+            text = say("select.unbounded", cocktail=result.cocktail, unbounded=result.unbounded, members=result.members)
+            found.append(Finding("unbounded", text, count=result.unbounded))
     study.asked.warn(found)
     return tuple(found)
 

@@ -32,6 +32,7 @@ from wellfit.records import (
     Portrait,
     RunRecord,
     SearchRecord,
+    Simplest,
     Split,
 )
 from wellfit.select import comparison_text
@@ -60,6 +61,7 @@ class Work:
     members: int
     paths: tuple[Path, ...] = ()
     search: Search | None = None
+    simplest: Simplest | None = None
 
     @property
     def model(self) -> Predictor:
@@ -81,6 +83,7 @@ def make_record(work: Work, *, command: str, started: float) -> RunRecord:
         versions=_versions(),
         paths=work.paths,
         search=None if work.search is None else work.search.record,
+        simplest=work.simplest,
     )
 
 
@@ -136,6 +139,7 @@ def _summary(work: Work, sentence: str, seconds: float) -> dict[str, object]:
         "test": _tested(tested),
         "none": none,
         **searched,
+        **({} if work.simplest is None else {"linear": _linear(work.simplest)}),
         "verdict": sentence,
         "members": _members(work),
         "seconds": round(seconds, 3),
@@ -172,6 +176,17 @@ def _searched(record: SearchRecord, model: Ensemble) -> dict[str, object]:
             "temperature": record.temperature,
             "uncorrected_score": record.score.naive,
         },
+    }
+
+
+def _linear(found: Simplest) -> dict[str, object]:
+    """Return what the summary says of the linear model, by cross-validation."""
+    return {
+        "cocktail": found.linear,
+        **_score(found.linear_score),
+        "network": _score(found.network_score),
+        "difference": _score(found.difference.interval),
+        "word": found.difference.word,
     }
 
 

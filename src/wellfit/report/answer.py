@@ -119,6 +119,8 @@ def _scores(record: RunRecord, plain_won: bool) -> tuple[list[dict[str, object]]
     notes = [say("report.answer_touched")] if tested else []
     if len(shown) == 2 and _overlap(best, plain):
         notes.append(say("report.answer_overlap"))
+    if record.simplest is not None:
+        notes.append(clean(record.simplest.sentence))
     return made, notes
 
 

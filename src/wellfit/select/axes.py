@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 CONSTANT = 0.01
 # Strengths tried for the end of a penalty's range, and how many between two of them in a second round.
 PROBES, BETWEEN = tuple(1e-4 * 4.0**i for i in range(14)), 3
-# A ridge penalty with an exact solution matters over more decades, and nothing ends it but that the mean is predicted.
-EXACT_PROBES, EXACT_DECADES = tuple(1e-2 * 4.0**i for i in range(16)), 6.0
+# A ridge penalty with an exact solution matters over more decades.
+EXACT_DECADES = 6.0
 Train = Callable[[Sequence[Member]], Sequence[History]]
 
 
@@ -181,9 +181,9 @@ def grid(
     axis, training = over.axis, members[0].training
     if axis.spacing == "epochs":
         return epochs_at(_epochs(training.epochs, points), training), say("path.end_epochs")
-    look = _Look(over, members, data, train)
     if problems:
-        return _exact_grid(over, points, problems, look)
+        return _exact_grid(over, points, problems)
+    look = _Look(over, members, data, train)
     if axis.spacing == "even":
         top, key = look.even_end()
         strengths = np.linspace(0, top, points)
@@ -202,16 +202,17 @@ def grid(
     )
 
 
-def _exact_grid(over: Over, points: int, problems: Sequence[Problem], look: _Look) -> tuple[Array, str]:
-    """Return the strengths of an exact path: a lasso's from the one at which every weight is 0 on every fold."""
-    lasso = over.cocktail(1.0).resolve(1).l1[0] - over.base.resolve(1).l1[0]
+def _exact_grid(over: Over, points: int, problems: Sequence[Problem]) -> tuple[Array, str]:
+    """Return the strengths of an exact path: to where on every fold all weights are 0, or ridge predicts the mean."""
+    both = over.cocktail(1.0).resolve(1), over.base.resolve(1)
+    lasso, ridge = (getattr(both[0], name)[0] - getattr(both[1], name)[0] for name in ("l1", "l2"))
     if lasso > 0:
-        top = max(problem.strongest() for problem in problems) / lasso
-        digit = 10.0 ** (math.floor(math.log10(max(top, 1e-300))) - 2)
-        top, key, decades = math.ceil(top / digit * (1 - 1e-12)) * digit, "path.end_zeros", over.axis.decades
+        top, key, decades = max(p.strongest() for p in problems) / lasso, "path.end_zeros", over.axis.decades
     else:
-        top, key = look.end(EXACT_PROBES, "path.end_range")
-        decades = EXACT_DECADES
+        top, key, decades = max(p.flattening(CONSTANT) for p in problems) / ridge, "path.end_mean", EXACT_DECADES
+    top = max(top, 1e-300)
+    digit = 10.0 ** (math.floor(math.log10(top)) - 2)
+    top = math.ceil(top / digit * (1 - 1e-12)) * digit  # three digits, rounded upward
     strengths = np.append(0.0, np.geomspace(top / 10**decades, top, points - 1))
     return np.array(_rounded(strengths)), say(key, ingredient=over.name, top=f"{top:.3g}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wellfit.engines.base import engine_of
 from wellfit.evidence.calibration import temperature
 from wellfit.evidence.corrected import corrected
 from wellfit.evidence.metrics import Metric, log_loss, rmse
@@ -37,6 +38,7 @@ class Asked:
     sampler: str
     budget: int
     bins: int
+    bent: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +153,8 @@ class Outcome:
 
         if fold not in self.made:
             rows, binned = self.track.data.folds[fold].rows.train, fold >= self.track.folds
-            self.made[fold] = Preprocessor.fit(self.asked.table, rows, bins=self.asked.bins * binned)
+            asked = self.asked
+            self.made[fold] = Preprocessor.fit(asked.table, rows, bins=asked.bins * binned, bent=asked.bent)
         return self.made[fold]
 
     def _fitted(self, runner: Runner, rung: int) -> list[Fitted]:
@@ -162,7 +165,7 @@ class Outcome:
                 member,
                 kept,
                 track.data.folds[member.fold],
-                track.engine,
+                engine_of(track.engine, member, track.data),
                 track.epochs[rung],
                 self._preprocessor(member.fold),
             )

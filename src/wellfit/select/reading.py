@@ -196,6 +196,7 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
         gap=ratio(line.loss, line.train_loss, "gap"),
         rise=ratio(line.last, line.lowest, "rise"),
         diverged_epoch=min((h.epochs for h in flat if h.status == "diverged"), default=0),
+        unbounded=sum(h.status == "unbounded" for h in flat),
     )
 
 

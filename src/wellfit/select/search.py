@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wellfit.engines.base import Engine
-from wellfit.engines.choice import default_engine
+from wellfit.engines.choice import by_steps, default_engine
 from wellfit.errors import SettingError
 from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor, Threads
@@ -88,8 +88,9 @@ def search(
     ``budget`` is wall time ("60s", "2m") or a count of member-steps (200_000, "200000 steps"). Seconds are turned into
     steps once, by the pace of a short trial; the record holds the count, and a search with that count gives the same
     answer anywhere. One candidate is trained to its end in any case, however small the budget. ``network`` and
-    ``training`` fix what is given there (a training fixes learning rate, batch size, schedule and epochs). Other
-    arguments are as in `wellfit.compare`.
+    ``training`` fix what is given there (a training fixes learning rate, batch size, schedule and epochs). With
+    ``network="linear"`` penalties alone are searched, L1, L2 and elastic net, each solved exactly. Other arguments are
+    as in `wellfit.compare`.
 
     Raises `SettingError` for impossible settings and where all candidates diverge; `DataError` for the data.
 
@@ -110,19 +111,21 @@ def search(
     measure = as_metric(metric, table.task)
     check_sampler(sampler)
     fixed = None if network is None else as_network(network)
-    data, count = cross_validation_data(table, rows, folds, seed, False)
-    bins = bins_for(table, rows)
+    linear = fixed is not None and not fixed.hidden
+    data, count = cross_validation_data(table, rows, folds, seed, False, bent=not linear)
+    bins = 0 if linear else bins_for(table, rows)
     if bins:
         binned = prepare(table, [fold.rows for fold in data.folds], bins=bins)
         both = data.fingerprint + binned.fingerprint
         data = replace(data, folds=data.folds + binned.folds, fingerprint=both)
-    if engine is None:
-        engine = default_engine()
+    engine = default_engine() if engine is None else engine
+    if not linear:  # linear networks among others are trained like them: what a step costs is known
+        engine = by_steps(engine)
     question = Question(data, count, fixed, training, engine, executor or Threads(), began)
     race = _Race(question, limit, ledger, progress)
     proposals = Proposals(race.space, sampler, len(race.track.epochs), seed)
     race.run(proposals, 1000 * seed)
-    asked = Asked(table, measure, count, int(seed), sampler, race.total, bins)
+    asked = Asked(table, measure, count, int(seed), sampler, race.total, bins, bent=not linear)
     chosen = outcome(race.runners, race.track, asked)
     left = race.total - race.track.spent
     shares = worth(chosen.winner, chosen.winner_rung, race.track, race.runners, left=left)

@@ -137,7 +137,7 @@ def _side(paths: Sequence[Path]) -> tuple[Array, Array]:
 
 
 def _sentence(metric: str, linear: str, low: Interval, high: Interval, against: Difference, by_loss: Difference) -> str:
-    key = against.word
+    key: str = against.word
     if key == "undecided" and by_loss.word in ("better", "worse"):
         key = f"loss_{by_loss.word}"
     difference = against.interval

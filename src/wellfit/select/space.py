@@ -42,6 +42,12 @@ _PORTFOLIO: tuple[tuple[str, tuple[int, ...] | None, float], ...] = (
     ("l1=3e-3", (), 5e-3),
     ("weight_decay=0.03 + dropout=0.3", (256, 128), 2e-3),
 )
+# Where only linear models are searched: inputs, and in regression the target, have a standard deviation of 1.
+_EXACT = (
+    *("none", "l2=1e-3", "l2=1e-2", "l2=1e-1", "l2=1"),
+    *("l1=1e-3", "l1=1e-2", "l1=3e-2", "elastic_net=1e-2", "elastic_net=1e-1"),
+)
+_EXACT_RANGES = {"l1": (1e-5, 1.0), "l2": (1e-5, 100.0), "elastic_net": (1e-5, 2.0)}
 BINNED = (1, 2, 3, 5, 9)  # places of the portfolio that are tried with bins as well
 SMOOTHED = "weight_decay=0.3 + dropout=0.15 + label_smoothing=0.05"
 
@@ -85,8 +91,15 @@ class Space:
     widest: int = 256
     bins: bool = False
 
+    @property
+    def exact(self) -> bool:
+        """Whether only linear models are searched: they are solved, so that the penalty alone varies."""
+        return self.network is not None and not self.network.hidden
+
     def portfolio(self) -> list[Candidate]:
         """Return the strong defaults, as far as they fit the space, without repetitions."""
+        if self.network is not None and self.exact:
+            return [Candidate(self.network, as_cocktail(text), self.training) for text in _EXACT]
         found = []
         lines = [*_PORTFOLIO]
         if self.task != "regression":
@@ -107,6 +120,8 @@ class Space:
 
     def suggest(self, trial: Suggest) -> Candidate:
         """Return the candidate that a trial proposes."""
+        if self.network is not None and self.exact:
+            return Candidate(self.network, self._penalty(trial), self.training)
         network = self.network or self._network(trial)
         rate = self.rate or trial.suggest_float("learning_rate", 7e-4, 2e-2, log=True)
         batch = self._batch(trial)
@@ -114,6 +129,15 @@ class Space:
         training = replace(self.training, learning_rate=_digits(rate), batch_size=batch)
         binned = self.bins and bool(trial.suggest_categorical("bins", (False, True)))
         return Candidate(network, cocktail, training, binned)
+
+    def _penalty(self, trial: Suggest) -> Cocktail:
+        """Return a penalty that has an exact solution."""
+        kind = str(trial.suggest_categorical("penalty", ("l1", "l2", "elastic_net")))
+        strength = _digits(trial.suggest_float(f"{kind}_strength", *_EXACT_RANGES[kind], log=True))
+        if kind == "elastic_net":
+            ratio = round(trial.suggest_float("l1_ratio", 0.05, 0.95), 2)
+            return Cocktail((ElasticNet(strength, l1_ratio=ratio),))
+        return Cocktail(({"l1": L1, "l2": L2}[kind](strength),))
 
     def _network(self, trial: Suggest) -> MLP:
         depth = trial.suggest_categorical("depth", (0, 1, 2, 3))

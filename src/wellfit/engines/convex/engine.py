@@ -41,7 +41,7 @@ class ConvexEngine:
     separates, and no penalty) the status is ``unbounded``, and the weights are those at l2 = 1e-6.
     """
 
-    name = "convex"
+    name = "convex"  # known to select.fitting too
     version = "1"
 
     def __init__(self) -> None:

@@ -73,6 +73,23 @@ class Problem:
         with self._lock:
             return float(np.abs(self._null_slopes()).max(initial=0.0))
 
+    def flattening(self, share: float) -> float:
+        """Return about the l2 at which predictions spread by ``share``, of a target of unit spread or as chances.
+
+        There weights are small: to first order the null model's slopes over l2.
+        """
+        with self._lock:
+            null = self._loss.null()
+            z = self._shares @ (self._loss.x @ null.T)
+            outputs = (self.x - self._centre) @ self._null_slopes().T
+        spread = np.sqrt(self._shares @ outputs**2)
+        if self.task == "regression":
+            bends = np.ones(1)
+        else:
+            chances = 1 / (1 + np.exp(-z)) if self.task == "binary" else np.exp(z) / np.exp(z).sum()
+            bends = chances * (1 - chances)
+        return float((spread * bends).max() / share)
+
     def _null_slopes(self) -> Array:
         null = self._loss.null()
         _, slopes = self._loss.look(self._loss.x @ null.T)
