@@ -60,13 +60,16 @@ def _inverse(logits: Array, aims: Array, weights: Array) -> float:
     ``logits`` and ``aims`` are (n, classes), ``weights`` (n,) of sum 1.
     """
     from scipy.optimize import brentq
-    from scipy.special import softmax
+    from scipy.special import expit, softmax
 
     # Only differences of logits count; those of even chances are then exactly 0, and so is the slope.
     logits = logits - logits[:, :1]
     aimed = float(weights @ (aims * logits).sum(1))
+    apart, weighted = logits[:, -1], weights * logits[:, -1]
 
     def slope(inverse: float) -> float:
+        if logits.shape[1] == 2:
+            return float(expit(inverse * apart) @ weighted) - aimed
         return float(weights @ (softmax(inverse * logits, axis=-1) * logits).sum(1)) - aimed
 
     low, high = 1 / HIGHEST, 1 / LOWEST

@@ -10,6 +10,7 @@ from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.messages import say
 from wellfit.records import Array, Interval, Task
 
+_Z = 1.959963984540054  # the normal distribution's 97.5% point
 RESAMPLES = 2000
 WORK = 20_000_000  # rows looked at, about: larger test sets get fewer resamples, never fewer than 500
 
@@ -17,8 +18,8 @@ WORK = 20_000_000  # rows looked at, about: larger test sets get fewer resamples
 def test_interval(metric: str | Metric, target: Array, predictions: Array, seed: int) -> Interval:
     """Return a score on test rows and its 95% interval.
 
-    ``target`` is (n,), ``predictions`` (n, k) as in `wellfit.records.History`. Accuracy has Wilson's interval (1927,
-    from SciPy); every other metric the percentile bootstrap over rows (Efron & Tibshirani 1993), drawn from ``seed``.
+    ``target`` is (n,), ``predictions`` (n, k) as in `wellfit.records.History`. Accuracy has Wilson's interval
+    (1927); every other metric the percentile bootstrap over rows (Efron & Tibshirani 1993), drawn from ``seed``.
     Raises `SettingError` for an unknown metric or shapes that do not match.
 
     >>> target, chances = np.array([0, 1, 1, 0]), np.array([[0.1], [0.8], [0.7], [0.6]])
@@ -38,11 +39,8 @@ def test_interval(metric: str | Metric, target: Array, predictions: Array, seed:
         sentence = say("evidence.test_undefined", metric=chosen.name, rows=len(target))
         return Interval(score, np.nan, np.nan, sentence)
     if chosen.name == "accuracy":
-        from scipy.stats import binomtest
-
-        wilson = binomtest(round(score * len(target)), len(target)).proportion_ci(0.95, method="wilson")
         sentence = say("evidence.wilson", metric=chosen.name, rows=len(target))
-        return Interval(score, float(wilson.low), float(wilson.high), sentence)
+        return Interval(score, *_wilson(score, len(target)), sentence)
     resamples = int(np.clip(WORK // len(target), 500, RESAMPLES))
     low, high = _bootstrap(chosen, task, target, predictions, seed, resamples)
     sentence = say("evidence.bootstrap", metric=chosen.name, rows=len(target), resamples=resamples)
@@ -51,6 +49,14 @@ def test_interval(metric: str | Metric, target: Array, predictions: Array, seed:
 
 # pytest takes the name for a test wherever it is imported.
 setattr(test_interval, "__test__", False)  # noqa: B010 (mypy knows no attributes of functions)
+
+
+def _wilson(share: float, rows: int) -> tuple[float, float]:
+    """Return the 95% interval of a share of rows (Wilson 1927, equation 5)."""
+    square = _Z**2
+    reach = _Z * np.sqrt(square + 4 * rows * share * (1 - share))
+    low, high = ((2 * rows * share + square + side * reach) / (2 * (rows + square)) for side in (-1, 1))
+    return max(float(low), 0.0), min(float(high), 1.0)
 
 
 def _task(metric: str | Metric, predictions: Array) -> Task:

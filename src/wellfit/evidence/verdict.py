@@ -91,20 +91,20 @@ def _cure(comparison: Comparison, room: float) -> tuple[Sign, str]:
 
 def _p_value(interval: Interval, folds: int) -> float:
     """Return the one-sided p value that belongs to a two-sided 95% t interval with K - 1 degrees of freedom."""
-    from scipy.stats import t
+    from scipy.special import stdtr, stdtrit
 
     half = (interval.high - interval.low) / 2
-    statistic = abs(interval.mean) / half * t.ppf((1 + LEVEL) / 2, folds - 1)
-    return float(t.sf(statistic, folds - 1))
+    statistic = abs(interval.mean) / half * stdtrit(folds - 1, (1 + LEVEL) / 2)
+    return float(stdtr(folds - 1, -statistic))
 
 
 def _bounds(ratio: Interval, folds: int) -> tuple[float, float]:
     """Return the one-sided 95% bounds, lower and upper, of a ratio with this two-sided interval; NaN for one fold."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     if np.isnan(ratio.low):
         return float("nan"), float("nan")
-    share = t.ppf(LEVEL, folds - 1) / t.ppf((1 + LEVEL) / 2, folds - 1)
+    share = stdtrit(folds - 1, LEVEL) / stdtrit(folds - 1, (1 + LEVEL) / 2)
     return ratio.mean * (ratio.low / ratio.mean) ** share, ratio.mean * (ratio.high / ratio.mean) ** share
 
 
