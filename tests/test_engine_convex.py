@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.datasets import load_iris
 from sklearn.linear_model import ElasticNet, LinearRegression, LogisticRegression, Ridge
 
 from wellfit.cocktail import as_cocktail
@@ -229,6 +231,15 @@ def test_weights_count_like_repeated_rows():
     np.testing.assert_allclose(a, b, atol=1e-9)
 
 
+def test_engines_travel_to_other_processes():
+    data, some = make_data("binary"), members()[:3]
+    for engine in (ConvexEngine(), CompiledEngine(), default_engine()):
+        engine.advance(some, engine.init(some, data), [1] * 3, data)  # it now holds locks and what it keeps
+        there = pickle.loads(pickle.dumps(engine))
+        ours, theirs = (e.advance(some, e.init(some, data), [7] * 3, data) for e in (engine, there))
+        assert all(np.array_equal(a.parameters, b.parameters) for a, b in zip(ours, theirs, strict=True))
+
+
 # Data that other solvers stumble over
 
 
@@ -261,6 +272,10 @@ def test_several_separable_classes_without_a_penalty_are_noticed():
     x, _ = draw("regression", columns=2)
     y = np.digitize(x[:, 0], np.quantile(x[:, 0], [0.3, 0.6]))
     assert not solve(x, y, "multiclass").exists
+    flowers, kinds = load_iris(return_X_y=True)
+    assert not solve(flowers, kinds, "multiclass").exists, "one class alone is separable: setosa"
+    assert solve(flowers, kinds, "multiclass", l2=1e-4).exists
+    assert solve(flowers[50:], kinds[50:] - 1.0, "binary").exists, "the other two are not"
 
 
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])

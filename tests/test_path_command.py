@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from wellfit import job
+from wellfit import job, rng
 from wellfit.cli import main
 from wellfit.data import load
 from wellfit.errors import SettingError
 from wellfit.job import path_job
-from wellfit.job.path_job import path_into
+from wellfit.job.path_job import coefficients_csv, path_into
 from wellfit.report.path_text import sentences
 from wellfit.select.path import path
 from wellfit.select.path_output import path_json, path_text
@@ -135,13 +138,148 @@ def test_json_holds_null_for_what_is_no_number() -> None:
     assert json.loads(path_text(found)) == figures
     assert figures["warm"] is None
     assert figures["strengths"] == found.strengths.tolist()
-    from dataclasses import replace
-
-    import numpy as np
-
     gone = replace(found, zeros=np.array([0, np.nan, 1]), loss=(None, *found.loss[1:]), chance=float("nan"))
     told = json.loads(path_text(gone))
     assert (told["zeros"], told["loss"][0], told["chance"]) == ([0.0, None, 1.0], None, None)
+
+
+# Linear models -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    table = load("diabetes")
+    return table, path_into(table, "l1", points=6, network="linear", folds=3)
+
+
+def read_csv(text: str) -> tuple[list[str], dict[str, list[str]]]:
+    head, *lines = list(csv.reader(text.splitlines()))
+    return head, {line[0]: line[1:] for line in lines}
+
+
+def test_the_csv_holds_the_coefficients_of_independent_solvers(diabetes) -> None:
+    from sklearn.linear_model import Lasso, LinearRegression
+
+    table, found = diabetes
+    names = list(table.columns)
+    x, y = np.column_stack([table.columns[n][found.rows] for n in names]), table.target[found.rows]
+    found = replace(found, best=0, one_standard_error=3)
+    head, lines = read_csv(coefficients_csv(found))
+    assert head == ["feature", "best", "best standardized", "1-SE", "1-SE standardized"]
+    assert list(lines) == ["intercept", *names]
+    plain = LinearRegression().fit(x, y)
+    np.testing.assert_allclose([float(lines[n][0]) for n in names], plain.coef_, rtol=1e-6)
+    assert float(lines["intercept"][0]) == pytest.approx(plain.intercept_, rel=1e-9)
+    # Our l1 stands beside the mean squared error of a standardized target, scikit-learn's beside half of the raw one's.
+    z, spread = (x - x.mean(0)) / x.std(0), y.std()
+    lasso = Lasso(alpha=found.strengths[3] / 2 * spread, tol=1e-12, max_iter=100_000).fit(z, y)
+    assert (lasso.coef_ == 0).any()
+    np.testing.assert_allclose([float(lines[n][2]) for n in names], lasso.coef_ / x.std(0), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose([float(lines[n][3]) for n in names], lasso.coef_ / spread, rtol=1e-6, atol=1e-9)
+    raw = lasso.intercept_ - (lasso.coef_ / x.std(0)) @ x.mean(0)
+    assert float(lines["intercept"][2]) == pytest.approx(raw, rel=1e-9)
+    assert lines["intercept"][1] == lines["intercept"][3] == ""
+
+
+def test_the_csv_of_classes_predicts_what_independent_solvers_predict() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    table = load("breast-cancer")
+    found = path_into(table, "l2", points=[0.05], network="linear", folds=3)
+    names = list(table.columns)
+    x, y = np.column_stack([table.columns[n][found.rows] for n in names]), table.target[found.rows]
+    _, lines = read_csv(coefficients_csv(replace(found, one_standard_error=1)))
+    own = np.array([float(lines[n][2]) for n in names])
+    peer = LogisticRegression(C=1 / (0.05 * len(x)), tol=1e-10, max_iter=10_000).fit((x - x.mean(0)) / x.std(0), y)
+    np.testing.assert_allclose(own * x.std(0), peer.coef_[0], atol=1e-5)
+    iris = path_into("iris", "l1", points=[0.01], network="linear", folds=3)
+    head, lines = read_csv(coefficients_csv(iris))
+    assert len(head) == 13
+    assert head[1:5] == ["setosa: best", "setosa: best standardized", "setosa: 1-SE", "setosa: 1-SE standardized"]
+    assert len(lines) == 5
+
+
+def test_a_linear_path_writes_and_prints_its_coefficients(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    args = ["diabetes", "--over", "l1", "--network", "linear", "--points", "6", "--folds", "3"]
+    result = call(*args, "--out", tmp_path / "a")
+    assert result.exit_code == 0, result.output
+    files = ["coefficients.csv", "coefficients.svg", "path.json", "path.svg"]
+    assert sorted(set(os.listdir(tmp_path / "a")) - {"ledger.sqlite"}) == files
+    assert all(str(tmp_path / "a" / name) in result.stderr for name in files)
+    assert (tmp_path / "a" / "coefficients.svg").read_text(encoding="utf-8").startswith("<svg")
+    _, lines = read_csv((tmp_path / "a" / "coefficients.csv").read_text(encoding="utf-8"))
+    title, *_, body, _note = result.stdout.split("\n\n")
+    assert title.endswith("a path along l1, linear model solved exactly; 6 points, 3 folds")
+    told = {line.split()[0]: line.split()[1:] for line in body.splitlines()[2:]}
+    used = {name for name, numbers in lines.items() if name == "intercept" or float(numbers[3])}
+    assert set(told) == used
+    assert used < set(lines), "a lasso leaves some feature out"
+    for name, (own, *_) in told.items():
+        assert float(own) == pytest.approx(float(lines[name][2]), rel=5e-3)
+    assert "Freedom" in result.stdout
+    assert "in units of progression per unit of the column" in result.stdout
+    assert "−" not in body
+    figures = json.loads((tmp_path / "a" / "path.json").read_text(encoding="utf-8"))["linear"]
+    assert figures["outputs"] == ["progression"]
+    assert len(figures["freedom"]) == len(figures["used"]) == len(figures["exists"]) == 6
+    chosen = figures["one_standard_error"]
+    assert {f["name"] for f in chosen["features"]} | {"intercept"} == used
+    for feature in chosen["features"]:
+        assert feature["coefficients"] == [float(lines[feature["name"]][2])]
+        assert feature["standardized"] == [float(lines[feature["name"]][3])]
+    assert chosen["intercepts"] == [float(lines["intercept"][2])]
+    assert figures["used"][-1] == 0
+
+
+def test_a_trained_path_has_no_linear_part(tmp_path) -> None:
+    found = path_into("football", "l2", points=3, network="8", training={"epochs": 3}, seeds=1, folds=2, out=tmp_path)
+    assert path_json(found)["linear"] is None
+    assert not {"coefficients.csv", "coefficients.svg"} & set(os.listdir(tmp_path))
+    with pytest.raises(SettingError, match="holds no coefficients"):
+        coefficients_csv(found)
+
+
+@pytest.mark.parametrize("width", [60, 160])
+def test_coefficients_of_many_classes_and_odd_names_keep_to_the_screen(width: int, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    draw = rng.generator(3, rng.DATA)
+    x, kinds = draw.standard_normal((160, 4)), np.arange(160) % 8
+    x[:, 0] += kinds
+    head = ["<b>\x1b[31mred", "x" * 300, "漢字 [bold]", "=1+1", "kind"]
+    with (tmp_path / "odd.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        writer.writerows([*map(repr, map(float, row)), f"kind {k}"] for row, k in zip(x, kinds, strict=True))
+    args = ("--over", "l2", "--network", "linear", "--points", "4", "--folds", "3")
+    result = call(tmp_path / "odd.csv", *args)
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.stdout
+    blocks = result.stdout.split("\n\n")
+    table = next(block for block in blocks if block.startswith("Feature"))
+    assert max(map(len, table.splitlines())) <= width
+    shown = [f"kind {k}" for k in range(8) if f"kind {k}" in table]
+    assert len(shown) >= 1
+    assert ("Not shown for want of room: kind" in result.stdout) == (len(shown) < 8)
+    assert (len(shown) == 8) == (width == 160)
+
+
+def test_separable_classes_are_told_on_the_screen(tmp_path) -> None:
+    lines = ["x,class", *(f"{v},{'no' if v < 0 else 'yes'}" for v in range(-40, 40) if v)]
+    (tmp_path / "apart.csv").write_text("\n".join(lines), encoding="utf-8")
+    args = ("--over", "l1", "--network", "linear", "--points", "4", "--folds", "3")
+    result = call(tmp_path / "apart.csv", *args)
+    assert "Without a penalty no solution exists" in result.stdout
+    assert "l2 = 1e-6" in result.stdout
+    assert "log odds of yes" in result.stdout
+
+
+def test_the_help_says_that_linear_is_exact() -> None:
+    words = " ".join(call("--help").stdout.split())
+    assert "With --network linear nothing is trained" in words
+    assert "solved exactly" in words
 
 
 def test_without_out_nothing_is_written(tmp_path, monkeypatch) -> None:

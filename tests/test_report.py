@@ -207,7 +207,9 @@ def test_the_table_holds_the_record(football: tuple[RunRecord, str]) -> None:
     record, text = football
     (rows,) = Page(text).tables
     results = {r.cocktail: r for r in record.comparison.results}
-    assert [row[0].removesuffix(" best here") for row in rows[1:]] == [r.cocktail for r in best_first(record.comparison)]
+    assert [row[0].removesuffix(" best here") for row in rows[1:]] == [
+        r.cocktail for r in best_first(record.comparison)
+    ]
     for row in rows[1:]:
         result = results[row[0].removesuffix(" best here")]
         if result.diverged:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Even the narrowest screen shows strength and both losses.
 _LEAST_COLUMNS = 3
+_MOST_WEIGHTS = 15
 _STYLES = {"weak": "yellow", "right": "green", "strong": "yellow", "diverged": "red"}
 
 ALONG = (
@@ -32,13 +33,13 @@ ALONG = (
 )
 
 
-@click.command(cls=Command, help=say("cli.path"), short_help=say("cli.path_short"))
+@click.command(cls=Command, help=f"{say('cli.path')}\n\n{say('path.help_linear')}", short_help=say("cli.path_short"))
 @click.argument("data")
 @given.options(given.DATA, ALONG, given.TRAINING, given.STUDY, given.OUTPUT, given.QUICK)
 def path(data: str, **asked: Any) -> None:
     """Turn one ingredient up, and print what happens."""
     from wellfit.cli.progress import Watch
-    from wellfit.job.path_job import PATH, PICTURE, path_into
+    from wellfit.job.path_job import path_into, written
     from wellfit.select.path_output import path_text
 
     if asked["over"] is None:
@@ -71,12 +72,12 @@ def path(data: str, **asked: Any) -> None:
         print(path_text(found), end="")
     else:
         print_path(found)
-    for name in (PATH, PICTURE) if out else ():
+    for name in written(found) if out else ():
         tell(say("cli.written", path=Path(out) / name))
 
 
 def print_path(found: records.Path) -> None:
-    """Print what was trained, a table of at most 15 points, and the sentences."""
+    """Print what was trained, a table of at most 15 points, and the sentences; then a linear model's coefficients."""
     import shutil
 
     from wellfit.report.path_text import axis_name, rows, sentences, shown, title
@@ -92,8 +93,69 @@ def print_path(found: records.Path) -> None:
     note = say("path.note_high" if found.higher_is_better else "path.note_low", metric=found.metric)
     if len(points) < every:
         note = f"{note} {say('path.some', shown=len(points), all=every)}"
+    if found.linear is not None:
+        note = f"{note} {say('path.freedom_note')}"
     for sentence in (note, *sentences(found)):
         answer(sentence)
+    if found.linear is not None:
+        print_coefficients(found, width)
+
+
+def print_coefficients(found: records.Path, width: int) -> None:
+    """Print the coefficients in use at the one-standard-error strength, the `_MOST_WEIGHTS` largest, and their units.
+
+    Columns of classes that a screen of this ``width`` has no room for are named below.
+    """
+    from rich import box
+    from rich.cells import cell_len
+    from rich.table import Table
+    from rich.text import Text
+
+    from wellfit.report.path_text import linear_of, weights, weights_note
+
+    lines, outputs = weights(found, _MOST_WEIGHTS), linear_of(found).outputs
+    names = [_short(line.name, max(12, width // 3)) for line in lines]
+    until = say("path.column_until")
+    columns = [(_short(output, 20), [line.own[k] for line in lines]) for k, output in enumerate(outputs)]
+    if len(outputs) == 1:
+        columns = [
+            (say("path.column_own"), columns[0][1]),
+            (say("path.column_standardized"), [line.standardized for line in lines]),
+        ]
+    left = width - max(map(cell_len, [say("path.column_feature"), *names])) - len(until) - 6
+    kept = 0
+    for name, cells in columns:
+        left -= max(map(cell_len, [name, *cells])) + 3
+        if left < 0 and kept:
+            break
+        kept += 1
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column(say("path.column_feature"), no_wrap=True)
+    for name, _ in columns[:kept]:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(until, no_wrap=True)
+    for i, line in enumerate(lines):
+        numbers = [Text(cells[i].replace("−", "-")) for _, cells in columns[:kept]]
+        table.add_row(Text(names[i]), *numbers, Text(line.until))
+    screen = console(sys.stdout)
+    screen.width = width
+    print()
+    screen.print(table)
+    print()
+    answer(weights_note(found, len(lines) - 1, outputs[kept:] if len(outputs) > 1 else ()))
+
+
+def _short(name: str, room: int) -> str:
+    """Return a name that is harmless and takes at most ``room`` cells of a screen, its middle left out where longer."""
+    from rich.cells import cell_len
+
+    from wellfit.report.text import clean
+
+    for limit in range(room, 3, -1):
+        text = harmless(clean(name, limit))
+        if cell_len(text) <= room:
+            break
+    return text
 
 
 def _table(points: list[Row], strength: str, metric: str, width: int) -> Table:
@@ -130,6 +192,7 @@ def _columns(points: list[Row], strength: str, metric: str, *, wide: bool) -> li
         (say("path.column_train_loss"), [row.train_loss for row in points]),
         (say("path.column_loss"), [_ranged(row, wide) for row in points]),
         (metric, [row.score for row in points]),
+        (say("path.column_freedom"), [row.freedom for row in points]),
         (say("path.column_zeros"), [row.zeros for row in points]),
         (say("path.column_inputs"), [row.inputs for row in points]),
         (say("path.column_off"), [row.off for row in points]),

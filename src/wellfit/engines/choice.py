@@ -20,6 +20,10 @@ class Engines:
     def __init__(self, *engines: Engine) -> None:
         self.engines = engines
 
+    def __reduce__(self) -> tuple:
+        """Travel as the engines to choose from."""
+        return Engines, self.engines
+
     def of(self, member: Member, data: TrainingData) -> Engine:
         """Return the engine that trains the member; the last one where none can."""
         able = (engine for engine in self.engines if engine.supports(member, data) is None)

@@ -104,7 +104,7 @@ def _bounds(ratio: Interval, folds: int) -> tuple[float, float]:
 
     if np.isnan(ratio.low):
         return float("nan"), float("nan")
-    share = stdtrit(folds - 1, LEVEL) / stdtrit(folds - 1, (1 + LEVEL) / 2)
+    share = float(stdtrit(folds - 1, LEVEL) / stdtrit(folds - 1, (1 + LEVEL) / 2))
     return ratio.mean * (ratio.low / ratio.mean) ** share, ratio.mean * (ratio.high / ratio.mean) ** share
 
 

@@ -6,11 +6,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path as Folder
 from typing import Any
 
+import numpy as np
+
 from wellfit.executors.base import Progress
+from wellfit.job.outputs import csv_text
 from wellfit.job.study import Asked, opened, read_table
+from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.storage import write_whole
-from wellfit.records import Path
+from wellfit.records import Array, Path
+from wellfit.report.path_text import linear_of
 from wellfit.select import default_seeds
 from wellfit.select.axes import as_over
 from wellfit.select.defaults import FOLDS
@@ -19,6 +24,7 @@ from wellfit.select.path_output import path_text
 from wellfit.select.source import development_rows
 
 PATH, PICTURE = "path.json", "path.svg"
+COEFFICIENTS, COEFFICIENTS_PICTURE = "coefficients.csv", "coefficients.svg"
 POINTS, QUICK_POINTS = 30, 15
 
 
@@ -44,7 +50,8 @@ def path_into(
 ) -> Path:
     """Return `wellfit.path` on all rows that are not test rows; write ``path.json`` and ``path.svg`` into ``out``.
 
-    Nothing is written where ``out`` is None. Settings are as in `wellfit.job.run`, ``cocktail`` is what the ingredient
+    A linear path, whose solutions are exact, has ``coefficients.csv`` and ``coefficients.svg`` as well. Nothing is
+    written where ``out`` is None. Settings are as in `wellfit.job.run`, ``cocktail`` is what the ingredient
     is added to. On Ctrl-C with ``out`` what is trained stays there, and the same call continues from it (only warm
     starts, which hang together, are trained again).
     """
@@ -80,4 +87,39 @@ def path_into(
 
             write_whole(study.folder / PATH, path_text(found).encode())
             write_whole(study.folder / PICTURE, path_svg(found).encode())
+            if found.linear is not None:
+                from wellfit.report.figures.coefficients import coefficients_svg
+
+                write_whole(study.folder / COEFFICIENTS, coefficients_csv(found).encode())
+                write_whole(study.folder / COEFFICIENTS_PICTURE, coefficients_svg(found).encode())
     return found
+
+
+def written(path: Path) -> tuple[str, ...]:
+    """Return the names of the files that a path leaves in its folder."""
+    return (PATH, PICTURE) if path.linear is None else (PATH, PICTURE, COEFFICIENTS, COEFFICIENTS_PICTURE)
+
+
+def coefficients_csv(path: Path) -> str:
+    """Return a linear path's coefficients as CSV: the intercept in the first line, then each feature, used or not.
+
+    For the best and for the one-standard-error strength there is a column of coefficients in the data's own units and
+    one of standardized ones (of which the intercept has none); with several classes each has these four columns.
+    Raises `SettingError` for a path without exact solutions.
+
+    >>> import wellfit as wf
+    >>> found = wf.path("football", over="l1", network="linear", points=4, folds=2)
+    >>> coefficients_csv(found).splitlines()[0]
+    'feature,best,best standardized,1-SE,1-SE standardized'
+    """
+    linear = linear_of(path)
+    columns: dict[str, Array] = {
+        say("path.csv_feature"): np.array([say("path.intercept"), *linear.names], dtype=object)
+    }
+    marks = ((say("path.mark_best"), path.best), (say("path.mark_rule"), path.one_standard_error))
+    for k, output in enumerate(linear.outputs):
+        for mark, point in marks:
+            name = mark if len(linear.outputs) == 1 else say("path.csv_output", output=output, mark=mark)
+            columns[name] = np.append(linear.intercepts[point, k], linear.coefficients[point, k])
+            columns[say("path.csv_standardized", name=name)] = np.append(np.nan, linear.standardized[point, k])
+    return csv_text(columns)

@@ -169,11 +169,13 @@ def _range(interval: Interval | None, places: int) -> str:
 
 
 def sentences(path: Path) -> list[str]:
-    """Return what the path says: the best, the rule's choice, what is right, the end, and what else there is to tell.
+    """Return all that the path says, as `path_sentences` does, and of linear models which features they use."""
+    return [*path_sentences(path), *linear_sentences(path)]
 
-    That is the features in use where the model is linear, warm starts, and what diverged.
-    """
-    told = [_best(path), _rule(path), right_sentence(path), _end(path), *linear_sentences(path)]
+
+def path_sentences(path: Path) -> list[str]:
+    """Return what the path says: the best, the rule's choice, what is right, the end, warm starts, what diverged."""
+    told = [_best(path), _rule(path), right_sentence(path), path.end]
     if path.warm is not None:
         told.append(path.warm.sentence)
     if path.diverged.any():
@@ -240,14 +242,6 @@ def _diverged(path: Path) -> str:
     )
 
 
-def _end(path: Path) -> str:
-    """Return why the path ends where it does; of a linear model the sentence speaks as such."""
-    top = f"{float(path.strengths[-1]):.3g}"
-    if path.linear is not None and path.end == say("path.end_mean", top=top):
-        return say("path.end_mean_linear", top=top)
-    return path.end
-
-
 # Linear models -------------------------------------------------------------------------------------------------------
 
 
@@ -269,9 +263,14 @@ def strongest(path: Path, most: int) -> list[int]:
 
 
 def freedom(linear: Coefficients, point: int) -> str:
-    """Return the degrees of freedom at a point as text: whole numbers as such."""
+    """Return the degrees of freedom at a point as text: whole numbers as such, "" where they were not counted."""
     found = float(linear.freedom[point])
-    return number(found, 0 if abs(found - round(found)) < 1e-6 else 1)
+    return "" if math.isnan(found) else number(found, 0 if abs(found - round(found)) < 1e-6 else 1)
+
+
+def _freedom(linear: Coefficients, point: int) -> str:
+    known = freedom(linear, point)
+    return f" {say('path.freedom_is', freedom=known)}" if known else ""
 
 
 def linear_sentences(path: Path) -> list[str]:
@@ -290,12 +289,13 @@ def linear_sentences(path: Path) -> list[str]:
         strength=strength(path, rule),
         used=len(used),
         all=every,
-        freedom=freedom(linear, rule),
+        freedom=_freedom(linear, rule),
         names=", ".join(names),
     )
     if best != rule:
-        at_best = {"strength": strength(path, best), "used": len(linear.used(best)), "freedom": freedom(linear, best)}
-        told = f"{told} {say('path.used_best', **at_best)}"
+        count = len(linear.used(best))
+        at_best = {"strength": strength(path, best), "used": count, "all": every, "freedom": _freedom(linear, best)}
+        told = f"{told} {say('path.used_best_all' if count == every else 'path.used_best_some', **at_best)}"
     lacking = "" if linear.exists.all() else say(f"path.no_solution_{path.task}")
     return [sentence for sentence in (told, lacking) if sentence]
 
@@ -333,6 +333,8 @@ def weights_note(path: Path, shown_features: int, left_out: Sequence[str] = ()) 
     linear = linear_of(path)
     used = len(linear.used(path.one_standard_error))
     parts = [say("path.weights_note", strength=strength(path, path.one_standard_error), units=units_of(path))]
+    if len(linear.outputs) == 1:
+        parts.append(say(f"path.weights_{path.task}"))
     if shown_features < used:
         parts.append(say("path.weights_some", shown=shown_features, all=used))
     if left_out:

@@ -209,7 +209,7 @@ def _exact_grid(over: Over, points: int, problems: Sequence[Problem]) -> tuple[A
     if lasso > 0:
         top, key, decades = max(p.strongest() for p in problems) / lasso, "path.end_zeros", over.axis.decades
     else:
-        top, key, decades = max(p.flattening(CONSTANT) for p in problems) / ridge, "path.end_mean", EXACT_DECADES
+        top, key, decades = max(p.flattening(CONSTANT) for p in problems) / ridge, "path.end_mean_linear", EXACT_DECADES
     top = max(top, 1e-300)
     digit = 10.0 ** (math.floor(math.log10(top)) - 2)
     top = math.ceil(top / digit * (1 - 1e-12)) * digit  # three digits, rounded upward

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from wellfit.records import Difference, Path
 from wellfit.select.output import FORMAT, bounds, plain
 
@@ -12,7 +14,8 @@ def path_json(path: Path) -> dict[str, object]:
     """Return the path's figures as values that JSON can hold; NaN and infinity become None.
 
     Lists have one entry a point, the weakest first; a bound's first strength, which is none, is None. Curves and
-    out-of-fold predictions are left out.
+    out-of-fold predictions are left out. ``linear`` is None for networks; for linear models it holds the coefficients
+    in use at the best and at the one-standard-error strength, the largest first, one number an output.
     """
     values = {
         "format": FORMAT,
@@ -46,6 +49,7 @@ def path_json(path: Path) -> dict[str, object]:
         "right": path.right,
         "end": path.end,
         "warm": _warm(path),
+        "linear": _linear(path),
     }
     return {key: plain(value) for key, value in values.items()}
 
@@ -67,3 +71,34 @@ def _warm(path: Path) -> dict[str, object] | None:
 
 def _difference(difference: Difference | None) -> dict[str, object] | None:
     return None if difference is None else {"word": difference.word, **(bounds(difference.interval) or {})}
+
+
+def _linear(path: Path) -> dict[str, object] | None:
+    linear = path.linear
+    if linear is None:
+        return None
+
+    def at(point: int) -> dict[str, object]:
+        sizes = np.abs(linear.standardized[point]).max(axis=0)
+        order = [j for j in np.argsort(-sizes, kind="stable") if sizes[j]]
+        return {
+            "strength": path.strengths[point],
+            "intercepts": linear.intercepts[point],
+            "features": [
+                {
+                    "name": linear.names[j],
+                    "coefficients": linear.coefficients[point, :, j],
+                    "standardized": linear.standardized[point, :, j],
+                }
+                for j in order
+            ],
+        }
+
+    return {
+        "outputs": linear.outputs,
+        "freedom": linear.freedom,
+        "used": linear.standardized.any(axis=1).sum(axis=1),
+        "exists": linear.exists,
+        "best": at(path.best),
+        "one_standard_error": at(path.one_standard_error),
+    }

@@ -40,6 +40,10 @@ class CompiledEngine:
         self._rows: WeakKeyDictionary[FoldData, dict[str, Rows]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple:
+        """Travel without what is kept of the data: a worker elsewhere makes its own."""
+        return CompiledEngine, ()
+
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the reason why this engine cannot train the member."""
         return misfit(member, data)

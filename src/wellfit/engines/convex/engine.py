@@ -48,6 +48,10 @@ class ConvexEngine:
         self._kept: WeakKeyDictionary[FoldData, dict[object, _Prepared]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple:
+        """Travel without what is kept of the data: a worker elsewhere makes its own."""
+        return ConvexEngine, ()
+
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the reason why this engine cannot solve the member."""
         if member.network.hidden:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -133,6 +134,25 @@ class Softmax:
         biases = np.flatnonzero(columns == width - 1)
         found[np.ix_(biases, biases)] += 1 / k
         return found
+
+    def products(self, z: Array) -> Callable[[Array], Array]:
+        """Return what multiplies parameters (k, d + 1) by all second derivatives, which are never written down."""
+        from scipy.special import softmax
+
+        p = softmax(z, axis=1)
+
+        def multiply(change: Array) -> Array:
+            moved = self.x @ change.T
+            return (self.weights[:, None] * p * (moved - (p * moved).sum(1, keepdims=True))).T @ self.x
+
+        return multiply
+
+    def diagonal(self, z: Array) -> Array:
+        """Return the second derivative by each parameter, (k, d + 1)."""
+        from scipy.special import softmax
+
+        p = softmax(z, axis=1)
+        return (self.weights[:, None] * p * (1 - p)).T @ self.x**2
 
     def null(self) -> Array:
         """Return the log shares of the classes as biases; within what float64 tells from 0."""

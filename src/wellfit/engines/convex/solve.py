@@ -16,6 +16,7 @@ from wellfit.records import Array, Task
 # The ridge penalty in place of none where without one no solution exists.
 FLOOR = 1e-6
 MOST_FREE = 3000
+FLAT = 1e-7  # curvature along a direction of unit spread, below which it counts as none
 LOSSES: dict[str, Callable[[Array, Array, Array], Loss]] = {
     "binary": Logistic,
     "multiclass": Softmax,
@@ -57,16 +58,17 @@ class Problem:
     def solve(self, l1: float = 0.0, l2: float = 0.0, start: Solution | None = None) -> Solution:
         """Return the solution. ``start`` is one of a similar penalty, to begin from.
 
-        Without a lasso penalty and with more columns than rows, or no penalty at all, the problem is turned to the
-        singular vectors of x first (the solution lies in their span): of many solutions that is the shortest.
+        Without a lasso penalty, and with more columns than rows, several classes or no penalty at all, the problem is
+        turned to the singular vectors of x first (the solution lies in their span): columns are then uncorrelated, and
+        of many solutions this is the shortest.
         """
         with self._lock:
-            turned = not l1 and (not l2 or self.x.shape[1] > self.x.shape[0])
-            if turned:
-                return self._turned(l2)
+            wide = self.x.shape[1] > self.x.shape[0] or self.task == "multiclass"
+            if not l1 and (not l2 or wide):
+                return self._turned(l2, start)
             begin = None if start is None else np.column_stack([start.weights, start.bias])
             found = minimum(self._loss, l1, l2, begin)
-        return Solution(found.parameters[:, :-1], found.parameters[:, -1], found.exists)
+        return self._solution(found.parameters[:, :-1], found.parameters[:, -1], found.exists)
 
     def strongest(self) -> float:
         """Return the smallest l1 at which every weight is 0, whatever l2: the largest slope of the null model."""
@@ -124,15 +126,23 @@ class Problem:
         sizes = np.linalg.eigvalsh(inner).clip(0)
         return _trace(sizes, l2)
 
-    def _turned(self, l2: float) -> Solution:
+    def _turned(self, l2: float, start: Solution | None = None) -> Solution:
         # Without a penalty the scale of the directions is free: the unit one makes the problem round.
         scores, back = self._directions
         stretch = np.ones(len(back)) if l2 else 1 / np.linalg.norm(scores, axis=0).clip(1e-300) * len(scores) ** 0.5
-        found = minimum(self._make(scores * stretch), 0.0, l2)
-        if not found.exists and not l2:
+        begin = None
+        if start is not None and l2:
+            begin = np.column_stack([start.weights @ back.T, start.bias + start.weights @ self._centre])
+        loss = self._make(scores * stretch) if not l2 else self._scores
+        found = minimum(loss, 0.0, l2, begin)
+        if not l2 and not (found.exists and _is_curved(loss, found.parameters)):
             return Solution(**{**vars(self._turned(FLOOR)), "exists": False})
         weights = (found.parameters[:, :-1] * stretch) @ back
-        return Solution(weights, found.parameters[:, -1] - weights @ self._centre, found.exists or bool(l2))
+        return self._solution(weights, found.parameters[:, -1] - weights @ self._centre, found.exists or bool(l2))
+
+    def _solution(self, weights: Array, bias: Array, exists: bool) -> Solution:
+        """Return the solution; of biases that may be shifted all alike, those with mean 0."""
+        return Solution(weights, bias - bias.mean() if len(bias) > 1 else bias, exists)
 
     @cached_property
     def _shares(self) -> Array:
@@ -153,6 +163,10 @@ class Problem:
         return LOSSES[self.task](np.asfortranarray(np.column_stack([x, np.ones(len(x))])), self.y, self._shares)
 
     @cached_property
+    def _scores(self) -> Loss:
+        return self._make(self._directions[0])
+
+    @cached_property
     def _directions(self) -> tuple[Array, Array]:
         """Return the scores (n, r) of the rows along the r right singular vectors (r, d) that are not null."""
         from scipy.linalg import svd
@@ -161,6 +175,17 @@ class Problem:
         left, sizes, right = svd(centred, full_matrices=False, check_finite=False, lapack_driver="gesvd")
         kept = sizes > max(self.x.shape) * np.finfo(float).eps * sizes.max(initial=0.0)
         return left[:, kept] * sizes[kept], right[kept]
+
+
+def _is_curved(loss: Loss, parameters: Array) -> bool:
+    """Whether the loss rises in every direction from here: where weights grow for ever it is flat in some."""
+    if isinstance(loss, Squares):
+        return True
+    curves = loss.curvature(loss.x @ parameters.T, np.arange(parameters.size))
+    columns = np.tile(np.arange(parameters.shape[1]), loss.outputs)
+    if loss.outputs > 1:  # a shift of all classes alike is free
+        curves = curves + (columns[:, None] == columns) / loss.outputs
+    return bool(np.linalg.eigvalsh(curves)[0] > FLAT)
 
 
 def _freedom_of_rows(loss: Loss, z: Array, chosen: Array, l2: float) -> float:

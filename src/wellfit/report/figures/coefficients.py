@@ -12,7 +12,7 @@ from wellfit.messages import say
 from wellfit.records import Array, Coefficients, Path
 from wellfit.report.figures.panels import quiet
 from wellfit.report.figures.path import places, spread
-from wellfit.report.path_text import axis_name, linear_of, name_of, strength, strongest, value
+from wellfit.report.path_text import axis_name, freedom, linear_of, name_of, strength, strongest, value
 from wellfit.report.svg import inline_svg
 from wellfit.report.text import clean, digits, short
 from wellfit.report.theme import CLASSES, DARK, FONT, LIGHT, class_colour, drawing, variables
@@ -25,13 +25,13 @@ WIDTH, TALL, SMALL = 360.0, 236.0, 104.0
 MOST_NAMED, MOST_PANELS, MOST_LINES = 12, 6, 300
 # How far the axis reaches beyond the largest coefficient from the best strength on: what grows further runs out of it.
 _REACH = 3.0
-# What none may add to that: it stands apart, and may have coefficients of another size altogether.
+# How far the coefficients of none may lie beyond the others for it to be drawn beside them.
 _BEYOND = 1.25
 _NUMBERS, _HEAD, _GAP, _FOOT = 36.0, 46.0, 24.0, 34.0
 _NARROWEST, _WIDEST, _LEADER = 40.0, 132.0, 15.0
 _NAME, _LINE = FONT - 1, 11.6
 # Average width of a letter in units of the font's size.
-_LETTER = 0.54
+_LETTER = 0.58
 _DOTS = (0, (1.4, 1.6))
 _DASHES = (0, (4.5, 1.5))
 
@@ -79,11 +79,11 @@ class _Canvas(NamedTuple):
 def coefficients_figure(path: Path) -> Figure:
     """Return the standardized coefficients along a linear path, one line a feature, a panel an output (at most 6).
 
-    The weak end is at the left and none has a place of its own, as in `path_figure`; where none has no solution, lines
-    begin with the weakest penalty. The `MOST_NAMED` strongest features are coloured and named: at the left, or at the
-    right where most of them join or grow out of sight further left. Others are grey. Upright lines mark the best
-    strength and the one-standard-error rule's; numbers above are degrees of freedom. Raises `SettingError` for a path
-    without exact solutions.
+    The weak end is at the left and none has a place of its own, as in `path_figure`; where none has no solution, or far
+    larger coefficients, lines begin with the weakest penalty. The `MOST_NAMED` strongest features are coloured and
+    named: at the left, or at the right where most of them join or grow out of sight further left. Others are grey.
+    Upright lines mark the best strength and the one-standard-error rule's; numbers above are degrees of freedom. Raises
+    `SettingError` for a path without exact solutions.
 
     >>> import wellfit as wf
     >>> found = wf.path("football", over="l1", network="linear", points=4, folds=2)
@@ -155,11 +155,13 @@ def _signed(linear: Coefficients, point: int, feature: int) -> float:
 def _canvas(path: Path, linear: Coefficients) -> _Canvas:
     x, named = places(path), strongest(path, MOST_NAMED)
     apart = len(x) > 1 and not np.array_equal(x, path.strengths)
-    # What stands in for a solution that does not exist says nothing about features, unless it is what was chosen.
-    first = int(apart and not linear.exists[0] and path.best > 0)
+    limits = _limits(path, linear, int(apart))
+    beyond = np.abs(linear.standardized[0]).max(initial=0.0) > _BEYOND * max(limits[1], -limits[0])
+    # A none without a solution, or with one of another size altogether, is not drawn, unless it is what was chosen.
+    first = int(apart and path.best > 0 and bool(beyond or not linear.exists[0]))
+    low, high = limits = limits if first or not apart else _limits(path, linear, 0)
     widths = [_width(clean(linear.names[j]), _NAME) for j in named]
-    margin = min(_WIDEST, max(_NARROWEST, max(widths, default=0.0) + _LEADER + 6))
-    low, high = limits = _limits(path, linear, int(apart), first)
+    margin = min(_WIDEST, max(_NARROWEST, max(widths, default=0.0) + _LEADER + 9))
     begun = linear.standardized[int(apart), :MOST_PANELS, named]
     seen = (begun != 0) & (begun > low) & (begun < high)
     used = linear.standardized[:, :MOST_PANELS, named].any(axis=0)
@@ -167,15 +169,12 @@ def _canvas(path: Path, linear: Coefficients) -> _Canvas:
     return _Canvas(path, linear, x, first, int(apart), named, margin, right, limits)
 
 
-def _limits(path: Path, linear: Coefficients, start: int, first: int) -> tuple[float, float]:
+def _limits(path: Path, linear: Coefficients, start: int) -> tuple[float, float]:
     """Return the ends of the axis of coefficients: all of them, unless they grow far beyond those that are right."""
     values = linear.standardized[:, :MOST_PANELS]
     known = float(np.abs(values[path.best :]).max(initial=0.0))
     most = _REACH * known if known else np.inf
     low, high = max(float(values[start:].min(initial=0.0)), -most), min(float(values[start:].max(initial=0.0)), most)
-    most = min(most, _BEYOND * max(high, -low)) if high - low else most
-    low = min(low, max(float(values[first:].min(initial=0.0)), -most))
-    high = max(high, min(float(values[first:].max(initial=0.0)), most))
     pad = 0.06 * (high - low) or 1.0
     return low - pad, high + pad
 
@@ -193,8 +192,7 @@ def _panel(axes: Axes, canvas: _Canvas, output: int, size: float) -> None:
     path = canvas.path
     for point, dashes in ((path.best, "-"), (path.one_standard_error, _DASHES)):
         if point != path.best or dashes == "-":
-            # For the type checker: Matplotlib's own words.
-            axes.axvline(canvas.x[point], color=LIGHT["better"], linewidth=1.0, linestyle=dashes, gid="chosen")  # type: ignore[arg-type]
+            axes.axvline(canvas.x[point], color=LIGHT["better"], linewidth=1.0, linestyle=dashes, gid="chosen")
     values = canvas.linear.standardized[:, output]
     _others(axes, canvas, values)
     # The strongest on top.
@@ -234,18 +232,27 @@ def _others(axes: Axes, canvas: _Canvas, values: Array) -> None:
     lines, rest = order[:MOST_LINES], order[MOST_LINES:]
     if rest.size:
         ends = values[:, rest].min(axis=1), values[:, rest].max(axis=1)
-        axes.fill_between(x, *ends, color=LIGHT["rule"], alpha=0.6, linewidth=0, gid="band")
+        axes.fill_between(x, *ends, color=LIGHT["undecided"], alpha=0.2, linewidth=0, gid="band")
     if lines.size:
         # One line with gaps: a picture of thousands of features stays small.
         gap = np.full((1, lines.size), np.nan)
         y = np.vstack([_without_zeros(values[:, lines]), gap]).T.ravel()
-        axes.plot(np.tile(np.append(x, np.nan), lines.size), y, color=LIGHT["undecided"], linewidth=0.6, alpha=0.45, gid="others")
+        axes.plot(
+            np.tile(np.append(x, np.nan), lines.size),
+            y,
+            color=LIGHT["undecided"],
+            linewidth=0.6,
+            alpha=0.45,
+            gid="others",
+        )
 
 
 def _names(axes: Axes, canvas: _Canvas, values: Array, size: float) -> None:
     """Write the names of the strongest features beside the axes, each tied to its line."""
     low, high = canvas.limits
-    here = [(i, j) for i, j in enumerate(canvas.named) if values[canvas.first :, j].any()][: int(size // _LINE)]
+    here = [(i, j) for i, j in enumerate(canvas.named) if values[canvas.first :, j].any()]
+    # An output has room for the features that are strongest in it.
+    here = sorted(here, key=lambda item: -abs(values[canvas.path.best, item[1]]))[: int(size // _LINE)]
     find = _chosen if canvas.right else _begin
     found = [(find(canvas, values[:, j]), i, j) for i, j in here]
     # From below, as `spread` wants them; of those at one height the earlier in the list is the stronger.
@@ -305,14 +312,17 @@ def _head(axes: Axes, canvas: _Canvas) -> None:
     left, right = canvas.margins
     _write(axes, say("path.axis_coefficient"), (0, 1), (4 - left, 33))
     _write(axes, say("path.axis_freedom"), (1, 1), (right - 4, 33), ha="right")
-    freedom = canvas.linear.freedom
-    count = len(freedom)
-    points = [path.best, path.one_standard_error, canvas.first, count - 1, *np.linspace(canvas.first, count - 1, 9).astype(int).tolist()]
-    numbers = [(float(canvas.x[p]), short(float(f"{freedom[p]:.3g}"))) for p in points if np.isfinite(freedom[p])]
-    for at, label in _apart(canvas, numbers):
+    count = len(canvas.x)
+    between = np.linspace(canvas.first, count - 1, 9).astype(int).tolist()
+    points = [path.best, path.one_standard_error, canvas.first, count - 1, *between]
+    numbers = [(float(canvas.x[p]), freedom(canvas.linear, p)) for p in points]
+    for at, label in _apart(canvas, [known for known in numbers if known[1]]):
         _write(axes, label, (0, 1), (canvas.across(at), 18), ha="center")
     best, rule = value(path, path.best), value(path, path.one_standard_error)
-    marks = [(f"{say('path.mark_best')} {best}", path.best), (f"{say('path.mark_rule')} {rule}", path.one_standard_error)]
+    marks = [
+        (f"{say('path.mark_best')} {best}", path.best),
+        (f"{say('path.mark_rule')} {rule}", path.one_standard_error),
+    ]
     if path.best == path.one_standard_error:
         marks = [(f"{say('path.mark_best')}, {say('path.mark_rule')} {best}", path.best)]
     widths = [_width(text, _NAME) for text, _ in marks]
@@ -390,8 +400,13 @@ def _write(
 
 def _width(text: str, size: float) -> float:
     """Return about how wide a text is, in points: wide scripts and capitals counted as such."""
-    letters = sum(1.9 if unicodedata.east_asian_width(c) in "WF" else 1.25 if c.isupper() else 1.0 for c in text)
-    return _LETTER * size * letters
+
+    def letter(c: str) -> float:
+        if unicodedata.east_asian_width(c) in "WF" or c in "MW@%…\ufffd":
+            return 1.8
+        return 1.2 if c.isupper() or c == "m" else 1.0
+
+    return _LETTER * size * sum(map(letter, text))
 
 
 def _fitting(name: str, room: float) -> str:
