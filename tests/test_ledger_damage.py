@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from pathlib import Path
@@ -200,7 +201,16 @@ def test_a_crafted_ledger_brings_nothing_but_rows(tmp_path, whole, craft):
 
 def test_a_record_with_a_right_checksum_and_wrong_content_is_an_error_or_a_plain_value(tmp_path):
     """Who can write the file can write any result; it is still read as data only."""
-    crafted = [b"", b"\x80\x04\x95cposix\nsystem\n", b"\xff" * 100, (2**62).to_bytes(8, "little") + b"{}", b"{}" * 50]
+    deep = "[" * 100_000
+    header = json.dumps({"__metadata__": {"history": deep, "wellfit_state": deep}}).encode()
+    crafted = [
+        len(header).to_bytes(8, "little") + header,
+        b"",
+        b"\x80\x04\x95cposix\nsystem\n",
+        b"\xff" * 100,
+        (2**62).to_bytes(8, "little") + b"{}",
+        b"{}" * 50,
+    ]
     with Ledger(tmp_path / "l.sqlite") as ledger:
         for record in crafted:
             for table, get in (("results", ledger.get), ("states", ledger.state)):

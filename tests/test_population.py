@@ -324,6 +324,27 @@ def test_a_state_that_does_not_fit_the_member_is_not_believed():
     assert begun(ledger, key, member, engine, data) is None
 
 
+def test_a_history_that_does_not_fit_the_member_is_not_believed():
+    data, engine = make_data(), NumpyEngine()
+    member = Member(MLP((4,)), Cocktail(), QUICK, 0, 0)
+    key = member_key(engine, data, member)
+    [right] = train([member], data, engine=engine)
+    odd = {
+        "status": "bliss",
+        "epochs": "many",
+        "steps": -1,
+        "predictions": right.predictions[:-1],
+        "checkpoints": right.checkpoints[:-1],
+        "curves": {"train_loss": right.curves["train_loss"]},
+        "weight_norms": (),
+    }
+    for name, value in odd.items():
+        ledger = MemoryLedger()
+        ledger.put(key, replace(right, **{name: value}))
+        assert_same(train([member], data, engine=engine, ledger=ledger)[0], right)
+        assert_same(ledger.get(key), right)
+
+
 def test_histories_can_be_handed_over_one_by_one(tmp_path):
     data = make_data()
     members = plan(data, folds=3, networks=(MLP((4,)),), trainings=(QUICK,), seeds=(0, 1))

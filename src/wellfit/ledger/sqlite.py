@@ -19,6 +19,8 @@ from wellfit.messages import say
 from wellfit.records import History
 
 WAIT_SECONDS = 30.0
+# What reading a crafted record may raise; its checksum can be as right as anyone likes.
+_NO_RECORD = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
 
 
 class Ledger:
@@ -79,7 +81,7 @@ class Ledger:
         record = self._read("results", key)
         try:
             return None if record is None else decode(record)
-        except (ValueError, KeyError, TypeError) as error:
+        except _NO_RECORD as error:
             raise ModelFileError("ledger.bad_record", path=self.path, key=key, reason=error) from error
 
     def put(self, key: str, history: History) -> None:
@@ -89,7 +91,10 @@ class Ledger:
     def state(self, key: str) -> State | None:
         """Return the state under this key, or None. Raises `ModelFileError` where its record is damaged."""
         record = self._read("states", key)
-        return None if record is None else state_from_bytes(record)
+        try:
+            return None if record is None else state_from_bytes(record)
+        except _NO_RECORD as error:
+            raise ModelFileError("ledger.bad_record", path=self.path, key=key, reason=error) from error
 
     def put_state(self, key: str, state: State) -> None:
         """Record how far a member is, durable when this returns; the same key again replaces it."""

@@ -2,7 +2,7 @@
 
 from wellfit.population.divergence import advise, diverged_findings, largest_safe_rate
 from wellfit.population.plan import check, plan, plan_fold
-from wellfit.population.resuming import begun, keeping
+from wellfit.population.resuming import begun, keeping, recalled
 from wellfit.population.train import train, train_each
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "largest_safe_rate",
     "plan",
     "plan_fold",
+    "recalled",
     "train",
     "train_each",
 ]

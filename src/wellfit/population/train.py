@@ -12,7 +12,7 @@ from wellfit.executors import Executor, MemberError, Threads, member_steps
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike, member_key
 from wellfit.population.plan import check
-from wellfit.population.resuming import begun, keeping
+from wellfit.population.resuming import begun, keeping, recalled
 from wellfit.records import History, TrainingData
 
 Take = Callable[[Member, History], None]
@@ -90,7 +90,7 @@ class _Gathering:
         """Hand on what is recorded, and return what waits to be trained."""
         for member in self.unique:
             key = "" if self.ledger is None else member_key(self.engine, self.data, member)
-            found = None if self.ledger is None else self.ledger.get(key)
+            found = recalled(self.ledger, key, member, self.data)
             if found is None:
                 self.waiting.append(member)
                 self.keys.append(key)

@@ -17,7 +17,7 @@ from wellfit.engines.base import Engine, Member, State, history
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike, member_key
-from wellfit.population import begun, check, keeping
+from wellfit.population import begun, check, keeping, recalled
 from wellfit.records import Array, History, TrainingData
 from wellfit.select.budget import cost
 from wellfit.select.reading import kept_value
@@ -100,9 +100,7 @@ class Track:
 
     def _recorded(self, runner: Runner, rung: int, fold: int) -> bool:
         """Take a history from the ledger, if it is there."""
-        if self.ledger is None:
-            return False
-        found = self.ledger.get(self._key(runner, rung, fold))
+        found = recalled(self.ledger, self._key(runner, rung, fold), self.members(runner)[fold], self.data)
         if found is None:
             return False
         runner.rungs[rung][fold] = found
