@@ -54,7 +54,7 @@ def train_each(
 ) -> None:
     """Train as `train` does and hand over each history instead of holding them all, for very large populations.
 
-    ``take(member, history)`` is called in the calling thread: for each recorded member first, then as members end.
+    ``take(member, history)`` is called in the calling thread: as members end, then for each that was recorded before.
     Equal members are one training, and come once (after an interrupt the last one may come again).
     """
     if engine is None:
@@ -69,9 +69,12 @@ def train_each(
     done = total - sum(steps[member] for member in waiting)
     if progress is not None:
         progress(done, total)
+    place = Threads() if executor is None else executor
     if waiting:
         report = None if progress is None else lambda now, _: progress(done + now, total)
-        gathered.run(Threads() if executor is None else executor, report)
+        gathered.run(place, report)
+    if gathered.hand_on():  # what was recorded and is of no use
+        gathered.run(place, None)
 
 
 class _Gathering:
@@ -82,14 +85,27 @@ class _Gathering:
     ) -> None:
         self.data, self.engine, self.ledger, self.take = data, engine, ledger, take
         self.unique = list(dict.fromkeys(members))
+        self.known: list[tuple[Member, str]] = []
         self.waiting: list[Member] = []
         self.keys: list[str] = []  # of those that wait
         self.lost: list[tuple[Member, MemoryError]] = []
 
     def recall(self) -> list[Member]:
-        """Hand on what is recorded, and return what waits to be trained."""
+        """Return what waits to be trained; of what is recorded only the keys are read, so that training begins soon."""
+        recorded = set() if self.ledger is None else set(self.ledger.keys())
         for member in self.unique:
             key = "" if self.ledger is None else member_key(self.engine, self.data, member)
+            if key in recorded:
+                self.known.append((member, key))
+            else:
+                self.waiting.append(member)
+                self.keys.append(key)
+        return self.waiting
+
+    def hand_on(self) -> list[Member]:
+        """Hand on what was recorded before; return, and let wait, what turns out to fit no member of ours."""
+        self.waiting, self.keys = [], []
+        for member, key in self.known:
             found = recalled(self.ledger, key, member, self.data)
             if found is None:
                 self.waiting.append(member)
