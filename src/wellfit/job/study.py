@@ -15,6 +15,7 @@ from wellfit.errors import SettingError
 from wellfit.evidence import as_metric
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
+from wellfit.job.runs import LEDGER as LEDGER
 from wellfit.job.runs import RUNS, recorded
 from wellfit.ledger import LedgerLike, MemoryLedger
 from wellfit.messages import say
