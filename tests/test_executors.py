@@ -9,9 +9,9 @@ from numpy_engine import NumpyEngine, make_data
 from wellfit.cocktail import Cocktail, EarlyStopping
 from wellfit.engines.base import Member
 from wellfit.errors import SettingError
-from wellfit.executors import Threads, member_steps
-from wellfit.executors.contract import ExecutorContract
-from wellfit.executors.threads import _next_slice
+from wellfit.executors import MemberError, Threads, member_steps
+from wellfit.executors.contract import ExecutorContract, TogetherEngine
+from wellfit.executors.threads import _Job, _next_slice
 from wellfit.nets import MLP, Training
 
 
@@ -69,3 +69,28 @@ def test_an_engine_that_does_not_move_is_an_error():
     data = make_data()
     with pytest.raises(RuntimeError, match="did not get past epoch 0"):
         list(Threads(1).run(Stuck(), [Member(MLP((2,)), Cocktail(), Training(epochs=2), 0, 0)], data))
+
+
+def test_a_member_that_ends_takes_its_kept_state_back():
+    """Between two looks of the calling thread a member may pass the time for keeping and its end."""
+    data = make_data()
+    member = Member(MLP((2,)), Cocktail(), Training(epochs=2), 0, 0)
+    [state] = NumpyEngine().init([member], data)
+    job, kept = _Job(NumpyEngine(), [member], data, None, None), []
+    job.keep = lambda index, _: kept.append(index)
+    job.passing[0] = state
+    job.end(0, state)
+    job.keep_states()
+    assert kept == []
+    assert [index for index, _ in job.deliver()] == [0]
+
+
+def test_no_memory_among_members_wanted_together_costs_the_rest_of_that_group_only():
+    suite = ExecutorContract()
+    data, members = suite.data(), suite.members(8)
+    engine = TogetherEngine(members[2].seed)
+    engine.error = MemoryError
+    got = []
+    with pytest.raises(MemberError, match=r"memory did not suffice for [1-4] of 8"):
+        [got.append(i) for i, _ in Threads(1).run(engine, members, data)]
+    assert {1, 3, 5, 7} <= set(got), "the other fold's members are trained"

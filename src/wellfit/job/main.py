@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as Folder
 from time import perf_counter
@@ -44,6 +44,7 @@ def run(
     command: str = "",
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
+    arguments: Sequence[str] = (),
     **options: Any,
 ) -> RunRecord:
     """Answer the main question for one table, and write the answer into the folder ``out``.
@@ -59,7 +60,7 @@ def run(
     no linear model, no search.
     ``training`` is a recipe, or the fields by name in which it differs from the default. ``quick`` trains fewer and
     shorter (budget "15s"). ``progress(done, total)`` counts optimizer steps; ``notice(sentence)`` hears warnings as
-    they come up.
+    they come up. ``arguments`` are those of the command line, if any: ``wellfit resume`` repeats them.
 
     Writes report.html, summary.json, comparison.json, out_of_fold.csv and model.safetensors, each all at once, into
     ``out`` (default: runs/ and the name of the data). On Ctrl-C what is trained stays in ledger.sqlite there, and the
@@ -75,6 +76,7 @@ def run(
 
     split = cross_validation_split(table, seed=seed)
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
+    asked = replace(asked, arguments=tuple(arguments))
     if plan is not None:
         asked = replace(asked, seconds=COMPARISON_SHARE * plan.seconds)
     folder = default_folder(source) if out is None else out
@@ -131,6 +133,7 @@ def compare_into(
     out: str | Folder | None = None,
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
+    arguments: Sequence[str] = (),
     **options: Any,
 ) -> Comparison:
     """Compare cocktails on all rows that are not test rows, and write ``comparison.json`` into ``out``, if given.
@@ -139,6 +142,7 @@ def compare_into(
     """
     table, findings = read_table(source, seed, options)
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
+    asked = replace(asked, arguments=tuple(arguments))
     with opened(table, findings, _development(table), asked, out) as study:
         comparison = _compare(study, _development(table))
         _diverged(study, comparison)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path as Folder
 from typing import Any
 
@@ -46,6 +47,7 @@ def path_into(
     out: str | Folder | None = None,
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
+    arguments: Sequence[str] = (),
     **options: Any,
 ) -> Path:
     """Return `wellfit.path` on all rows that are not test rows; write ``path.json`` and ``path.svg`` into ``out``.
@@ -62,6 +64,7 @@ def path_into(
     rows = development_rows(table)
     mixes = (along.cocktail(0.5),)  # one that must fit the network, before any folder is made
     asked = Asked(metric, network, training, mixes, folds, seeds, seed, quick, threads, progress, notice)
+    asked = replace(asked, arguments=tuple(arguments))
     with opened(table, findings, rows, asked, out) as study:
         found = path(
             table,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def search_into(
     out: str | Path | None = None,
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
+    arguments: Sequence[str] = (),
     **options: Any,
 ) -> Search:
     """Return `wellfit.search` on all rows that are not test rows; write ``search.json`` and the model into ``out``.
@@ -51,6 +53,7 @@ def search_into(
     table, findings = read_table(source, seed, options)
     rows = development_rows(table)
     asked = Asked(metric=metric, network=network, seed=seed, threads=threads, progress=progress, notice=notice)
+    asked = replace(asked, arguments=tuple(arguments))
     with opened(table, findings, rows, asked, out) as study:
         found = search(
             table,

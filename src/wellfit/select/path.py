@@ -20,7 +20,7 @@ from wellfit.executors.base import Progress, member_steps
 from wellfit.ledger import LedgerLike, member_key
 from wellfit.messages import say
 from wellfit.nets import MLP, Training, as_network
-from wellfit.population import check, plan, train
+from wellfit.population import check, plan, recalled, train
 from wellfit.records import Array, History, Path, Table, TrainingData
 from wellfit.select.axes import Over, as_over, epochs_at, grid
 from wellfit.select.coefficients import coefficients
@@ -271,7 +271,7 @@ class _Work:
         """Return what the ledger holds of a member under all these names, or None where one is not there."""
         if self.ledger is None:
             return None
-        found = [self.ledger.get(self._key(member, name)) for name in names]
+        found = [recalled(self.ledger, self._key(member, name), member, self.data) for name in names]
         return None if None in found else [h for h in found if h is not None]
 
     def _record(self, member: Member, state: State, name: str) -> History:
