@@ -10,7 +10,7 @@ from wellfit.engines.states import state_from_bytes
 from wellfit.errors import WellfitError
 from wellfit.executors.base import MemberError
 from wellfit.executors.remote import Answer, Order, Recipe, begun
-from wellfit.executors.shards import Pace, Piece, Shard, Shards
+from wellfit.executors.shards import LEAST_SECONDS, Pace, Shard, Shards
 from wellfit.messages import say
 from wellfit.records import TrainingData
 
@@ -59,16 +59,18 @@ class Gathering:
         """Return what a worker needs to train a shard."""
         ends = tuple(end for piece in shard.until for end in piece)
         members = tuple(self.members[i] for i in shard.members)
-        return Order(data, run, recipe, members, tuple(self.states[i] for i in shard.members), ends)
+        states = tuple(self.states[i] for i in shard.members)
+        return Order(data, run, recipe, members, states, ends, shard.further, LEAST_SECONDS)
 
     def receive(self, shard: Shard, answer: Answer) -> None:
         """Take an answer in; members that were received before are not received again."""
         began, members = perf_counter(), shard.members
+        cost = 0.0
         for place, sent in answer.ended:
-            self._reached(members[place], state_from_bytes(sent), sent)
+            cost += self._reached(members[place], state_from_bytes(sent), sent)
         if answer.failure is None:
             self._go_on(shard)
-            self.pace.shard_done(shard.cost, answer.seconds, answer.gap)
+            self.pace.shard_done(cost, answer.seconds, answer.gap)
         else:
             told = answer.failure
             self.stop(
@@ -104,11 +106,12 @@ class Gathering:
             del self.ended[index]
             yield index, state
 
-    def _reached(self, index: int, state: State, sent: bytes) -> None:
-        """Note how far a member came; ``sent`` is its state as bytes, for whoever goes on with it."""
+    def _reached(self, index: int, state: State, sent: bytes) -> float:
+        """Note how far a member came, and return what that cost; ``sent`` is its state as bytes, to go on with."""
         shards = self.shards
         if index not in self.open:
-            return
+            return 0.0
+        cost = (state.epoch - shards.at[index]) * shards.epoch_cost[index]
         if state.status != "running" or state.epoch >= shards.ends[index]:
             self._end(index, state)
             epoch = shards.ends[index]
@@ -116,6 +119,7 @@ class Gathering:
             self.states[index], epoch = sent, state.epoch
         self.steps += (epoch - shards.at[index]) * shards.epoch_steps[index]
         shards.at[index] = epoch
+        return cost
 
     def _end(self, index: int, state: State) -> None:
         self.ended[index] = state

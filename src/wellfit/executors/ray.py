@@ -253,12 +253,12 @@ def _task(order: Order, data: list[Any]) -> Answer:
 
 
 def _is_loss(ray: Any, error: BaseException) -> bool:
-    """Whether an error is about a worker, a node or the store, and not about what ran there."""
-    if isinstance(error, ray.exceptions.RayTaskError):
-        return isinstance(error.cause, ray.exceptions.RayError) and not isinstance(
-            error.cause, ray.exceptions.RayTaskError
-        )
-    return isinstance(error, ray.exceptions.RayError)
+    """Whether a worker, a node or what they held was lost, so that the same shard may well succeed elsewhere."""
+    lost = ray.exceptions
+    if isinstance(error, lost.RayTaskError):  # raised by what ran there: only the data may have been lost on the way
+        return isinstance(error.cause, lost.ObjectLostError)
+    kinds = (lost.WorkerCrashedError, lost.NodeDiedError, lost.OutOfMemoryError, lost.ObjectLostError)
+    return isinstance(error, (*kinds, lost.LocalRayletDiedError, lost.OutOfDiskError))
 
 
 def _processors(ray: Any) -> int:

@@ -38,7 +38,8 @@ class Recipe:
 class Order:
     """A shard to train: members, the epochs at which to hand them over, and states as bytes or None to begin.
 
-    ``data`` names the data among those a worker keeps, ``run`` the call that the shard belongs to.
+    ``data`` names the data among those a worker keeps, ``run`` the call that the shard belongs to. Where epoch
+    ``further`` of its only member can be had in about ``soon`` seconds more, the worker goes on to it at once.
     """
 
     data: str
@@ -47,6 +48,8 @@ class Order:
     members: tuple[Member, ...]
     states: tuple[bytes | None, ...]
     until: tuple[int, ...]
+    further: int | None = None
+    soon: float = 0.0
     version: str = __version__
 
 
@@ -107,9 +110,12 @@ def serve(order: Order, fetch: Callable[[], TrainingData]) -> Answer:
     try:
         engine: Engine = _engines.of(order.recipe, lambda: _made(order.recipe))
         data: TrainingData = _data.of(order.data, lambda: writable(fetch()))
-        run = Threads(1).run(engine, order.members, data, states=_states(order, engine, data), until=order.until)
-        for item in run:
+        states, ready = _states(order, engine, data), perf_counter()
+        for item in Threads(1).run(engine, order.members, data, states=states, until=order.until):
             ended.append(item)
+        if order.further is not None and _is_soon(order, ended[0][1], perf_counter() - ready):
+            tried = [ended[0][1]]
+            ended = list(Threads(1).run(engine, order.members, data, states=tried, until=[order.further]))
     except KeyboardInterrupt:
         pass
     except MemberError as error:
@@ -117,6 +123,11 @@ def serve(order: Order, fetch: Callable[[], TrainingData]) -> Answer:
     out = tuple((place, state_to_bytes(state)) for place, state in ended)
     _last = (order.run, perf_counter())
     return Answer(out, _last[1] - began, gap, failure)
+
+
+def _is_soon(order: Order, state: State, seconds: float) -> bool:
+    """Whether a member that took ``seconds`` for what was tried will soon be where it is to go."""
+    return seconds * ((order.further or 0) - state.epoch) <= order.soon * max(state.epoch, 1)
 
 
 def _states(order: Order, engine: Engine, data: TrainingData) -> list[State] | None:
@@ -141,8 +152,8 @@ def _told(error: MemberError) -> Failure:
     # An error may hold anything: a lock, a file, a class that is known here only.
     args = () if cause is None else cause.args
     plain = type(cause).__module__ == "builtins" and all(isinstance(a, str | int | float) for a in args)
-    told = (str(error.values[name]) for name in ("member", "kind", "error"))
-    return Failure(*told, cause if plain else None)
+    member, kind, text = (str(error.values[name]) for name in ("member", "kind", "error"))
+    return Failure(member, kind, text, cause if plain else None)
 
 
 def writable(data: TrainingData) -> TrainingData:

@@ -29,11 +29,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Shard:
-    """Pieces to train in one go; ``until[k]`` are the epochs of piece k's members; ``cost`` is what it is worth."""
+    """Pieces to train in one go; ``until[k]`` are the epochs of piece k's members.
+
+    Where it is a trial, of one member for one epoch, the worker goes on to epoch ``further`` if that is soon done.
+    """
 
     pieces: tuple[Piece, ...]
     until: tuple[tuple[int, ...], ...]
-    cost: float
+    further: int | None = None
 
     @property
     def members(self) -> list[int]:
@@ -76,7 +79,7 @@ class Pace:
 
 
 class Shards:
-    """The work of one run: what waits, what is out, and how far each member is. Costs are multiplications, about."""
+    """The work of one run: what waits, and how far each member is. Costs are multiplications, about."""
 
     def __init__(
         self,
@@ -95,7 +98,8 @@ class Shards:
         self.epoch_cost = [float(s * _weight(m, data)) for s, m in zip(self.epoch_steps, members, strict=True)]
         given = enumerate(states or ())
         over = {i for i, state in given if state.status != "running" or self.at[i] >= self.ends[i]}
-        pieces = [Piece(tuple(group)) for group in groups(engine, members)]
+        # In the members' order: the worker's engine puts them into its own again.
+        pieces = [Piece(tuple(sorted(group))) for group in groups(engine, members)]
         # A piece whose members are all at their ends is done; of a group that goes on, all go along.
         self.done = [i for piece in pieces if over.issuperset(piece.members) for i in piece.members]
         rest = [piece for piece in pieces if not over.issuperset(piece.members)]
@@ -115,15 +119,16 @@ class Shards:
         room = min(speed * seconds, max(self.left / (LAST * workers), speed * LAST_SECONDS))
         pieces: list[Piece] = []
         until: list[tuple[int, ...]] = []
-        cost = 0.0
-        while self.waiting and (not pieces or (speed and cost + self.cost(self.waiting[0]) <= room)):
+        cost, known = 0.0, speed > 0
+        while self.waiting and (not pieces or (known and cost + self.cost(self.waiting[0]) <= room)):
             piece = self.waiting.popleft()
+            self.left -= self.cost(piece)
             ends, worth = self._reach(piece, speed * max(seconds, SLICE_SECONDS))
             pieces.append(piece)
             until.append(ends)
             cost += worth
-        self.left -= cost
-        return Shard(tuple(pieces), tuple(until), cost)
+        trial = not known and len(pieces[0].members) == 1
+        return Shard(tuple(pieces), tuple(until), self.ends[pieces[0].members[0]] if trial else None)
 
     def _reach(self, piece: Piece, room: float) -> tuple[tuple[int, ...], float]:
         """Return how far to train a piece, and what that costs: all the way, unless it is one that takes long."""
