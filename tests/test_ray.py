@@ -277,3 +277,47 @@ def test_data_from_a_shared_store_becomes_the_workers_own():
     assert own.folds[0].x.flags.writeable
     np.testing.assert_array_equal(own.folds[1].x, data.folds[1].x)
     assert own.folds[1].weights is data.folds[1].weights
+
+
+NODES = """
+import sys, threading, time
+from pathlib import Path
+import numpy as np
+from ray.cluster_utils import Cluster
+from wellfit.executors import Ray
+from wellfit.executors.contract import CountingEngine, ExecutorContract
+from ray_engines import Seen
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+second = cluster.add_node(num_cpus=2)
+case = ExecutorContract()
+data, members = case.data(), case.members(12, epochs=40)
+engine, killed = Seen(0.02, None, sys.argv[1]), []
+
+def kill(done, total):
+    # As soon as members are under way on both nodes: one node is gone, with whatever it had.
+    if not killed and len(engine.marks.running()) == 4:
+        killed.append(engine.marks.running())
+        cluster.remove_node(second, allow_graceful=False)
+
+with Ray(cluster.address) as executor:
+    got = dict(executor.run(engine, members, data, progress=kill))
+left = len(cluster.list_all_nodes())
+expected = case.alone(CountingEngine(), members, data)
+same = all((got[i].parameters == expected[i]).all() for i in range(12))
+print("killed", len(killed), "nodes left", left, "members", len(got), "same", same)
+cluster.shutdown()
+"""
+
+
+def test_a_node_killed_in_the_middle_costs_nothing(tmp_path):
+    """In a program of its own: a cluster of two nodes on this machine, of which one is lost."""
+    paths = os.pathsep.join(filter(None, [str(Path(__file__).parent), *sys.path]))
+    done = subprocess.run(
+        [sys.executable, "-c", NODES, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": paths, "RAY_USAGE_STATS_ENABLED": "0"},
+    )
+    assert done.stdout.strip().endswith("killed 1 nodes left 1 members 12 same True"), done.stdout + done.stderr[-3000:]
