@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import sqlite3
 import subprocess
@@ -19,8 +21,10 @@ from numpy_engine import NumpyEngine, make_data
 from wellfit.cocktail import L2, Cocktail
 from wellfit.engines.base import Member
 from wellfit.errors import ModelFileError, SettingError
-from wellfit.ledger import Ledger, MemoryLedger, member_key
-from wellfit.ledger.contract import LedgerContract, assert_same, sample
+from wellfit.ledger import Ledger, MemoryLedger, member_key, places, schema
+from wellfit.ledger.contract import LedgerContract, assert_same, assert_same_state, sample, sample_state
+from wellfit.ledger.encoding import encode
+from wellfit.ledger.lock import LOCK, held, holder
 from wellfit.nets import MLP, Training
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +66,7 @@ def test_results_are_there_when_opened_again(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["l.sqlite"], "a closed ledger is one file"
     with sqlite3.connect(path) as base:
         assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert base.execute("PRAGMA user_version").fetchone() == (2,)
+        assert base.execute("PRAGMA user_version").fetchone() == (3,)
     base.close()
 
 
@@ -99,7 +103,7 @@ def _foreign(path):
 def _newer(path):
     Ledger(path).close()
     base = sqlite3.connect(path)
-    base.execute("PRAGMA user_version = 3")
+    base.execute("PRAGMA user_version = 4")
     base.close()
 
 
@@ -109,7 +113,7 @@ def _newer(path):
         (lambda p: p.write_bytes(b"\x00\x01junk" * 500), "is not a ledger of wellfit"),
         (lambda p: p.write_text("a,b\n1,2\n"), "is not a ledger of wellfit"),
         (_foreign, "database of another program"),
-        (_newer, "format 3.*reads up to 2.*upgrade"),
+        (_newer, "format 4.*reads up to 3.*upgrade"),
         (lambda p: p.mkdir(), "is a folder"),
     ],
     ids=["junk", "csv", "foreign", "newer", "folder"],
@@ -163,10 +167,8 @@ def test_a_damaged_record_is_an_error_that_names_it(tmp_path, digest_too):
         bad = record[:-20] if digest_too else record[:-1] + bytes([record[-1] ^ 1])
         ledger._base.execute("UPDATE results SET record = ?", (bad,))
         if digest_too:
-            import hashlib
-
-            ledger._base.execute("UPDATE results SET digest = ?", (hashlib.sha256(bad).digest(),))
-        with pytest.raises(ModelFileError, match="the result k cannot be read"):
+            ledger._base.execute("UPDATE results SET digest = ?", (schema.digest("results", "k", bad),))
+        with pytest.raises(ModelFileError, match="what stands under k cannot be read"):
             ledger.get("k")
 
 
@@ -229,17 +231,161 @@ def test_data_without_a_fingerprint_is_refused():
         member_key(NumpyEngine(), replace(make_data(), fingerprint=""), Member(MLP((5,)), Cocktail(), Training(), 0, 0))
 
 
-def test_a_file_of_the_first_format_is_brought_to_the_present_one(tmp_path):
+# The formats before the present one, as their versions of wellfit wrote them.
+FORMAT_1 = "CREATE TABLE results (key TEXT PRIMARY KEY, record BLOB NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;"
+FORMAT_2 = FORMAT_1 + "CREATE TABLE notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;"
+
+
+@pytest.mark.parametrize(("version", "tables"), [(1, FORMAT_1), (2, FORMAT_2)])
+def test_an_older_file_is_brought_to_the_present_format(tmp_path, version, tables):
     path = tmp_path / "ledger.sqlite"
-    with Ledger(path) as ledger:
-        ledger.put("key", sample())
-    with sqlite3.connect(path) as base:
-        base.execute("DROP TABLE notes")
-        base.execute("PRAGMA user_version = 1")
-    base.close()
-    with Ledger(path) as ledger:
-        assert_same(ledger.get("key"), sample())
-        assert ledger.note("budget") is None
-        ledger.put_note("budget", "7")
+    with contextlib.closing(sqlite3.connect(path)) as base:
+        base.executescript(f"PRAGMA application_id = 0x77666974; PRAGMA user_version = {version}; {tables}")
+        for key, seed in (("a", 1), ("b", 2)):
+            record = encode(sample(seed=seed))
+            base.execute("INSERT INTO results VALUES (?, ?, ?)", (key, record, hashlib.sha256(record).digest()))
+        base.execute("INSERT INTO results VALUES ('damaged', ?, ?)", (record[:-1], hashlib.sha256(record).digest()))
+        if version == 2:
+            base.execute("INSERT INTO notes VALUES ('budget', 'ü 7')")
+        base.commit()
+    for _ in range(2):
+        with Ledger(path) as ledger:
+            assert list(ledger.keys()) == ["a", "b"], "what is damaged is trained again"
+            assert_same(ledger.get("a"), sample(seed=1))
+            assert ledger.note("budget") == ("ü 7" if version == 2 else None)
+            ledger.put_state("c", sample_state())
+            assert_same_state(ledger.state("c"), sample_state())
+    assert [p.name for p in tmp_path.iterdir()] == ["ledger.sqlite"]
+
+
+def test_a_move_to_the_present_format_that_fails_leaves_the_older_file(tmp_path, monkeypatch):
+    path = tmp_path / "ledger.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as base:
+        base.executescript(f"PRAGMA application_id = 0x77666974; PRAGMA user_version = 2; {FORMAT_2}")
+        record = encode(sample())
+        base.execute("INSERT INTO results VALUES ('a', ?, ?)", (record, hashlib.sha256(record).digest()))
+        base.execute("INSERT INTO notes VALUES ('budget', '7')")
+        base.commit()
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "write", lambda *a: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            Ledger(path)
     with Ledger(path) as ledger:
         assert ledger.note("budget") == "7"
+        assert_same(ledger.get("a"), sample())
+
+
+def test_a_row_moved_under_another_key_or_into_another_table_is_damage(tmp_path):
+    """Else the result of ten epochs could pass for that of thirty: their keys differ in two letters."""
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.put("k@10", sample())
+        ledger.put_note("n", "text")
+        ledger._base.execute("UPDATE results SET key = 'k@30'")
+        ledger._base.execute("INSERT INTO results SELECT * FROM notes")
+        for key in ("k@30", "n"):
+            with pytest.raises(ModelFileError, match="checksum does not match"):
+                ledger.get(key)
+
+
+def test_a_result_is_on_the_disk_before_put_returns(tmp_path):
+    """Asked of SQLite: after each put the write-ahead file is synchronized (FULL), not only now and then."""
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert ledger._base.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert not ledger._base.in_transaction
+        ledger.put("k", sample())
+        assert not ledger._base.in_transaction
+
+
+# Network file systems ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
+def test_a_network_file_system_gets_a_rollback_journal(tmp_path, monkeypatch, kind):
+    path = tmp_path / "far away" / "l.sqlite"
+    path.parent.mkdir()
+    with Ledger(path) as ledger:  # made on a disk, in WAL mode, and copied there
+        ledger.put("k", sample())
+    mounts = tmp_path / "mountinfo"
+    place = str(path.parent.resolve()).replace(" ", "\\040")
+    mounts.write_text(
+        f"1 0 8:1 / / rw - ext4 /dev/sda rw\n7 1 0:9 / {place} rw,relatime shared:4 - {kind} server:/x rw\n"
+    )
+    monkeypatch.setattr(places, "_MOUNTS", mounts)
+    assert places.network_file_system(path) == kind
+    assert places.network_file_system(tmp_path / "l.sqlite") is None
+    with Ledger(path) as ledger, Ledger(path) as other:
+        assert ledger._base.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        ledger.put("k2", sample(seed=2))
+        other.put("k3", sample(seed=3))
+        assert list(ledger.keys()) == ["k", "k2", "k3"]
+        assert_same(other.get("k2"), sample(seed=2))
+
+
+def test_where_mounts_are_not_listed_a_place_counts_as_local(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "_MOUNTS", tmp_path / "none")
+    assert places.network_file_system(tmp_path) is None
+
+
+# One run, one process ------------------------------------------------------------------------------------------------
+
+
+def test_a_held_run_names_its_holder_until_it_is_let_go(tmp_path):
+    assert holder(tmp_path) is None
+    with held(tmp_path):
+        with pytest.raises(ModelFileError, match=rf"in use by process {os.getpid()} on \S+, since 20"), held(tmp_path):
+            pass
+        assert f"process {os.getpid()}" in holder(tmp_path)
+    assert holder(tmp_path) is None
+    assert list(tmp_path.iterdir()) == [], "nothing stays behind"
+    with held(tmp_path):
+        pass
+
+
+def test_a_killed_process_holds_nothing_whatever_the_clock_says(tmp_path):
+    code = "import os, sys; from pathlib import Path; from wellfit.ledger.lock import held\n" + (
+        "with held(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout.read(4) == b"held"
+        with pytest.raises(ModelFileError, match=f"process {process.pid} on"), held(tmp_path):
+            pass
+        process.kill()
+        process.wait()
+    assert (tmp_path / LOCK).exists(), "a killed process cannot tidy up"
+    assert holder(tmp_path) is None
+    with held(tmp_path):
+        assert f"process {os.getpid()}" in holder(tmp_path)
+
+
+def test_a_lock_file_removed_while_it_was_opened_does_not_count(tmp_path, monkeypatch):
+    """Else two processes could hold two files of one name."""
+    from wellfit.ledger import lock
+
+    real, gone = lock._lock, []
+
+    def slow(handle):
+        if not gone:  # between opening and locking, the holder before us removes its file
+            gone.append(True)
+            (tmp_path / LOCK).unlink()
+        return real(handle)
+
+    monkeypatch.setattr(lock, "_lock", slow)
+    with held(tmp_path):
+        assert (tmp_path / LOCK).exists()
+        monkeypatch.setattr(lock, "_lock", real)
+        assert holder(tmp_path) is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid": "x"}', b"\xff" * 99, b"null"])
+def test_an_odd_lock_file_is_no_obstacle(tmp_path, content):
+    (tmp_path / LOCK).write_bytes(content)
+    assert holder(tmp_path) is None
+    with held(tmp_path):
+        (tmp_path / LOCK).write_bytes(content)
+        assert holder(tmp_path) == "another process"

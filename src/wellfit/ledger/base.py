@@ -6,22 +6,28 @@ import hashlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from wellfit.engines.base import Engine, Member
+from wellfit.engines.base import Engine, Member, State
 from wellfit.errors import SettingError
 from wellfit.records import History, TrainingData
 
 
 class LedgerLike(Protocol):
-    """Results by key. Used from one thread. The promises are in `wellfit.ledger.contract`."""
+    """Results, states and notes by key. Used from one thread. The promises are in `wellfit.ledger.contract`."""
 
     def get(self, key: str) -> History | None:
         """Return the history under this key, equal to the last bit to the one that was put, or None."""
 
     def put(self, key: str, history: History) -> None:
-        """Record a history; it is durable when this returns. The same key again replaces it."""
+        """Record a history; it is durable when this returns. The same key again replaces it, and its state goes."""
 
     def keys(self) -> Iterator[str]:
         """Return all keys, in sorted order."""
+
+    def state(self, key: str) -> State | None:
+        """Return the state of an unfinished member under this key, equal to the last bit, or None."""
+
+    def put_state(self, key: str, state: State) -> None:
+        """Record how far a member is; durable when this returns. The same key again replaces it."""
 
     def note(self, name: str) -> str | None:
         """Return the text noted under this name, or None."""

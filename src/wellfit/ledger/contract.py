@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wellfit.engines.base import CURVES
+from wellfit.engines.base import CURVES, State
 from wellfit.ledger.base import LedgerLike
 from wellfit.records import History
 
@@ -30,6 +30,27 @@ def sample(points: int = 5, rows: int = 7, outputs: int = 3, seed: int = 0, stat
         inputs_used=7,
         units=(0.25, 0.5, float("nan")),
     )
+
+
+def sample_state(seed: int = 0) -> State:
+    """Return a state full of odd numbers."""
+    draw = np.random.default_rng(seed)
+    curves = np.full((4, len(CURVES)), np.nan)
+    curves[0] = draw.normal(size=len(CURVES)) * 1e300
+    parameters = np.array([np.inf, -0.0, 1e-45, *draw.normal(size=3)], np.float32)
+    return State(parameters, np.stack([parameters, -parameters]), parameters[:0], curves, epoch=7 + seed, step=2**40)
+
+
+def assert_same_state(a: State | None, b: State) -> None:
+    """Assert equality to the last bit, of types and shapes too."""
+    assert a is not None
+    for name, value in vars(b).items():
+        got = getattr(a, name)
+        assert type(got) is type(value), name
+        if isinstance(value, np.ndarray):
+            assert (got.dtype, got.shape, got.tobytes()) == (value.dtype, value.shape, value.tobytes()), name
+        else:
+            assert got == value, name
 
 
 def assert_same(a: History, b: History) -> None:
@@ -89,6 +110,32 @@ class LedgerContract:
         ledger.put_note("budget", "two ünï")
         assert ledger.note("budget") == "two ünï"
         assert list(ledger.keys()) == []
+
+    def test_states_come_back_to_the_last_bit_and_are_no_results(self) -> None:
+        ledger = self.ledger()
+        assert ledger.state("key") is None
+        ledger.put_state("key", sample_state(1))
+        ledger.put_state("key", sample_state(2))
+        assert_same_state(ledger.state("key"), sample_state(2))
+        assert ledger.get("key") is None
+        assert list(ledger.keys()) == []
+
+    def test_a_result_takes_the_place_of_its_state_and_of_no_other(self) -> None:
+        ledger = self.ledger()
+        ledger.put_state("key", sample_state())
+        ledger.put_state("other", sample_state(1))
+        ledger.put("key", sample())
+        assert ledger.state("key") is None
+        assert_same_state(ledger.state("other"), sample_state(1))
+
+    def test_a_state_may_stand_beside_a_result_put_before_it(self) -> None:
+        ledger = self.ledger()
+        ledger.put("key", sample())
+        ledger.put_state("key", sample_state())
+        assert_same_state(ledger.state("key"), sample_state())
+        found = ledger.get("key")
+        assert found is not None
+        assert_same(found, sample())
 
     def test_what_comes_back_is_the_callers_own(self) -> None:
         ledger, history = self.ledger(), sample()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import TracebackType
 
+from wellfit.engines.base import State
+from wellfit.engines.states import state_from_bytes, state_to_bytes
 from wellfit.ledger.encoding import decode, encode
 from wellfit.records import History
 
@@ -18,6 +20,7 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._records: dict[str, bytes] = {}
+        self._states: dict[str, bytes] = {}
         self._notes: dict[str, str] = {}
 
     def get(self, key: str) -> History | None:
@@ -26,8 +29,18 @@ class MemoryLedger:
         return None if record is None else decode(record)
 
     def put(self, key: str, history: History) -> None:
-        """Record a history; the same key again replaces it."""
+        """Record a history; the same key again replaces it. Its state goes."""
         self._records[key] = encode(history)
+        self._states.pop(key, None)
+
+    def state(self, key: str) -> State | None:
+        """Return the state under this key, or None."""
+        record = self._states.get(key)
+        return None if record is None else state_from_bytes(record)
+
+    def put_state(self, key: str, state: State) -> None:
+        """Record how far a member is; the same key again replaces it."""
+        self._states[key] = state_to_bytes(state)
 
     def keys(self) -> Iterator[str]:
         """Return all keys, in sorted order."""

@@ -1,31 +1,33 @@
-"""The ledger as one SQLite file, written ahead (WAL): a result that was recorded survives a crash of the program."""
+"""The ledger as one SQLite file: what was recorded survives a crash of the program and of the machine."""
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from wellfit.engines.base import State
+from wellfit.engines.states import state_from_bytes, state_to_bytes
 from wellfit.errors import ModelFileError
+from wellfit.ledger import schema
 from wellfit.ledger.encoding import decode, encode
+from wellfit.ledger.places import network_file_system
+from wellfit.ledger.schema import APPLICATION, FORMAT
 from wellfit.messages import say
 from wellfit.records import History
 
-# 1: results. 2: notes as well. A file of format 1 is brought to 2 when it is opened.
-FORMAT = 2
-# "wfit" as SQLite's application id: tells a ledger from another program's database.
-APPLICATION = 0x77666974
 WAIT_SECONDS = 30.0
 
 
 class Ledger:
     """Results in the file at ``path``, made if absent; use it as a context manager, from one thread.
 
-    Each result is committed before `put` returns. Raises `ModelFileError` where the folder is missing, the file cannot
-    be read or written, is another program's, of a newer format, or damaged.
+    Each result is on the disk before `put` returns. The file is written ahead (WAL), on a network file system, where
+    that would not be safe, with a rollback journal. Raises `ModelFileError` where the folder is missing, the file
+    cannot be read or written, is another program's, of a newer format, or damaged (`wellfit.ledger.salvage.mend`
+    saves what can be read).
 
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
@@ -51,79 +53,82 @@ class Ledger:
             raise ModelFileError("ledger.cannot_open", path=self.path, reason=error) from error
         except sqlite3.DatabaseError as error:
             self.close()
-            raise ModelFileError("ledger.not_a_ledger", path=self.path, reason=error) from error
+            raise _unreadable(self.path, error) from error
         except BaseException:
             self.close()
             raise
 
     def _prepare(self, base: sqlite3.Connection) -> None:
-        """Check whose file this is, before anything is written; make the table in a new one."""
-        (application,) = base.execute("PRAGMA application_id").fetchone()
-        (version,) = base.execute("PRAGMA user_version").fetchone()
-        (tables,) = base.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application != APPLICATION and (application or version or tables):
+        """Check whose file this is, before anything is written; make the tables in a new one."""
+        application, version, things = schema.identity(base)
+        if application != APPLICATION and (application or version or things):
             raise ModelFileError("ledger.not_a_ledger", path=self.path, reason=say("ledger.foreign"))
         if version > FORMAT:
             raise ModelFileError("ledger.newer", path=self.path, found=version, known=FORMAT)
-        base.execute("PRAGMA journal_mode = WAL")
-        # In WAL mode NORMAL survives a crash of the program, and a power cut costs at most the last results.
-        base.execute("PRAGMA synchronous = NORMAL")
+        _journal(base, self.path)
         if version < FORMAT:
-            base.executescript(
-                f"""
-                BEGIN IMMEDIATE;
-                PRAGMA application_id = {APPLICATION};
-                PRAGMA user_version = {FORMAT};
-                CREATE TABLE IF NOT EXISTS results (
-                    key TEXT PRIMARY KEY, record BLOB NOT NULL, digest BLOB NOT NULL
-                ) WITHOUT ROWID;
-                CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
-                COMMIT;
-                """
-            )
+            schema.bring_up(base)
+        if not schema.fits(base):
+            raise ModelFileError("ledger.damaged", path=self.path, reason=say("ledger.bad_schema"))
 
     def get(self, key: str) -> History | None:
         """Return the history under this key, or None. Raises `ModelFileError` where its record is damaged."""
-        with self._reading() as base:
-            row = base.execute("SELECT record, digest FROM results WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            return None
-        record, digest = row
-        if hashlib.sha256(record).digest() != digest:
-            raise ModelFileError("ledger.bad_record", path=self.path, key=key, reason=say("ledger.bad_digest"))
+        record = self._read("results", key)
         try:
-            return decode(record)
+            return None if record is None else decode(record)
         except (ValueError, KeyError, TypeError) as error:
             raise ModelFileError("ledger.bad_record", path=self.path, key=key, reason=error) from error
 
     def put(self, key: str, history: History) -> None:
-        """Record a history, durable when this returns; the same key again replaces it."""
-        record = encode(history)
-        try:
-            self._open.execute(
-                "INSERT OR REPLACE INTO results VALUES (?, ?, ?)", (key, record, hashlib.sha256(record).digest())
-            )
-        except sqlite3.Error as error:
-            raise ModelFileError("ledger.cannot_write", path=self.path, reason=error) from error
+        """Record a history, durable when this returns; the same key again replaces it. Its state goes."""
+        self._write("results", key, encode(history))
+
+    def state(self, key: str) -> State | None:
+        """Return the state under this key, or None. Raises `ModelFileError` where its record is damaged."""
+        record = self._read("states", key)
+        return None if record is None else state_from_bytes(record)
+
+    def put_state(self, key: str, state: State) -> None:
+        """Record how far a member is, durable when this returns; the same key again replaces it."""
+        self._write("states", key, state_to_bytes(state))
 
     def note(self, name: str) -> str | None:
         """Return the text noted under this name, or None."""
-        with self._reading() as base:
-            row = base.execute("SELECT text FROM notes WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+        record = self._read("notes", name)
+        return None if record is None else record.decode()
 
     def put_note(self, name: str, text: str) -> None:
         """Note a text, durable when this returns; the same name again replaces it."""
-        try:
-            self._open.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, text))
-        except sqlite3.Error as error:
-            raise ModelFileError("ledger.cannot_write", path=self.path, reason=error) from error
+        self._write("notes", name, text.encode())
 
     def keys(self) -> Iterator[str]:
         """Return all keys, in sorted order."""
+        return iter(self._keys("results"))
+
+    def states(self) -> Iterator[str]:
+        """Return the keys of all states, in sorted order."""
+        return iter(self._keys("states"))
+
+    def _keys(self, table: str) -> list[str]:
         with self._reading() as base:
-            rows = base.execute("SELECT key FROM results ORDER BY key").fetchall()
-        return iter([key for (key,) in rows])
+            rows = base.execute(f"SELECT key FROM {table} ORDER BY key").fetchall()
+        return [key for (key,) in rows]
+
+    def _read(self, table: str, key: str) -> bytes | None:
+        with self._reading() as base:
+            row = base.execute(f"SELECT record, digest FROM {table} WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        record, found = row
+        if not isinstance(record, bytes) or schema.digest(table, key, record) != found:
+            raise ModelFileError("ledger.bad_record", path=self.path, key=key, reason=say("ledger.bad_digest"))
+        return record
+
+    def _write(self, table: str, key: str, record: bytes) -> None:
+        try:
+            schema.write(self._open, table, key, record)
+        except sqlite3.Error as error:
+            raise ModelFileError("ledger.cannot_write", path=self.path, reason=error) from error
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""
@@ -144,10 +149,31 @@ class Ledger:
         except sqlite3.OperationalError as error:
             raise ModelFileError("ledger.cannot_open", path=self.path, reason=error) from error
         except sqlite3.DatabaseError as error:
-            raise ModelFileError("ledger.not_a_ledger", path=self.path, reason=error) from error
+            raise _unreadable(self.path, error) from error
 
     def __enter__(self) -> Ledger:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _journal(base: sqlite3.Connection, path: Path) -> None:
+    """Choose how writes become durable; FULL, so that a power cut costs nothing that was reported."""
+    # A file from elsewhere could name functions in its schema: none of them is trusted.
+    base.execute("PRAGMA trusted_schema = OFF")
+    if network_file_system(path):
+        # WAL needs memory shared between processes, which a network file system cannot give. Exclusive for this one
+        # change: a file that is in WAL mode already cannot be opened otherwise.
+        base.execute("PRAGMA locking_mode = EXCLUSIVE")
+        base.execute("PRAGMA journal_mode = DELETE")
+        base.execute("PRAGMA locking_mode = NORMAL")
+    else:
+        base.execute("PRAGMA journal_mode = WAL")  # where the system cannot, SQLite stays with the rollback journal
+    base.execute("PRAGMA synchronous = FULL")
+
+
+def _unreadable(path: Path, error: sqlite3.DatabaseError) -> ModelFileError:
+    """Return the error for a file that SQLite cannot read: no database at all, or a damaged one."""
+    key = "ledger.not_a_ledger" if "not a database" in str(error) else "ledger.damaged"
+    return ModelFileError(key, path=path, reason=error)
