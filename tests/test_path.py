@@ -540,7 +540,7 @@ def test_ctrl_c_keeps_what_is_trained(over: str) -> None:
     class OneByOne:
         """Runs members in order; an interrupt comes up where it falls, after what has ended was handed over."""
 
-        def run(self, engine, members, data, *, states=None, until=None, progress=None):
+        def run(self, engine, members, data, *, states=None, until=None, progress=None, keep=None):
             begun = engine.init(members, data) if states is None else states
             for i, member in enumerate(members):
                 end = member.training.epochs if until is None else until[i]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from wellfit.executors import MemberError, Threads, member_steps
 from wellfit.ledger import Ledger, MemoryLedger, member_key
 from wellfit.ledger.contract import assert_same
 from wellfit.nets import MLP, Linear, Training
-from wellfit.population import check, diverged_findings, largest_safe_rate, plan, train
+from wellfit.population import begun, check, diverged_findings, largest_safe_rate, plan, train, train_each
 
 ROOT = Path(__file__).parents[1]
 QUICK = Training("gd", 0.1, epochs=6, batch_size=16)
@@ -182,18 +183,159 @@ with Ledger(sys.argv[1]) as ledger:
         assert set(ledger.keys()) == {member_key(NumpyEngine(), data, m) for m in short}
 
 
-def test_a_failing_member_is_named_and_the_rest_recorded():
+def failing(seed, error):
     class Failing(NumpyEngine):
         def advance(self, members, states, until, data):
-            if members[0].seed == 9:
-                raise MemoryError("too big")
+            if members[0].seed == seed:
+                raise error
             return super().advance(members, states, until, data)
 
+    return Failing()
+
+
+def test_a_failing_member_is_named_and_the_rest_recorded():
     data, ledger = make_data(), MemoryLedger()
     members = [Member(MLP((4,)), Cocktail(), QUICK, seed, 0) for seed in (1, 2, 9)]
-    with pytest.raises(MemberError, match=r"seed 9 \| fold 0\. MemoryError: too big"):
-        train(members, data, engine=Failing(), executor=Threads(1), ledger=ledger)
+    with pytest.raises(MemberError, match=r"seed 9 \| fold 0\. ValueError: odd"):
+        train(members, data, engine=failing(9, ValueError("odd")), executor=Threads(1), ledger=ledger)
     assert len(list(ledger.keys())) == 2
+
+
+def test_a_member_without_memory_is_named_and_all_others_are_kept():
+    data, ledger = make_data(), MemoryLedger()
+    members = [Member(MLP((4,)), Cocktail(), QUICK, seed, 0) for seed in (9, 1, 2, 3)]
+    with pytest.raises(MemberError, match=r"memory did not suffice for 1 of 4 members.*seed 9 \| fold 0.*--threads"):
+        train(members, data, engine=failing(9, MemoryError()), executor=Threads(1), ledger=ledger)
+    assert len(list(ledger.keys())) == 3
+    engine = NumpyEngine()
+    train(members, data, engine=engine, ledger=ledger)
+    assert {m.seed for m in engine.advanced} == {9}, "with more memory only that one is trained"
+
+
+def test_no_memory_for_a_history_costs_that_member_only(monkeypatch):
+    data, ledger = make_data(), MemoryLedger()
+
+    def scarce(member, state, data):
+        if member.seed == 9:
+            raise MemoryError
+        return history(member, state, data)
+
+    monkeypatch.setattr(sys.modules["wellfit.population.train"], "history", scarce)
+    members = [Member(MLP((4,)), Cocktail(), QUICK, seed, 0) for seed in (9, 1, 2)]
+    with pytest.raises(MemberError, match=r"memory did not suffice for 1 of 3.*seed 9"):
+        train(members, data, engine=NumpyEngine(), ledger=ledger)
+    assert len(list(ledger.keys())) == 2
+
+
+class Patient(NumpyEngine):
+    """Takes its time, and notes at which epochs members came in."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun = {}
+
+    def advance(self, members, states, until, data):
+        time.sleep(0.005)
+        for member, state in zip(members, states, strict=True):
+            self.begun.setdefault(member.seed, state.epoch)
+        return super().advance(members, states, until, data)
+
+
+def often(threads=2):
+    executor = Threads(threads)
+    executor.keep_seconds = 0.05
+    return executor
+
+
+def test_a_long_member_goes_on_from_where_its_state_was_kept(tmp_path):
+    data = make_data()
+    members = [Member(MLP((4,)), Cocktail(), Training("gd", 0.1, epochs=n), n, 0) for n in (2, 3000)]
+    whole = train(members, data, engine=NumpyEngine())
+    path = tmp_path / "l.sqlite"
+
+    class Breaking(Ledger):
+        kept = 0
+
+        def put_state(self, key, state):
+            super().put_state(key, state)
+            self.kept += 1
+            if self.kept == 3:
+                raise SystemExit  # as if the machine went off: nothing more is written
+
+    with pytest.raises(SystemExit), Breaking(path) as ledger:
+        train(members, data, engine=Patient(), executor=often(), ledger=ledger)
+    time.sleep(0.1)
+    assert "wellfit-0" not in {thread.name for thread in threading.enumerate()}, "no worker runs on"
+    engine = Patient()
+    with Ledger(path) as ledger:
+        assert list(ledger.states()) == [member_key(engine, data, members[1])]
+        assert list(ledger.keys()) == [member_key(engine, data, members[0])]
+        continued = train(members, data, engine=engine, ledger=ledger)
+        assert list(ledger.states()) == [], "a member that has ended needs no state"
+    assert 0 < engine.begun[3000] < 3000
+    assert 2 not in engine.begun, "what was recorded is not trained again"
+    for a, b in zip(whole, continued, strict=True):
+        assert_same(a, b)
+
+
+def test_ctrl_c_records_how_far_members_are():
+    class Stopping(MemoryLedger):
+        def put(self, key, history):
+            super().put(key, history)
+            if not self._notes:
+                self.put_note("pressed", "once")
+                time.sleep(0.2)
+                raise KeyboardInterrupt
+
+    data, ledger = make_data(), Stopping()
+    members = [Member(MLP((4,)), Cocktail(), Training("gd", 0.1, epochs=n), n, 0) for n in (2, 10**6)]
+    with pytest.raises(KeyboardInterrupt):
+        train(members, data, engine=Patient(), executor=Threads(2), ledger=ledger)
+    assert ledger.state(member_key(NumpyEngine(), data, members[1])).epoch > 2
+
+
+def test_a_state_that_does_not_fit_the_member_is_not_believed():
+    data, engine = make_data(), NumpyEngine()
+    member = Member(MLP((4,)), Cocktail(), QUICK, 0, 0)
+    key = member_key(engine, data, member)
+    [expected] = train([member], data, engine=engine)
+    [fresh] = engine.init([member], data)
+    [half] = engine.advance([member], [fresh], [1], data)
+    odd = {
+        "parameters": half.parameters[:-1],
+        "moments": half.moments[:1],
+        "curves": half.curves[:1],
+        "best_parameters": half.parameters,
+        "average": half.parameters,
+        "epoch": 10**9,
+        "step": -1,
+        "status": "bliss",
+        "waited": 2.5,
+        "best_epoch": True,
+    }
+    for name, value in odd.items():
+        ledger = MemoryLedger()
+        ledger.put_state(key, replace(half, **{name: value}))
+        assert begun(ledger, key, member, engine, data) is None, name
+        assert_same(train([member], data, engine=engine, ledger=ledger)[0], expected)
+    ledger.put_state(key, half)
+    assert begun(ledger, key, member, engine, data).epoch == 1
+    ledger._states[key] = b"no state at all"
+    assert begun(ledger, key, member, engine, data) is None
+
+
+def test_histories_can_be_handed_over_one_by_one(tmp_path):
+    data = make_data()
+    members = plan(data, folds=3, networks=(MLP((4,)),), trainings=(QUICK,), seeds=(0, 1))
+    expected = dict(zip(members, train(members, data, engine=NumpyEngine()), strict=True))
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        train(members[:2], data, engine=NumpyEngine(), ledger=ledger)
+        got = []
+        train_each(members, data, lambda *pair: got.append(pair), engine=NumpyEngine(), ledger=ledger)
+    assert [member for member, _ in got[:2]] == members[:2], "what is recorded comes first"
+    assert sorted(map(str, (member for member, _ in got))) == sorted(map(str, members))
+    for member, found in got:
+        assert_same(found, expected[member])
 
 
 def test_diverged_members_are_kept_and_told():

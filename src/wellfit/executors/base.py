@@ -11,10 +11,17 @@ from wellfit.nets.training import batches
 from wellfit.records import TrainingData
 
 Progress = Callable[[int, int], None]
+Keep = Callable[[int, State], None]
+KEEP_SECONDS = 5.0  # of a member's training, between one state that is kept and the next
 
 
 class Executor(Protocol):
-    """Where members run. No answer may depend on which executor is used."""
+    """Where members run. No answer may depend on which executor is used.
+
+    ``keep_seconds`` is how much training lies between two states of a member that are kept, `KEEP_SECONDS` at first.
+    """
+
+    keep_seconds: float
 
     def run(
         self,
@@ -22,17 +29,23 @@ class Executor(Protocol):
         members: Sequence[Member],
         data: TrainingData,
         *,
-        states: Sequence[State] | None = None,
+        states: Sequence[State | None] | None = None,
         until: Sequence[int] | None = None,
         progress: Progress | None = None,
+        keep: Keep | None = None,
     ) -> Generator[tuple[int, State], None, None]:
         """Yield (index into ``members``, final state) as each member ends, in no particular order.
 
-        ``states`` continues from given states; ``until`` are absolute epochs, (members,), at which to hand the members
-        over instead of at their ends. ``progress(done, total)`` is called in the calling thread, in
-        member-steps (optimizer steps; those a stopped member did not need count as done). On ``KeyboardInterrupt``
-        the members that have ended are still yielded, and then it is raised again. Raises `MemberError`, likewise
-        after yielding what has ended, where a member's training fails.
+        ``states`` continues from given states, None for a member that begins; ``until`` are absolute epochs,
+        (members,), at which to hand the members over instead of at their ends. ``progress(done, total)`` is called in
+        the calling thread, in member-steps (optimizer steps; those a stopped member did not need count as done). On
+        ``KeyboardInterrupt`` the members that have ended are still yielded, and then it is raised again. Raises
+        `MemberError`, likewise after yielding what has ended, where a member's training fails. Where the memory does
+        not suffice for a member, the others are trained to their ends first.
+
+        ``keep(index, state)`` is called in the calling thread with the state of a member that goes on, after about
+        ``keep_seconds`` of its training and each time that long again: never for shorter members. It is called once
+        more for those under way where the run ends by an interrupt or a failure, and for none once its end was yielded.
         """
 
 

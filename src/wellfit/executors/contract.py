@@ -23,10 +23,12 @@ from wellfit.records import Fold, FoldData, TrainingData
 class CountingEngine:
     """An engine whose parameters are a sum over epochs that depends on the member alone; an epoch takes ``seconds``.
 
-    Members whose seed is ``bad_seed`` raise at epoch 3; those with a seed divisible by 5 stop at epoch 2.
+    Members whose seed is ``bad_seed`` raise ``error`` at epoch 3; those with a seed divisible by 5 stop at epoch 2.
     """
 
     name, version = "counting", "1"
+
+    error: type[Exception] = ZeroDivisionError
 
     def __init__(self, seconds: float = 0.0, bad_seed: int | None = None) -> None:
         self.seconds, self.bad_seed = seconds, bad_seed
@@ -56,7 +58,7 @@ class CountingEngine:
                 time.sleep(self.seconds)
                 epoch += 1
                 if member.seed == self.bad_seed and epoch == 3:
-                    raise ZeroDivisionError("a fault on purpose")
+                    raise self.error("a fault on purpose")
                 parameters += np.sin(member.seed + epoch * np.arange(1.0, 4.0)) + data.folds[member.fold].x[0, 0]
                 if member.seed % 5 == 0 and epoch == 2:
                     status = "stopped"
@@ -139,6 +141,72 @@ class ExecutorContract:
             np.testing.assert_array_equal(got[i].parameters, expected)
         again = dict(self.executor(2).run(engine, members, data, states=[got[i] for i in range(4)]))
         assert all(again[i] is got[i] for i in range(4)), "a member already at its end comes back as it is"
+
+    def test_some_continue_and_others_begin(self) -> None:
+        data, members, engine = self.data(), self.members(4), self.engine()
+        [begun] = engine.advance(members[2:3], engine.init(members[2:3], data), [5], data)
+        begun = replace(begun, parameters=begun.parameters + 1)  # so that it shows whether it was taken
+        got = dict(self.executor(2).run(engine, members, data, states=[None, None, begun, None]))
+        for i, expected in enumerate(self.alone(engine, members, data)):
+            np.testing.assert_allclose(got[i].parameters, expected + (i == 2), rtol=0, atol=1e-12)
+
+    def test_states_are_kept_of_long_members_on_their_way_and_of_no_others(self) -> None:
+        data, engine = self.data(), self.engine(seconds=0.01)
+        members = [*self.members(3, epochs=4), *self.members(1, epochs=60)]
+        executor, here = self.executor(4), threading.get_ident()
+        executor.keep_seconds = 0.15
+        kept: list[tuple[int, State]] = []
+        over: set[int] = set()
+
+        def keep(index: int, state: State) -> None:
+            assert threading.get_ident() == here, "keeping belongs to the calling thread"
+            assert index not in over, "a member that was handed over is kept no more"
+            kept.append((index, state))
+
+        got: dict[int, State] = {}
+        for index, state in executor.run(engine, members, data, keep=keep):
+            over.add(index)
+            got[index] = state
+        assert {index for index, _ in kept} == {3}
+        epochs = [state.epoch for _, state in kept]
+        assert epochs == sorted(set(epochs))
+        assert 2 <= len(epochs) <= 5
+        again = dict(executor.run(engine, members[3:], data, states=[kept[0][1]]))
+        np.testing.assert_array_equal(again[0].parameters, got[3].parameters)
+
+    def test_an_interrupt_keeps_how_far_members_are(self) -> None:
+        data, engine = self.data(), self.engine(seconds=0.005)
+        members = [*self.members(2, epochs=4), *self.members(2, epochs=10_000)]
+        kept: dict[int, State] = {}
+        run = self.executor(4).run(engine, members, data, keep=kept.__setitem__)
+        got = {next(run)[0], next(run)[0]}
+        time.sleep(0.3)
+        try:
+            run.throw(KeyboardInterrupt())
+        except KeyboardInterrupt:
+            assert got == {0, 1}
+        assert set(kept) == {2, 3}
+        for index, state in kept.items():
+            assert 10 < state.epoch < 10_000
+            [expected] = engine.advance([members[index]], engine.init([members[index]], data), [state.epoch], data)
+            np.testing.assert_array_equal(state.parameters, expected.parameters)
+
+    def test_no_memory_for_one_member_costs_that_member_only(self) -> None:
+        data, members = self.data(), self.members(8)
+        for workers in (1, 3):
+            engine = self.engine(bad_seed=members[6].seed)
+            engine.error = MemoryError
+            got: list[int] = []
+            try:
+                for i, _ in self.executor(workers).run(engine, members, data):
+                    got.append(i)
+            except MemberError as error:
+                assert str(members[6]) in str(error)
+                assert "memory" in str(error)
+                assert isinstance(error.__cause__, MemoryError)
+            else:
+                raise AssertionError("a member was lost without a word")
+            assert sorted(got) == [0, 1, 2, 3, 4, 5, 7], "the others are trained to their ends"
 
     def test_stops_at_the_asked_epochs_and_goes_on_from_there(self) -> None:
         data, members, engine = self.data(), self.members(4), self.engine()

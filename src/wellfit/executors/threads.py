@@ -14,7 +14,7 @@ import numpy as np
 from wellfit.engines.base import Engine, Member, State, groups
 from wellfit.engines.blas import one_blas_thread
 from wellfit.errors import SettingError
-from wellfit.executors.base import MemberError, Progress, member_steps
+from wellfit.executors.base import KEEP_SECONDS, Keep, MemberError, Progress, member_steps
 from wellfit.messages import say
 from wellfit.nets.training import batches
 from wellfit.records import TrainingData
@@ -49,6 +49,7 @@ class Threads:
         if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or threads < 1:
             raise SettingError("executors.bad_threads", value=threads)
         self.threads = int(threads)
+        self.keep_seconds = KEEP_SECONDS
 
     def run(
         self,
@@ -56,9 +57,10 @@ class Threads:
         members: Sequence[Member],
         data: TrainingData,
         *,
-        states: Sequence[State] | None = None,
+        states: Sequence[State | None] | None = None,
         until: Sequence[int] | None = None,
         progress: Progress | None = None,
+        keep: Keep | None = None,
     ) -> Generator[tuple[int, State], None, None]:
         """Yield (index, final state) as each member ends: see `wellfit.executors.base.Executor.run`."""
         if states is not None and len(states) != len(members):
@@ -66,6 +68,7 @@ class Threads:
         if until is not None and len(until) != len(members):
             raise SettingError("executors.wrong_until", given=len(until), members=len(members))
         job = _Job(engine, members, data, states, until)
+        job.keep, job.keep_seconds = keep, self.keep_seconds
         with one_blas_thread():
             workers = [
                 threading.Thread(target=job.work, name=f"wellfit-{i}", daemon=True)
@@ -78,16 +81,21 @@ class Threads:
                     job.look()
                     if progress is not None:
                         progress(job.steps, job.total)
+                    job.keep_states()
                     yield from job.deliver()
             except KeyboardInterrupt:
                 job.halt(workers)
+                job.keep_states()
                 yield from job.deliver()
                 raise
             finally:
                 job.halt(workers)
+            job.keep_states()
             yield from job.deliver()
             if job.failure is not None:
                 _raise_failure(members, *job.failure)
+            if job.lost:
+                _raise_lost(members, job.lost)
             if progress is not None and members:
                 progress(job.total, job.total)
 
@@ -100,13 +108,16 @@ class _Job:
         engine: Engine,
         members: Sequence[Member],
         data: TrainingData,
-        states: Sequence[State] | None,
+        states: Sequence[State | None] | None,
         until: Sequence[int] | None,
     ) -> None:
-        self.engine, self.members, self.data, self.states = engine, members, data, states
+        self.engine, self.members, self.data = engine, members, data
+        self.keep: Keep | None = None
+        self.keep_seconds = KEEP_SECONDS
+        self.states = [None] * len(members) if states is None else list(states)
         ends = [m.training.epochs for m in members]
         self.until = ends if until is None else [min(u, e) for u, e in zip(until, ends, strict=True)]
-        begun = [0] * len(members) if states is None else [state.epoch for state in states]
+        begun = [0 if state is None else state.epoch for state in self.states]
         self.starts = [min(epoch, end) for epoch, end in zip(begun, self.until, strict=True)]
         spans = zip(members, self.starts, self.until, strict=True)
         self.work_steps = [member_steps(member, data, end - start) for member, start, end in spans]
@@ -121,11 +132,13 @@ class _Job:
         self.wake: SimpleQueue[None] = SimpleQueue()
         self.ended: list[tuple[int, State] | None] = []
         self.given = 0
+        self.passing: dict[int, State] = {}  # of members under way, to be kept
         self.failure: tuple[int, BaseException] | None = None
+        self.lost: list[tuple[int, MemoryError]] = []
 
     @property
     def over(self) -> bool:
-        return self.failure is not None or self.given == len(self.members)
+        return self.failure is not None or self.given + len(self.lost) == len(self.members)
 
     def look(self) -> None:
         """Wait until a member ends, or for a moment."""
@@ -146,6 +159,21 @@ class _Job:
             self.given += 1
             yield item  # type: ignore[misc]  # None stands only behind `given`
 
+    def keep_states(self) -> None:
+        """Hand over the states of members under way. A member that ends takes its own back first: see `end`."""
+        while self.keep is not None and self.passing:
+            try:
+                index, state = self.passing.popitem()
+            except KeyError:  # taken back between the two lines
+                return
+            self.keep(index, state)
+
+    def end(self, index: int, state: State) -> None:
+        """Lay a final state out for the calling thread."""
+        self.passing.pop(index, None)
+        self.states[index] = None
+        self.ended.append((index, state))
+
     def halt(self, workers: Sequence[threading.Thread]) -> None:
         """Tell the workers to stop, and wait: each is at most one slice away."""
         self.stop.set()
@@ -165,6 +193,8 @@ class _Job:
                     self.train_together(group)
                 else:
                     self.train(group[0])
+            except MemoryError as error:
+                self.lost.append((group[0], error))
             except BaseException as error:
                 self.fail(group[0], error)
             self.wake.put(None)
@@ -177,9 +207,9 @@ class _Job:
 
     def begun(self, group: Sequence[int]) -> list[State]:
         """Return the states to start from."""
-        if self.states is not None:
-            return [self.states[i] for i in group]
-        return self.engine.init([self.members[i] for i in group], self.data)
+        given = [self.states[i] for i in group]
+        new = iter(self.engine.init([self.members[i] for i in group if self.states[i] is None], self.data))
+        return [next(new) if state is None else state for state in given]
 
     def train(self, index: int) -> None:
         """Train a member to its end, unless the run is halted first."""
@@ -189,9 +219,14 @@ class _Job:
         an_epoch = max(self.cost[index] / max(last - first, 1), 1e-9)
         # Half a slice at first: this member may be slower than the one before.
         epochs = max(1, int(SLICE_SECONDS / 2 * self.speed / an_epoch))
+        kept = perf_counter()
         while state.status == "running" and state.epoch < last:
             if self.stop.is_set():
+                if state.epoch > first:
+                    self.passing[index] = state
                 return
+            if perf_counter() - kept >= self.keep_seconds:
+                self.passing[index], kept = state, perf_counter()
             before, began = state.epoch, perf_counter()
             state = self.engine.advance([member], [state], [min(before + epochs, last)], self.data)[0]
             if state.status == "running" and state.epoch <= before:
@@ -201,7 +236,7 @@ class _Job:
             self.speed = (state.epoch - before) * an_epoch / max(seconds, 1e-9)
             counted = self.count(counted, self.work_steps[index] * (state.epoch - first) // (last - first))
         self.count(counted, self.work_steps[index])
-        self.ended.append((index, state))
+        self.end(index, state)
 
     def train_together(self, group: Sequence[int]) -> None:
         """Train members in one call of the engine after another, each ending a few more of them, in their order."""
@@ -212,6 +247,10 @@ class _Job:
             until = [self.until[i] if place < end else 0 for place, i in enumerate(group)]
             try:
                 states = self.engine.advance(members, states, until, self.data)
+            except MemoryError as error:
+                # Whose memory it was cannot be told: the rest of the group hangs together.
+                self.lost += [(i, error) for i in group[done:]]
+                return
             except BaseException as error:
                 self.fail(group[done], error)
                 return
@@ -220,7 +259,7 @@ class _Job:
                 if states[place].status == "running" and states[place].epoch < self.until[index]:
                     raise RuntimeError(say("executors.stuck", engine=self.engine.name, epoch=states[place].epoch))
                 self.count(0, self.work_steps[index])
-                self.ended.append((index, states[place]))
+                self.end(index, states[place])
             self.wake.put(None)
             done, count = end, _next_slice(end - done, perf_counter() - began)
 
@@ -247,3 +286,8 @@ def _raise_failure(members: Sequence[Member], index: int, error: BaseException) 
     raise MemberError(
         "executors.member_failed", member=members[index], kind=type(error).__name__, error=error
     ) from error
+
+
+def _raise_lost(members: Sequence[Member], lost: Sequence[tuple[int, MemoryError]]) -> None:
+    index, error = lost[0]
+    raise MemberError("executors.member_memory", member=members[index], lost=len(lost), members=len(members)) from error

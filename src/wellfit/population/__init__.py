@@ -2,6 +2,18 @@
 
 from wellfit.population.divergence import advise, diverged_findings, largest_safe_rate
 from wellfit.population.plan import check, plan, plan_fold
-from wellfit.population.train import train
+from wellfit.population.resuming import begun, keeping
+from wellfit.population.train import train, train_each
 
-__all__ = ["advise", "check", "diverged_findings", "largest_safe_rate", "plan", "plan_fold", "train"]
+__all__ = [
+    "advise",
+    "begun",
+    "check",
+    "diverged_findings",
+    "keeping",
+    "largest_safe_rate",
+    "plan",
+    "plan_fold",
+    "train",
+    "train_each",
+]

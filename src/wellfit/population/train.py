@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 
 import numpy as np
 
 from wellfit.engines.base import Engine, Member, State, history
-from wellfit.executors import Executor, Threads, member_steps
+from wellfit.executors import Executor, MemberError, Threads, member_steps
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike, member_key
 from wellfit.population.plan import check
+from wellfit.population.resuming import begun, keeping
 from wellfit.records import History, TrainingData
+
+Take = Callable[[Member, History], None]
 
 
 def train(
@@ -26,67 +30,117 @@ def train(
     """Return one history per member, in the members' order.
 
     By default the compiled engine trains on all cores. Members found in ``ledger`` are not trained again; each other
-    one is recorded as soon as it ends. On ``KeyboardInterrupt`` all that has ended is recorded before it is raised
-    again, so the same call continues where it stopped. ``progress(done, total)`` counts member-steps, recorded ones
-    included. A diverged member is a history like any other: its ``status`` says so.
-    Raises `UnsupportedError` before any work where a member cannot be trained, and what the executor and the ledger
-    raise.
+    one is recorded as soon as it ends, and long ones on their way too, every few seconds. On ``KeyboardInterrupt`` all
+    that has ended, and how far the others are, is recorded before it is raised again, so the same call continues where
+    it stopped. ``progress(done, total)`` counts member-steps, recorded ones included. A diverged member is a history
+    like any other: its ``status`` says so.
+    Raises `UnsupportedError` before any work where a member cannot be trained, `MemberError` where one fails (after all
+    others where the memory did not suffice for it), and what the ledger raises.
+    """
+    histories: dict[Member, History] = {}
+    train_each(members, data, histories.__setitem__, engine=engine, executor=executor, ledger=ledger, progress=progress)
+    return [histories[member] for member in members]
+
+
+def train_each(
+    members: Sequence[Member],
+    data: TrainingData,
+    take: Take,
+    *,
+    engine: Engine | None = None,
+    executor: Executor | None = None,
+    ledger: LedgerLike | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Train as `train` does and hand over each history instead of holding them all, for very large populations.
+
+    ``take(member, history)`` is called in the calling thread: for each recorded member first, then as members end.
+    Equal members are one training, and come once (after an interrupt the last one may come again).
     """
     if engine is None:
         from wellfit.engines.compiled import CompiledEngine
 
         engine = CompiledEngine()
     check(members, data, engine)
-    gathered = _Gathering(members, data, engine, ledger)
-    total = sum(member_steps(member, data) for member in gathered.unique)
-    done = total - sum(member_steps(member, data) for member in gathered.waiting)
+    gathered = _Gathering(members, data, engine, ledger, take)
+    steps = {member: member_steps(member, data) for member in gathered.unique}
+    total = sum(steps.values())
+    waiting = gathered.recall()
+    done = total - sum(steps[member] for member in waiting)
     if progress is not None:
         progress(done, total)
-    if gathered.waiting:
+    if waiting:
         report = None if progress is None else lambda now, _: progress(done + now, total)
         gathered.run(Threads() if executor is None else executor, report)
-    return [gathered.histories[member] for member in members]
 
 
 class _Gathering:
-    """Histories by member, as they come in. Equal members are one training."""
+    """Histories as they come in, recorded and handed on. Equal members are one training."""
 
     def __init__(
-        self, members: Sequence[Member], data: TrainingData, engine: Engine, ledger: LedgerLike | None
+        self, members: Sequence[Member], data: TrainingData, engine: Engine, ledger: LedgerLike | None, take: Take
     ) -> None:
-        self.data, self.engine, self.ledger = data, engine, ledger
+        self.data, self.engine, self.ledger, self.take = data, engine, ledger, take
         self.unique = list(dict.fromkeys(members))
-        self.keys = {} if ledger is None else {m: member_key(engine, data, m) for m in self.unique}
-        self.histories: dict[Member, History] = {}
-        if ledger is not None:
-            found = {m: ledger.get(self.keys[m]) for m in self.unique}
-            self.histories = {m: h for m, h in found.items() if h is not None}
-        self.waiting = [m for m in self.unique if m not in self.histories]
+        self.waiting: list[Member] = []
+        self.keys: list[str] = []  # of those that wait
+        self.lost: list[tuple[Member, MemoryError]] = []
+
+    def recall(self) -> list[Member]:
+        """Hand on what is recorded, and return what waits to be trained."""
+        for member in self.unique:
+            key = "" if self.ledger is None else member_key(self.engine, self.data, member)
+            found = None if self.ledger is None else self.ledger.get(key)
+            if found is None:
+                self.waiting.append(member)
+                self.keys.append(key)
+            else:
+                self.take(member, found)
+        return self.waiting
 
     def run(self, executor: Executor, progress: Progress | None) -> None:
-        """Train what waits."""
-        ended = executor.run(self.engine, self.waiting, self.data, progress=progress)
+        """Train what waits, each from where it is."""
+        states = [
+            begun(self.ledger, k, m, self.engine, self.data) for k, m in zip(self.keys, self.waiting, strict=True)
+        ]
+        run = executor.run(
+            self.engine,
+            self.waiting,
+            self.data,
+            states=states if any(state is not None for state in states) else None,
+            progress=progress,
+            keep=keeping(self.ledger, self.keys),
+        )
         item: tuple[int, State] | None = None
-        try:
-            for item in ended:
-                self.record(item)
-        except KeyboardInterrupt as stop:
-            # The interrupt came either inside the executor, which has then handed over all that had ended, or here:
-            # then the item in hand is recorded (again), and the executor is told and hands over the rest.
-            if item is not None:
-                self.record(item)
-            item = ended.throw(stop)
-            while True:
-                self.record(item)
-                item = next(ended)
+        with closing(run) as ended:  # a failure in here must leave no worker behind
+            try:
+                for item in ended:
+                    self.record(item)
+            except KeyboardInterrupt as stop:
+                # The interrupt came either inside the executor, which has then handed over all that had ended, or
+                # here: then the item in hand is recorded (again), and the executor is told and hands over the rest.
+                if item is not None:
+                    self.record(item)
+                item = ended.throw(stop)
+                while True:
+                    self.record(item)
+                    item = next(ended)
+        if self.lost:
+            member, error = self.lost[0]
+            counts = {"lost": len(self.lost), "members": len(self.waiting)}
+            raise MemberError("executors.member_memory", member=member, **counts) from error
 
     def record(self, item: tuple[int, State]) -> None:
-        """Keep one result, and write it down."""
+        """Write one result down, and hand it on."""
         index, state = item
         member = self.waiting[index]
-        # A diverged member's weights overflow on the way to its predictions: that is its result, not a warning.
-        with np.errstate(all="ignore"):
-            result = history(member, state, self.data)
-        self.histories[member] = result
+        try:
+            # A diverged member's weights overflow on the way to its predictions: that is its result, not a warning.
+            with np.errstate(all="ignore"):
+                result = history(member, state, self.data)
+        except MemoryError as error:
+            self.lost.append((member, error))
+            return
         if self.ledger is not None:
-            self.ledger.put(self.keys[member], result)
+            self.ledger.put(self.keys[index], result)
+        self.take(member, result)
