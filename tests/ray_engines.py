@@ -50,12 +50,12 @@ def alive(pid: int) -> bool:
 class Seen(CountingEngine):
     """The counting engine, seen from other processes through files."""
 
-    def __init__(self, seconds: float, bad_seed: int | None, folder: str) -> None:
+    def __init__(self, seconds: float, bad_seed: int | None, folder: str, error: type = ZeroDivisionError) -> None:
         super().__init__(seconds, bad_seed)
-        self.marks = Marks(folder)
+        self.marks, self.error = Marks(folder), error
 
     def __reduce__(self):
-        return Seen, (self.seconds, self.bad_seed, str(self.marks.folder))
+        return Seen, (self.seconds, self.bad_seed, str(self.marks.folder), self.error)
 
     @property
     def running(self) -> int:

@@ -119,7 +119,8 @@ def test_the_same_bits_as_on_threads(started):
 
 def test_a_long_member_is_handed_over_on_its_way_and_ends_the_same(started, monkeypatch, tmp_path):
     monkeypatch.setattr("wellfit.executors.shards.SLICE_SECONDS", 0.02)
-    monkeypatch.setattr("wellfit.executors.shards.LEAST_SECONDS", 0.02)
+    for module in ("shards", "gathering"):
+        monkeypatch.setattr(f"wellfit.executors.{module}.LEAST_SECONDS", 0.02)
     data, members = make_data(), varied(epochs=4000)[:2]
     here = dict(Threads(2).run(CompiledEngine(), members, data))
     seen = []

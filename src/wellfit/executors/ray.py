@@ -21,7 +21,7 @@ import numpy as np
 
 from wellfit.engines.base import Engine, Member, State
 from wellfit.errors import MissingExtraError, SettingError
-from wellfit.executors.base import Progress
+from wellfit.executors.base import KEEP_SECONDS, Keep, Progress
 from wellfit.executors.gathering import Gathering
 from wellfit.executors.remote import Answer, Order, Recipe, recipe_of, serve
 from wellfit.executors.threads import Threads, usable_cores
@@ -60,6 +60,7 @@ class Ray:
         if find_spec("ray") is None:
             raise MissingExtraError("ray", "ray")
         self.address, self.workers = address, None if workers is None else int(workers)
+        self.keep_seconds = KEEP_SECONDS
         self._started = False
         self._session: object = None
         self._stored: WeakKeyDictionary[TrainingData, tuple[str, Any]] = WeakKeyDictionary()
@@ -75,9 +76,10 @@ class Ray:
         members: Sequence[Member],
         data: TrainingData,
         *,
-        states: Sequence[State] | None = None,
+        states: Sequence[State | None] | None = None,
         until: Sequence[int] | None = None,
         progress: Progress | None = None,
+        keep: Keep | None = None,
     ) -> Generator[tuple[int, State], None, None]:
         """Yield (index, final state) as each member ends: see `wellfit.executors.base.Executor.run`.
 
@@ -89,27 +91,33 @@ class Ray:
             raise SettingError("executors.wrong_until", given=len(until), members=len(members))
         recipe = recipe_of(engine)
         if recipe is None:
-            yield from Threads().run(engine, members, data, states=states, until=until, progress=progress)
+            here = Threads()
+            here.keep_seconds = self.keep_seconds
+            yield from here.run(engine, members, data, states=states, until=until, progress=progress, keep=keep)
             return
-        job = _Job(self, recipe, Gathering(engine, members, data, states, until))
+        work = Gathering(engine, members, data, states, until)
+        work.keep_within(None if keep is None else self.keep_seconds)
+        job = _Job(self, recipe, work)
         try:
-            while not job.work.over:
+            while not work.over:
                 job.send()
                 job.look()
                 if progress is not None:
-                    progress(job.work.steps, job.work.total)
-                yield from job.work.deliver()
+                    progress(work.steps, work.total)
+                work.keep_states(keep)
+                yield from work.deliver()
         except KeyboardInterrupt:
             job.halt()
-            yield from job.work.deliver()
+            work.keep_states(keep, all_under_way=True)
+            yield from work.deliver()
             raise
         finally:
             job.halt()
-        yield from job.work.deliver()
-        if job.work.failure is not None:
-            raise job.work.failure from job.work.cause
+        work.keep_states(keep, all_under_way=True)
+        yield from work.deliver()
+        work.raise_failure()
         if progress is not None and members:
-            progress(job.work.total, job.work.total)
+            progress(work.total, work.total)
 
     def close(self) -> None:
         """End the Ray that this executor started; one that was there before stays. A second time does nothing."""
@@ -149,8 +157,7 @@ class Ray:
             with _alone(address == "local"):
                 ray.init(address=address, **settings)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise SettingError("executors.no_cluster", address=address, reason=reason) from error
+            raise SettingError("executors.no_cluster", address=address, reason=_line(error, 0)) from error
         self._started = True
 
     def _kept(self, ray: Any, data: TrainingData) -> tuple[str, Any]:
@@ -225,11 +232,10 @@ class _Job:
         elif self.halted:
             return
         elif _is_loss(self.ray, error):
-            self.work.lost(shard, LIVES, error)
+            self.work.crashed(shard, LIVES, error)
         else:
             cause = getattr(error, "cause", None) or error
-            reason = str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__
-            self.work.stop(SettingError("executors.worker_failed", reason=reason), cause)
+            self.work.stop(SettingError("executors.worker_failed", reason=_line(cause, -1)), cause)
 
     def halt(self) -> None:
         """End what is out: first by an interrupt, that workers answer with what they have, then by force."""
@@ -259,6 +265,12 @@ def _is_loss(ray: Any, error: BaseException) -> bool:
         return isinstance(error.cause, lost.ObjectLostError)
     kinds = (lost.WorkerCrashedError, lost.NodeDiedError, lost.OutOfMemoryError, lost.ObjectLostError)
     return isinstance(error, (*kinds, lost.LocalRayletDiedError, lost.OutOfDiskError))
+
+
+def _line(error: BaseException, which: int) -> str:
+    """Return one line of an error's text, without its full stop, or its kind where it has no text."""
+    lines = str(error).strip().splitlines()
+    return lines[which].strip().rstrip(".") if lines else type(error).__name__
 
 
 def _processors(ray: Any) -> int:

@@ -5,6 +5,7 @@ Orders and answers are plain values; states travel as bytes of the safetensors f
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,8 +39,8 @@ class Recipe:
 class Order:
     """A shard to train: members, the epochs at which to hand them over, and states as bytes or None to begin.
 
-    ``data`` names the data among those a worker keeps, ``run`` the call that the shard belongs to. Where epoch
-    ``further`` of its only member can be had in about ``soon`` seconds more, the worker goes on to it at once.
+    ``data`` names the data among those a worker keeps, ``run`` the call that the shard belongs to. Where ``further`` is
+    given, the order is a trial: its only member goes on for about ``soon`` seconds, at most to that epoch.
     """
 
     data: str
@@ -65,13 +66,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class Answer:
-    """The members that ended or reached their epoch: (place in the order, state as bytes).
+    """How far members came: (place in the order, state as bytes); those that did not begin are not in it.
 
     ``seconds`` is what the order took here; ``gap`` is how long this process had waited for it since the one before,
     None for the first of a run.
     """
 
-    ended: tuple[tuple[int, bytes], ...]
+    reached: tuple[tuple[int, bytes], ...]
     seconds: float
     gap: float | None
     failure: Failure | None = None
@@ -105,37 +106,49 @@ def serve(order: Order, fetch: Callable[[], TrainingData]) -> Answer:
     gap = began - _last[1] if _last[0] == order.run else None
     if order.version != __version__:
         raise SettingError("executors.other_version", here=order.version, there=__version__)
-    ended: list[tuple[int, State]] = []
+    work = _Work(order)
     failure = None
     try:
-        engine: Engine = _engines.of(order.recipe, lambda: _made(order.recipe))
-        data: TrainingData = _data.of(order.data, lambda: writable(fetch()))
-        states, ready = _states(order, engine, data), perf_counter()
-        for item in Threads(1).run(engine, order.members, data, states=states, until=order.until):
-            ended.append(item)
-        if order.further is not None and _is_soon(order, ended[0][1], perf_counter() - ready):
-            tried = [ended[0][1]]
-            ended = list(Threads(1).run(engine, order.members, data, states=tried, until=[order.further]))
+        work.train(_engines.of(order.recipe, lambda: _made(order.recipe)), fetch)
     except KeyboardInterrupt:
         pass
     except MemberError as error:
         failure = _told(error)
-    out = tuple((place, state_to_bytes(state)) for place, state in ended)
+    out = tuple((place, state_to_bytes(state)) for place, state in work.reached.items())
     _last = (order.run, perf_counter())
     return Answer(out, _last[1] - began, gap, failure)
 
 
-def _is_soon(order: Order, state: State, seconds: float) -> bool:
-    """Whether a member that took ``seconds`` for what was tried will soon be where it is to go."""
-    return seconds * ((order.further or 0) - state.epoch) <= order.soon * max(state.epoch, 1)
+class _Work:
+    """The members of an order, and how far each has come."""
 
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.reached: dict[int, State] = {}
 
-def _states(order: Order, engine: Engine, data: TrainingData) -> list[State] | None:
-    """Return the states to start from, None where all members are new."""
-    if not any(order.states):
-        return None
-    pairs = zip(order.members, order.states, strict=True)
-    return [engine.init([m], data)[0] if s is None else state_from_bytes(s) for m, s in pairs]
+    def train(self, engine: Engine, fetch: Callable[[], TrainingData]) -> None:
+        """Train what is ordered; what is reached stays here, whatever ends this."""
+        order = self.order
+        data: TrainingData = _data.of(order.data, lambda: writable(fetch()))
+        states = [None if sent is None else state_from_bytes(sent) for sent in order.states]
+        began = perf_counter()
+        self._run(engine, data, states, order.until)
+        if order.further is None:
+            return
+        # A trial: how long an epoch takes is known now, and so how far to go on.
+        while self.reached[0].status == "running" and (epoch := self.reached[0].epoch) < order.further:
+            spent = perf_counter() - began
+            more = int((order.soon - spent) * max(epoch, 1) / max(spent, 1e-9))
+            if more < 1:
+                return
+            self._run(engine, data, [self.reached[0]], [min(epoch + more, order.further)])
+
+    def _run(self, engine: Engine, data: TrainingData, states: Sequence[State | None], until: Sequence[int]) -> None:
+        threads = Threads(1)
+        threads.keep_seconds = math.inf  # only where an interrupt ends it
+        keep = self.reached.__setitem__
+        for place, state in threads.run(engine, self.order.members, data, states=states, until=until, keep=keep):
+            self.reached[place] = state
 
 
 def _made(recipe: Recipe) -> Engine:
@@ -152,8 +165,7 @@ def _told(error: MemberError) -> Failure:
     # An error may hold anything: a lock, a file, a class that is known here only.
     args = () if cause is None else cause.args
     plain = type(cause).__module__ == "builtins" and all(isinstance(a, str | int | float) for a in args)
-    member, kind, text = (str(error.values[name]) for name in ("member", "kind", "error"))
-    return Failure(member, kind, text, cause if plain else None)
+    return Failure(str(error.values["member"]), type(cause).__name__, str(cause), cause if plain else None)
 
 
 def writable(data: TrainingData) -> TrainingData:
@@ -198,8 +210,3 @@ def _takes_nothing(kind: type) -> bool:
     import inspect
 
     return not inspect.signature(kind).parameters
-
-
-def begun(states: Sequence[State] | None, members: int) -> list[bytes | None]:
-    """Return given states as bytes, or None for each member."""
-    return [None] * members if states is None else [state_to_bytes(state) for state in states]

@@ -86,18 +86,23 @@ class Shards:
         engine: Engine,
         members: Sequence[Member],
         data: TrainingData,
-        states: Sequence[State] | None,
+        states: Sequence[State | None] | None,
         until: Sequence[int] | None,
     ) -> None:
         self.members, self.data, self.pace = members, data, Pace()
+        self.slice_limit = MOST_SECONDS
         ends = [m.training.epochs for m in members]
         self.ends = ends if until is None else [min(u, e) for u, e in zip(until, ends, strict=True)]
-        begun = [0] * len(members) if states is None else [state.epoch for state in states]
+        given = [None] * len(members) if states is None else list(states)
+        begun = [0 if state is None else state.epoch for state in given]
         self.at = [min(epoch, end) for epoch, end in zip(begun, self.ends, strict=True)]
         self.epoch_steps = [member_steps(m, data, 1) for m in members]
         self.epoch_cost = [float(s * _weight(m, data)) for s, m in zip(self.epoch_steps, members, strict=True)]
-        given = enumerate(states or ())
-        over = {i for i, state in given if state.status != "running" or self.at[i] >= self.ends[i]}
+        over = {
+            i
+            for i, state in enumerate(given)
+            if state is not None and (state.status != "running" or self.at[i] >= self.ends[i])
+        }
         # In the members' order: the worker's engine puts them into its own again.
         pieces = [Piece(tuple(sorted(group))) for group in groups(engine, members)]
         # A piece whose members are all at their ends is done; of a group that goes on, all go along.
@@ -123,7 +128,7 @@ class Shards:
         while self.waiting and (not pieces or (known and cost + self.cost(self.waiting[0]) <= room)):
             piece = self.waiting.popleft()
             self.left -= self.cost(piece)
-            ends, worth = self._reach(piece, speed * max(seconds, SLICE_SECONDS))
+            ends, worth = self._reach(piece, speed * min(max(seconds, SLICE_SECONDS), self.slice_limit))
             pieces.append(piece)
             until.append(ends)
             cost += worth
