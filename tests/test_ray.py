@@ -231,6 +231,12 @@ def test_bad_settings_are_refused_by_name(monkeypatch):
         Ray()
 
 
+def test_an_address_where_nothing_answers_is_an_error_at_once(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(SettingError, match=r"No Ray cluster answers at 127\.0\.0\.1:1: .*refused"):
+        _ = Ray("127.0.0.1:1").threads
+
+
 def test_the_name_is_there_without_importing_ray():
     code = "import sys, wellfit as wf; wf.executors.Ray(); wf.executors.Threads(1); print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)

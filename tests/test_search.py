@@ -202,6 +202,36 @@ def test_an_interrupted_search_goes_on_to_the_same_answer(tmp_path):
     assert [t.losses for t in found.trials] == [t.losses for t in whole.trials]
 
 
+class Keeping(Threads):
+    """Finds all members long: each is kept at least once."""
+
+    def run(self, *args, keep=None, **options):
+        for index, state in super().run(*args, keep=keep, **options):
+            if keep is not None:
+                keep(index, state)
+            yield index, state
+
+
+def test_what_took_long_on_its_way_up_the_rungs_is_not_trained_again():
+    """A second run has nothing to train, neither to go on from nor to read weights of."""
+    table, ledger = made_table(rows=100), MemoryLedger()
+    often, one = track(table, ledger=ledger), runner()
+    often.executor = Keeping(2)
+    for rung in range(2):
+        often.advance([(one, rung)])
+    engine = Counting()
+    again, two = track(table, ledger=ledger, engine=engine), runner()
+    for rung in range(2):
+        again.advance([(two, rung)])
+    for ours, theirs in zip(again.parameters(two, 1), often.parameters(one, 1), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert engine.epochs == 0
+    again.advance([(two, 2)])
+    assert engine.epochs == again.folds * (9 - 3)
+    often.advance([(one, 2)])
+    assert two.loss(2) == one.loss(2)
+
+
 # Proposals -----------------------------------------------------------------------------------------------------------
 
 

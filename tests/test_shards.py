@@ -123,6 +123,7 @@ def test_shares_merged_give_the_same_answer_without_training(command, tmp_path, 
     before = keys(tmp_path / "all")
     assert before == set().union(*map(keys, shares))
     assert f"Merged: {len(before)} trainings from 3 ledgers are in all" in merged.stdout
+    assert "differ" not in merged.stdout
     monkeypatch.setattr("wellfit.executors.threads.Threads.run", None)  # nothing is left to train
     again = call(*command, "--out", "all", "--json")
     assert again.exit_code == 0, (again.stderr, again.exception)

@@ -16,6 +16,7 @@ from wellfit.cli.merge_command import merge
 from wellfit.cli.path_command import path
 from wellfit.cli.places import placed, tell_share
 from wellfit.cli.program import Program, Stopped
+from wellfit.cli.runs_command import resume, runs
 from wellfit.cli.screen import answer, harmless, tell, write_bytes
 from wellfit.cli.search_command import search
 from wellfit.messages import say
@@ -60,6 +61,7 @@ def run(data: str, **asked: Any) -> None:
                 command=_command(),
                 progress=watch.progress,
                 notice=watch.notice,
+                arguments=given.typed(),
             )
         except KeyboardInterrupt as error:
             raise Stopped(kept(out)) from error
@@ -107,6 +109,7 @@ def compare(data: str, **asked: Any) -> None:
                 out=out,
                 progress=watch.progress,
                 notice=watch.notice,
+                arguments=given.typed(),
             )
         except KeyboardInterrupt as error:
             raise Stopped(kept(out)) from error
@@ -168,9 +171,11 @@ def predict(model: str, data: str, out: str | None) -> None:
 
 def _command() -> str:
     """Return the command as it was typed, for the report."""
-    return shlex.join(["wellfit", *click.get_current_context().find_root().obj])
+    return shlex.join(["wellfit", *given.typed()])
 
 
 main.add_command(merge)
 main.add_command(path)
 main.add_command(search)
+main.add_command(resume)
+main.add_command(runs)

@@ -161,3 +161,8 @@ def training_changes(given: dict[str, Any]) -> dict[str, Any]:
     if changes.get("class_weights", "balanced") != "balanced":
         changes["class_weights"] = tuple(changes["class_weights"].split(","))
     return changes
+
+
+def typed() -> tuple[str, ...]:
+    """Return the arguments of the program as they were typed, for the report and for continuing a run."""
+    return tuple(click.get_current_context().find_root().obj)

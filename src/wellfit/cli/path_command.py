@@ -69,6 +69,7 @@ def path(data: str, **asked: Any) -> None:
                 out=out,
                 progress=watch.progress,
                 notice=watch.notice,
+                arguments=given.typed(),
             )
         except KeyboardInterrupt as error:
             raise Stopped(kept(out)) from error

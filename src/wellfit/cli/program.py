@@ -14,11 +14,12 @@ from typing import Any, NoReturn
 
 import click
 
+from wellfit.cli.interrupt import INTERRUPTED, twice_leaves
 from wellfit.cli.screen import settle_streams, tell
 from wellfit.errors import WellfitError
 from wellfit.messages import say
 
-MENDABLE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+MENDABLE, PIPE_CLOSED = 2, 141
 
 
 class Stopped(Exception):
@@ -117,7 +118,8 @@ class Program(click.Group):
             # Libraries' warnings are for programmers; what a user should know is said as a finding.
             warnings.simplefilter("ignore")
         try:
-            super().main(args, "wellfit", complete_var, standalone_mode=False, **extra)
+            with twice_leaves():
+                super().main(args, "wellfit", complete_var, standalone_mode=False, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.ctx.get_help())
         except click.ClickException as error:

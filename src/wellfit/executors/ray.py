@@ -6,6 +6,7 @@ Ray itself is imported when something runs. What is promised is `wellfit.executo
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -30,6 +31,7 @@ from wellfit.records import TrainingData
 LOOK_SECONDS = 0.1  # how often the calling thread looks at the clock
 COUNT_SECONDS = 5.0  # how often the cluster's processors are counted: nodes come and go
 GRACE_SECONDS = 1.0  # for workers to end a shard early after Ctrl-C, before they are killed
+REACH_SECONDS = 10.0  # for the cluster's address to answer
 LIVES = 5  # workers that may be lost with the same members before these are blamed
 
 
@@ -154,9 +156,10 @@ class Ray:
         if address == "local":
             settings |= {"include_dashboard": False, "num_cpus": self.workers or usable_cores()}
         try:
+            _reach(address)
             with _alone(address == "local"):
                 ray.init(address=address, **settings)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise SettingError("executors.no_cluster", address=address, reason=_line(error, 0)) from error
         self._started = True
 
@@ -265,6 +268,13 @@ def _is_loss(ray: Any, error: BaseException) -> bool:
         return isinstance(error.cause, lost.ObjectLostError)
     kinds = (lost.WorkerCrashedError, lost.NodeDiedError, lost.OutOfMemoryError, lost.ObjectLostError)
     return isinstance(error, (*kinds, lost.LocalRayletDiedError, lost.OutOfDiskError))
+
+
+def _reach(address: str) -> None:
+    """Raise ``OSError`` where nothing listens at host:port: Ray itself would try for many minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and "//" not in address and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
 
 
 def _line(error: BaseException, which: int) -> str:

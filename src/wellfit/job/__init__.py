@@ -10,7 +10,8 @@ from wellfit.job.main import compare_into, run
 from wellfit.job.merging import merge
 from wellfit.job.outputs import COMPARISON, MODEL, OUT_OF_FOLD, REPORT, SUMMARY, as_json
 from wellfit.job.predicting import predictions
-from wellfit.job.study import LEDGER, default_folder
+from wellfit.job.runs import LEDGER
+from wellfit.job.study import default_folder
 from wellfit.nets.storage import write_whole
 from wellfit.population import Incomplete, Shard
 from wellfit.select import comparison_text, sanity_text

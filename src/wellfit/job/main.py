@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path as Folder
@@ -50,6 +50,7 @@ def run(
     command: str = "",
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
+    arguments: Sequence[str] = (),
     **options: Any,
 ) -> RunRecord:
     """Answer the main question for one table, and write the answer into the folder ``out``.
@@ -66,7 +67,8 @@ def run(
     shorter (budget "15s"). ``progress(done, total)`` counts optimizer steps; ``notice(sentence)`` hears warnings as
     they come up. ``executor`` is where members train, by default on ``threads`` of this machine. With ``shard``, "i/n",
     only that share of the comparison and the paths is trained, into a folder of its own, and `Incomplete` is raised:
-    see `wellfit.population.Share`.
+    see `wellfit.population.Share`. ``arguments`` are those of the command line, if any, which ``wellfit resume``
+    repeats.
 
     Writes report.html, summary.json, comparison.json, out_of_fold.csv and model.safetensors, each all at once, into
     ``out`` (default: runs/ and the name of the data). On Ctrl-C what is trained stays in ledger.sqlite there, and the
@@ -83,6 +85,7 @@ def run(
     split = cross_validation_split(table, seed=seed)
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
     asked = replace(asked, executor=executor, shard=None if shard is None else Shard.parse(shard))
+    asked = replace(asked, arguments=tuple(arguments))
     if plan is not None:
         asked = replace(asked, seconds=COMPARISON_SHARE * plan.seconds)
     folder = default_folder(source, asked.shard) if out is None else out
@@ -141,6 +144,7 @@ def compare_into(
     out: str | Folder | None = None,
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
+    arguments: Sequence[str] = (),
     **options: Any,
 ) -> Comparison:
     """Compare cocktails on all rows that are not test rows, and write ``comparison.json`` into ``out``, if given.
@@ -152,6 +156,7 @@ def compare_into(
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
     asked = replace(asked, executor=executor, shard=None if shard is None else Shard.parse(shard))
     out = default_folder(source, asked.shard) if out is None and asked.shard else out
+    asked = replace(asked, arguments=tuple(arguments))
     with opened(table, findings, _development(table), asked, out) as study:
         comparison = _compare(study, _development(table))
         _diverged(study, comparison)

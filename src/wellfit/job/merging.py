@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wellfit.errors import ModelFileError
-from wellfit.job.study import LEDGER
+from wellfit.job.runs import LEDGER, NOTE
 from wellfit.ledger import Ledger, schema
 from wellfit.ledger.lock import held, holder
 from wellfit.messages import say
@@ -82,6 +82,8 @@ def _joined(part: Path, paths: Sequence[Path]) -> Merged:
         for path in paths:
             for table in schema.TABLES:
                 for key, record in _records(path, table):
+                    if table == "notes" and key == NOTE and path.parent.resolve() != part.parent.resolve():
+                        continue  # what a share was asked is not what the whole is asked
                     done.conflicts[table] += _add(base, table, key, record)
         # As where a member ends: its state is needed no more, whichever ledger held it.
         base.execute("DELETE FROM states WHERE key IN (SELECT key FROM results)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as Folder
 from typing import Any
@@ -45,6 +45,7 @@ def path_into(
     out: str | Folder | None = None,
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
+    arguments: Sequence[str] = (),
     **options: Any,
 ) -> Path:
     """Return `wellfit.path` on all rows that are not test rows; write ``path.json`` and ``path.svg`` into ``out``.
@@ -63,6 +64,7 @@ def path_into(
     part = None if shard is None else Shard.parse(shard)
     asked = replace(asked, executor=executor, shard=part, reference=along.base)
     out = default_folder(source, part) if out is None and part else out
+    asked = replace(asked, arguments=tuple(arguments))
     with opened(table, findings, rows, asked, out) as study:
         found = path(
             table,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ def search_into(
     out: str | Path | None = None,
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
+    arguments: Sequence[str] = (),
     **options: Any,
 ) -> Search:
     """Return `wellfit.search` on all rows that are not test rows; write ``search.json`` and the model into ``out``.
@@ -55,6 +56,7 @@ def search_into(
     rows = development_rows(table)
     asked = Asked(metric=metric, network=network, seed=seed, threads=threads, progress=progress, notice=notice)
     asked = replace(asked, executor=executor)
+    asked = replace(asked, arguments=tuple(arguments))
     with opened(table, findings, rows, asked, out) as study:
         found = search(
             table,

@@ -15,7 +15,8 @@ from wellfit.errors import SettingError
 from wellfit.evidence import as_metric
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
-from wellfit.ledger import Ledger, LedgerLike, MemoryLedger
+from wellfit.job.runs import RUNS, recorded
+from wellfit.ledger import LedgerLike, MemoryLedger
 from wellfit.messages import say
 from wellfit.nets import MLP, Training, as_network
 from wellfit.population import Shard, Share
@@ -23,7 +24,6 @@ from wellfit.records import Array, Finding, Table
 from wellfit.select import default_network, default_training
 
 Cocktails = str | Iterable[Cocktail | Ingredient | str | None] | None
-LEDGER = "ledger.sqlite"
 MAX_NOTICES = 12
 
 
@@ -49,6 +49,7 @@ class Asked:
     executor: Executor | None = None  # by default threads, ``threads`` of them
     shard: Shard | None = None  # train this share alone: see `Share`
     reference: Cocktail | None = None
+    arguments: tuple[str, ...] = ()  # of the command line, so that the run can be continued by its folder
 
     def tell(self, sentence: str) -> None:
         """Pass a sentence on to whoever listens."""
@@ -94,6 +95,7 @@ def default_folder(source: object, shard: Shard | None = None) -> str:
     stem = re.sub(r"(\.(csv|tsv|txt|npz|mat|parquet|gz))+$", "", name, flags=re.IGNORECASE)
     share = "" if shard is None else f"-share-{shard.index}-of-{shard.count}"
     return f"runs/{re.sub(r'[^0-9A-Za-z_.]+', '-', stem).strip('-.')[:80] or 'data'}{share}"
+    return f"{RUNS}/{re.sub(r'[^0-9A-Za-z_.]+', '-', stem).strip('-.')[:80] or 'data'}"
 
 
 def read_table(source: object, seed: int, options: Mapping[str, Any]) -> tuple[Table, tuple[Finding, ...]]:
@@ -110,10 +112,10 @@ def read_table(source: object, seed: int, options: Mapping[str, Any]) -> tuple[T
 def opened(
     table: Table, findings: tuple[Finding, ...], rows: Array, asked: Asked, out: str | Path | None
 ) -> Iterator[Study]:
-    """Bind the settings to the table, make the folder and open its ledger: all before any training.
+    """Bind the settings to the table, make the folder, hold it and open its ledger: all before any training.
 
     ``rows`` are those that may be learned from, (m,). Raises `SettingError` for settings that do not fit, ``OSError``
-    or `ModelFileError` where the folder cannot be written.
+    or `ModelFileError` where the folder cannot be written or another process works in it.
     """
     network = default_network(table) if asked.network is None else as_network(asked.network)
     training = _training(table, rows, network, asked)
@@ -131,7 +133,9 @@ def opened(
     if folder is None:
         yield Study(table, findings, asked, network, training, engine, executor, MemoryLedger())
         return
-    with Ledger(folder / LEDGER) as ledger:
+    with recorded(folder, asked.arguments) as (ledger, mended):
+        if mended is not None:
+            asked.tell(say("job.warning", sentence=say("runs.mended", results=mended.results, copy=mended.copy)))
         yield Study(table, findings, asked, network, training, engine, executor, ledger, folder)
 
 

@@ -14,6 +14,8 @@ from wellfit.errors import ModelFileError
 from wellfit.messages import say
 
 LOCK = "run.lock"
+# A link could lead out of the folder.
+_FLAGS = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
 _TRIES = 20  # to get a lock whose file is not being removed at this moment
 
 
@@ -44,7 +46,7 @@ def holder(folder: Path) -> str | None:
     """Return who holds a run's folder, in words, or None for nobody. Makes no file."""
     path = folder / LOCK
     try:
-        handle = os.open(path, os.O_RDWR)
+        handle = os.open(path, _FLAGS)
     except OSError:
         return None
     try:
@@ -60,7 +62,7 @@ def _acquire(path: Path) -> int | None:
     """Return the open and locked file, emptied, or None where another process holds it."""
     for _ in range(_TRIES):
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            handle = os.open(path, _FLAGS | os.O_CREAT, 0o644)
         except OSError as error:
             raise ModelFileError("ledger.no_lock", folder=path.parent, reason=error.strerror or error) from error
         try:

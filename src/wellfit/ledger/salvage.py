@@ -39,7 +39,7 @@ def mend(path: Path) -> Mended | None:
     not ledgers are left as they are: `Ledger` refuses them. Only for a caller that holds the run: see
     `wellfit.ledger.lock`. Raises ``OSError`` where the folder cannot be written.
     """
-    if not path.is_file() or path.stat().st_size == 0 or not _ours(path) or _sound(path):
+    if path.is_symlink() or not path.is_file() or path.stat().st_size == 0 or not _ours(path) or _sound(path):
         return None
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     counts = dict.fromkeys(TABLES, 0)
@@ -55,6 +55,8 @@ def mend(path: Path) -> Mended | None:
             for table in TABLES:
                 (counts[table],) = base.execute(f"SELECT count(*) FROM {table}").fetchone()
         damaged = path.with_name(path.name + DAMAGED)
+        with suppress(FileNotFoundError):
+            damaged.unlink()
         shutil.copyfile(path, damaged)
         os.replace(fresh, path)
         for end in ("-wal", "-shm", "-journal"):  # of the damaged file; what they held has been read

@@ -43,6 +43,9 @@ class Ledger:
             raise ModelFileError("ledger.is_folder", path=self.path)
         if not self.path.parent.is_dir():
             raise ModelFileError("ledger.no_folder", path=self.path, folder=self.path.parent)
+        for end in ("", "-wal", "-shm", "-journal"):
+            if self.path.with_name(self.path.name + end).is_symlink():  # it could lead out of the folder
+                raise ModelFileError("ledger.is_link", path=self.path.with_name(self.path.name + end))
         self._base: sqlite3.Connection | None = None
         try:
             # No implicit transactions: each statement is its own and durable at once.

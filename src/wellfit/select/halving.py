@@ -17,7 +17,7 @@ from wellfit.engines.base import Engine, Member, State, history
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike, member_key
-from wellfit.population import check
+from wellfit.population import begun, check, keeping
 from wellfit.records import Array, History, TrainingData
 from wellfit.select.budget import cost
 from wellfit.select.reading import kept_value
@@ -106,8 +106,14 @@ class Track:
         if found is None:
             return False
         runner.rungs[rung][fold] = found
-        runner.states[fold] = None  # whoever needs it trains it again
+        # Only of long trainings: of others whoever needs the state trains it again.
+        runner.states[fold] = self._begun(runner, rung, fold)
         return True
+
+    def _begun(self, runner: Runner, rung: int, fold: int) -> State | None:
+        """Return the state that the ledger holds of a member on its way to a rung, or at it."""
+        key, member = self._key(runner, rung, fold), self.members(runner)[fold]
+        return begun(self.ledger, key, member, self.engine, self.data)
 
     def _key(self, runner: Runner, rung: int, fold: int) -> str:
         return f"{member_key(self.engine, self.data, self.members(runner)[fold])}@{self.epochs[rung]}"
@@ -116,13 +122,24 @@ class Track:
         if not waiting:
             return
         members = [self.members(runner)[fold] for runner, _, fold in waiting]
-        states = [
-            runner.states[fold] or self.engine.init([member], self.data)[0]
-            for (runner, _, fold), member in zip(waiting, members, strict=True)
-        ]
+        keys = [self._key(*each) for each in waiting]
+        states = [self._begun(*each) or each[0].states[each[2]] for each in waiting]
         until = [self.epochs[rung] for _, rung, _ in waiting]
+        keep, long = keeping(self.ledger, keys), set()
+
+        def keep_long(index: int, state: State) -> None:
+            long.add(index)
+            if keep is not None:
+                keep(index, state)
+
         ended = self.executor.run(
-            self.engine, members, self.data, states=states, until=until, progress=self._progress(price)
+            self.engine,
+            members,
+            self.data,
+            states=states,
+            until=until,
+            progress=self._progress(price),
+            keep=None if keep is None else keep_long,
         )
         for index, state in ended:
             runner, rung, fold = waiting[index]
@@ -132,7 +149,9 @@ class Track:
             runner.rungs[rung][fold] = found
             runner.kept[rung][fold] = state.kept
             if self.ledger is not None:
-                self.ledger.put(self._key(runner, rung, fold), found)
+                self.ledger.put(keys[index], found)
+                if index in long:  # what took long is not trained again to go on from it
+                    self.ledger.put_state(keys[index], state)
 
     def _progress(self, price: int) -> Progress | None:
         """Return what turns the executor's steps into the account's."""
@@ -147,7 +166,8 @@ class Track:
         if lacking:
             members = [self.members(runner)[fold] for fold in lacking]
             until = [self.epochs[rung]] * len(lacking)
-            for index, state in self.executor.run(self.engine, members, self.data, until=until):
+            states = [self._begun(runner, rung, fold) for fold in lacking]
+            for index, state in self.executor.run(self.engine, members, self.data, states=states, until=until):
                 runner.kept[rung][lacking[index]] = state.kept
         return [array for array in runner.kept[rung] if array is not None]
 
