@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy_engine import NumpyEngine, make_data
 from ray_engines import Deadly, Other, Seen, Sleeper, Together
+from threadpoolctl import threadpool_info
 
 import wellfit as wf
 from wellfit.cocktail import Cocktail
@@ -109,6 +110,11 @@ def test_the_same_bits_as_on_threads(started):
     there = dict(started.run(CompiledEngine(), members, data))
     for i in range(len(members)):
         same(here[i], there[i])
+    run = started.run(CompiledEngine(), members, data)
+    next(run)
+    pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    assert set(pools) == {1}, "what is read off the states meanwhile has the same bits too"
+    run.close()
     # and through a stop on the way, in two runs
     until = [4 + i % 5 for i in range(len(members))]
     half = dict(started.run(CompiledEngine(), members, data, until=until))

@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from wellfit.engines.base import Engine, Member, State
+from wellfit.engines.blas import one_blas_thread
 from wellfit.errors import MissingExtraError, SettingError
 from wellfit.executors.base import KEEP_SECONDS, Keep, Progress
 from wellfit.executors.gathering import Gathering
@@ -99,24 +100,26 @@ class Ray:
             return
         work = Gathering(engine, members, data, states, until)
         work.keep_within(None if keep is None else self.keep_seconds)
-        job = _Job(self, recipe, work)
-        try:
-            while not work.over:
-                job.send()
-                job.look()
-                if progress is not None:
-                    progress(work.steps, work.total)
-                work.keep_states(keep)
+        # What is read off the states while this runs must have the same bits as beside threads, which hold it too.
+        with one_blas_thread():
+            job = _Job(self, recipe, work)
+            try:
+                while not work.over:
+                    job.send()
+                    job.look()
+                    if progress is not None:
+                        progress(work.steps, work.total)
+                    work.keep_states(keep)
+                    yield from work.deliver()
+            except KeyboardInterrupt:
+                job.halt()
+                work.keep_states(keep, all_under_way=True)
                 yield from work.deliver()
-        except KeyboardInterrupt:
-            job.halt()
+                raise
+            finally:
+                job.halt()
             work.keep_states(keep, all_under_way=True)
             yield from work.deliver()
-            raise
-        finally:
-            job.halt()
-        work.keep_states(keep, all_under_way=True)
-        yield from work.deliver()
         work.raise_failure()
         if progress is not None and members:
             progress(work.total, work.total)
