@@ -19,10 +19,12 @@ import wellfit as wf
 from wellfit.cocktail import Cocktail
 from wellfit.engines.base import Member
 from wellfit.engines.compiled import CompiledEngine
+from wellfit.engines.states import state_from_bytes, state_to_bytes
 from wellfit.errors import MissingExtraError, SettingError
 from wellfit.executors import MemberError, Ray, Threads
 from wellfit.executors.contract import CountingEngine, ExecutorContract
-from wellfit.executors.remote import recipe_of, writable
+from wellfit.executors.gathering import Gathering
+from wellfit.executors.remote import Answer, Recipe, recipe_of, writable
 from wellfit.executors.shards import Pace, Shards
 from wellfit.ledger import MemoryLedger
 from wellfit.nets import MLP, Training
@@ -278,6 +280,19 @@ def test_every_member_is_in_one_shard_and_the_last_ones_are_small():
     assert sorted(seen) == list(range(300))
     assert sizes[-1] < max(sizes) / 2
     assert shards.left == pytest.approx(0, abs=1e-6)
+
+
+def test_a_member_goes_on_from_where_it_came_back():
+    data, members, engine = make_data(), varied(epochs=9)[:1], NumpyEngine()
+    work = Gathering(engine, members, data, None, None)
+    recipe = Recipe(NumpyEngine, (), engine.name, engine.version)
+    shard = work.take(1)
+    assert work.order(shard, recipe, "data", "run").states == (None,)
+    [half] = engine.advance(members, engine.init(members, data), [4], data)
+    work.receive(shard, Answer(((0, state_to_bytes(half)),), 1.0, None))
+    assert (list(work.deliver()), work.steps) == ([], 4 * work.shards.epoch_steps[0])
+    again = work.order(work.take(1), recipe, "data", "run")
+    same(state_from_bytes(again.states[0]), half)
 
 
 def test_data_from_a_shared_store_becomes_the_workers_own():
