@@ -128,16 +128,24 @@ __all__ = [
 ]
 
 
+# Rooms that users reach into by name: wf.executors.Ray(...).
+_ROOMS = ("executors",)
+if TYPE_CHECKING:
+    from wellfit import executors as executors
+
+
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'wellfit' has no attribute {name!r}")
     from importlib import import_module
 
+    home = _HOMES.get(name)
+    if home is None and name in _ROOMS:
+        return import_module(f"wellfit.{name}")
+    if home is None:
+        raise AttributeError(f"module 'wellfit' has no attribute {name!r}")
     value = getattr(import_module(f"wellfit.{home}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_ROOMS})

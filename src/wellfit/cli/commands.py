@@ -1,4 +1,4 @@
-"""The commands run, compare, sanity and predict; path and search have modules of their own."""
+"""The commands run, compare, sanity and predict; merge, path and search have modules of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import click
 import wellfit
 from wellfit.cli import options as given
 from wellfit.cli.interrupt import kept
+from wellfit.cli.merge_command import merge
 from wellfit.cli.path_command import path
+from wellfit.cli.places import placed, tell_share
 from wellfit.cli.program import Program, Stopped
 from wellfit.cli.runs_command import resume, runs
 from wellfit.cli.screen import answer, harmless, tell, write_bytes
@@ -31,13 +33,14 @@ def main() -> None:
 @main.command(help=say("cli.run"), short_help=say("cli.run_short"))
 @click.argument("data")
 @given.options(given.DATA, given.TRAINING, given.COCKTAIL, given.BUDGET, given.STUDY, given.OUTPUT, given.QUICK)
+@given.options(given.PLACE, given.SHARE)
 def run(data: str, **asked: Any) -> None:
     """Answer the main question, and write the report."""
     from wellfit import job
     from wellfit.cli.progress import Watch
 
-    out = asked["out"] or job.default_folder(data)
-    with Watch() as watch:
+    out = asked["out"] or (None if asked["shard"] else job.default_folder(data))
+    with Watch() as watch, placed(asked) as executor:
         try:
             record = job.run(
                 data,
@@ -52,6 +55,8 @@ def run(data: str, **asked: Any) -> None:
                 seed=asked["seed"],
                 quick=asked["quick"],
                 threads=asked["threads"],
+                executor=executor,
+                shard=asked["shard"],
                 out=out,
                 command=_command(),
                 progress=watch.progress,
@@ -60,7 +65,10 @@ def run(data: str, **asked: Any) -> None:
             )
         except KeyboardInterrupt as error:
             raise Stopped(kept(out)) from error
-    place = say("cli.report_at", path=Path(out) / job.REPORT)
+        except job.Incomplete as share:
+            tell_share(share, data, out)
+            return
+    place = say("cli.report_at", path=Path(out or "") / job.REPORT)
     if asked["as_json"]:
         print(job.as_json(record.summary), end="")
         tell(place)
@@ -74,6 +82,7 @@ def run(data: str, **asked: Any) -> None:
 @main.command(help=say("cli.compare"), short_help=say("cli.compare_short"))
 @click.argument("data")
 @given.options(given.DATA, given.TRAINING, given.COCKTAILS, given.STUDY, given.OUTPUT, given.QUICK)
+@given.options(given.PLACE, given.SHARE)
 def compare(data: str, **asked: Any) -> None:
     """Compare cocktails by cross-validation."""
     from wellfit import job
@@ -81,7 +90,7 @@ def compare(data: str, **asked: Any) -> None:
     from wellfit.cli.tables import print_comparison
 
     out = asked["out"]
-    with Watch() as watch:
+    with Watch() as watch, placed(asked) as executor:
         try:
             comparison = job.compare_into(
                 data,
@@ -95,6 +104,8 @@ def compare(data: str, **asked: Any) -> None:
                 seed=asked["seed"],
                 quick=asked["quick"],
                 threads=asked["threads"],
+                executor=executor,
+                shard=asked["shard"],
                 out=out,
                 progress=watch.progress,
                 notice=watch.notice,
@@ -102,6 +113,9 @@ def compare(data: str, **asked: Any) -> None:
             )
         except KeyboardInterrupt as error:
             raise Stopped(kept(out)) from error
+        except job.Incomplete as share:
+            tell_share(share, data, out)
+            return
     if asked["as_json"]:
         print(job.comparison_text(comparison), end="")
     else:
@@ -160,6 +174,7 @@ def _command() -> str:
     return shlex.join(["wellfit", *given.typed()])
 
 
+main.add_command(merge)
 main.add_command(path)
 main.add_command(search)
 main.add_command(resume)

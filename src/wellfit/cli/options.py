@@ -113,6 +113,11 @@ REPEAT = (
     _option("--seed", metavar="N", type=Whole(0), default=0),
     _option("--threads", metavar="N", type=Whole()),
 )
+PLACE = (
+    _option("--executor", metavar="NAME"),
+    _option("--address", metavar="ADDRESS"),
+)
+SHARE = (_option("--shard", metavar="I/N"),)
 FOLDING = (
     _option("--metric", metavar="NAME"),
     _option("--folds", metavar="N", type=Whole(2)),

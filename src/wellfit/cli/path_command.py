@@ -10,6 +10,7 @@ import click
 
 from wellfit.cli import options as given
 from wellfit.cli.interrupt import kept
+from wellfit.cli.places import placed, tell_share
 from wellfit.cli.program import Command, Problem, Stopped
 from wellfit.cli.screen import answer, console, harmless, tell
 from wellfit.messages import say
@@ -36,16 +37,18 @@ ALONG = (
 @click.command(cls=Command, help=f"{say('cli.path')}\n\n{say('path.help_linear')}", short_help=say("cli.path_short"))
 @click.argument("data")
 @given.options(given.DATA, ALONG, given.TRAINING, given.STUDY, given.OUTPUT, given.QUICK)
+@given.options(given.PLACE, given.SHARE)
 def path(data: str, **asked: Any) -> None:
     """Turn one ingredient up, and print what happens."""
     from wellfit.cli.progress import Watch
+    from wellfit.job import Incomplete
     from wellfit.job.path_job import path_into, written
     from wellfit.select.path_output import path_text
 
     if asked["over"] is None:
         raise Problem("cli.missing", what="--over", command="wellfit path")
     out = asked["out"]
-    with Watch() as watch:
+    with Watch() as watch, placed(asked) as executor:
         try:
             found = path_into(
                 data,
@@ -62,6 +65,8 @@ def path(data: str, **asked: Any) -> None:
                 seed=asked["seed"],
                 quick=asked["quick"],
                 threads=asked["threads"],
+                executor=executor,
+                shard=asked["shard"],
                 out=out,
                 progress=watch.progress,
                 notice=watch.notice,
@@ -69,6 +74,9 @@ def path(data: str, **asked: Any) -> None:
             )
         except KeyboardInterrupt as error:
             raise Stopped(kept(out)) from error
+        except Incomplete as share:
+            tell_share(share, data, out)
+            return
     if asked["as_json"]:
         print(path_text(found), end="")
     else:

@@ -10,7 +10,8 @@ import click
 
 from wellfit.cli import options as given
 from wellfit.cli.interrupt import kept
-from wellfit.cli.program import Command, Stopped
+from wellfit.cli.places import placed
+from wellfit.cli.program import Command, Problem, Stopped
 from wellfit.cli.screen import answer, console, harmless, tell
 from wellfit.messages import say
 
@@ -27,15 +28,18 @@ _COCKTAIL = 26
 
 @click.command(cls=Command, help=say("cli.search"), short_help=say("cli.search_short"))
 @click.argument("data")
-@given.options(given.DATA, given.SEARCH, given.NETWORK, given.FOLDING, given.REPEAT, given.OUTPUT)
+@given.options(given.DATA, given.SEARCH, given.NETWORK, given.FOLDING, given.REPEAT, given.OUTPUT, given.PLACE)
+@click.option("--shard", hidden=True)  # refused in words of its own
 def search(data: str, **asked: Any) -> None:
     """Search cocktails and what interacts with them, and print what was found."""
     from wellfit.cli.progress import Watch
     from wellfit.job.search_job import MODEL, SEARCH, search_into
     from wellfit.select.search_output import search_text
 
+    if asked["shard"] is not None:
+        raise Problem("shares.not_of_search")
     out = asked["out"]
-    with Watch() as watch:
+    with Watch() as watch, placed(asked) as executor:
         try:
             found = search_into(
                 data,
@@ -47,6 +51,7 @@ def search(data: str, **asked: Any) -> None:
                 folds=asked["folds"],
                 seed=asked["seed"],
                 threads=asked["threads"],
+                executor=executor,
                 out=out,
                 progress=watch.progress,
                 notice=watch.notice,

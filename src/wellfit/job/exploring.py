@@ -62,35 +62,42 @@ class Plan:
 
 def paths(study: Study, rows: Array, plan: Plan) -> tuple[tuple[Path, ...], tuple[Finding, ...]]:
     """Return the path along each main ingredient on ``rows``, and a finding for each that could not be had."""
-    quick, found, lacking = plan.quick, [], []
-    points = QUICK_POINTS if quick else POINTS
-    seeds = 1 if quick else min(2, default_seeds(rows))
-    folds = FOLDS if study.asked.folds is None else study.asked.folds
-    for name in QUICK_OVER if quick else OVER:
-        if AXES[name].kind is Dropout and not study.network.hidden:
-            continue
+    found, lacking = [], []
+    for name in path_names(study, plan):
         try:
-            found.append(
-                path(
-                    study.table,
-                    name,
-                    rows=rows,
-                    points=points,
-                    folds=folds,
-                    seeds=seeds,
-                    network=study.network,
-                    training=_recipe(study, rows, points * folds * seeds, plan),
-                    metric=study.asked.metric,
-                    seed=study.asked.seed,
-                    engine=study.engine,
-                    executor=study.executor,
-                    ledger=study.ledger,
-                    progress=study.asked.progress,
-                )
-            )
+            found.append(one_path(study, rows, plan, name))
         except SettingError as error:  # every point diverged, or an early stop that these rows do not allow
             lacking.append(Finding("path", say("job.no_path", ingredient=name, reason=error)))
     return tuple(found), tuple(lacking)
+
+
+def path_names(study: Study, plan: Plan) -> list[str]:
+    """Return the ingredients that a run turns up; dropout where there are hidden units."""
+    names = QUICK_OVER if plan.quick else OVER
+    return [name for name in names if study.network.hidden or AXES[name].kind is not Dropout]
+
+
+def one_path(study: Study, rows: Array, plan: Plan, name: str) -> Path:
+    """Return the path along one ingredient. Raises `SettingError` where there is none to be had."""
+    points = QUICK_POINTS if plan.quick else POINTS
+    seeds = 1 if plan.quick else min(2, default_seeds(rows))
+    folds = FOLDS if study.asked.folds is None else study.asked.folds
+    return path(
+        study.table,
+        name,
+        rows=rows,
+        points=points,
+        folds=folds,
+        seeds=seeds,
+        network=study.network,
+        training=_recipe(study, rows, points * folds * seeds, plan),
+        metric=study.asked.metric,
+        seed=study.asked.seed,
+        engine=study.engine,
+        executor=study.executor,
+        ledger=study.ledger,
+        progress=study.asked.progress,
+    )
 
 
 def against_linear(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path as Folder
 from time import perf_counter
 from typing import Any
 
+from wellfit.cocktail import Cocktail
 from wellfit.errors import SettingError
+from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.job.exploring import COMPARISON as COMPARISON_SHARE
-from wellfit.job.exploring import Plan, against_linear, explore, paths
+from wellfit.job.exploring import Plan, against_linear, explore, one_path, path_names, paths
 from wellfit.job.outputs import COMPARISON, SEARCHED, Work, make_record, write
 from wellfit.job.portraits import portraits
 from wellfit.job.refit import refit, roles
@@ -21,6 +24,7 @@ from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.fitted import Predictor
 from wellfit.nets.storage import write_whole
+from wellfit.population import Incomplete, Shard, Share
 from wellfit.records import Array, Comparison, Finding, Path, RunRecord, Simplest, Split, Table
 from wellfit.select import compare, comparison_text, default_seeds
 from wellfit.select.defaults import FOLDS
@@ -40,6 +44,8 @@ def run(
     seed: int = 0,
     quick: bool = False,
     threads: int | None = None,
+    executor: Executor | None = None,
+    shard: str | None = None,
     out: str | Folder | None = None,
     command: str = "",
     progress: Progress | None = None,
@@ -60,7 +66,10 @@ def run(
     no linear model, no search.
     ``training`` is a recipe, or the fields by name in which it differs from the default. ``quick`` trains fewer and
     shorter (budget "15s"). ``progress(done, total)`` counts optimizer steps; ``notice(sentence)`` hears warnings as
-    they come up. ``arguments`` are those of the command line, if any: ``wellfit resume`` repeats them.
+    they come up. ``executor`` is where members train, by default on ``threads`` of this machine. With ``shard``, "i/n",
+    only that share of the comparison and the paths is trained, into a folder of its own, and `Incomplete` is raised:
+    see `wellfit.population.Share`. ``arguments`` are those of the command line, if any, which ``wellfit resume``
+    repeats.
 
     Writes report.html, summary.json, comparison.json, out_of_fold.csv and model.safetensors, each all at once, into
     ``out`` (default: runs/ and the name of the data). On Ctrl-C what is trained stays in ledger.sqlite there, and the
@@ -76,11 +85,14 @@ def run(
 
     split = cross_validation_split(table, seed=seed)
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
+    asked = replace(asked, executor=executor, shard=None if shard is None else Shard.parse(shard))
     asked = replace(asked, arguments=tuple(arguments))
     if plan is not None:
         asked = replace(asked, seconds=COMPARISON_SHARE * plan.seconds)
-    folder = default_folder(source) if out is None else out
+    folder = default_folder(source, asked.shard) if out is None else out
     with opened(table, findings, split.train, asked, folder) as study:
+        if asked.shard is not None:
+            train_share(study, split.train, plan)
         told = command or _call(source, seed)
         record, work = answer_table(study, split, command=told, started=started, plan=plan)
         write(record, work, Folder(folder))
@@ -130,6 +142,8 @@ def compare_into(
     seed: int = 0,
     quick: bool = False,
     threads: int | None = None,
+    executor: Executor | None = None,
+    shard: str | None = None,
     out: str | Folder | None = None,
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
@@ -138,10 +152,13 @@ def compare_into(
 ) -> Comparison:
     """Compare cocktails on all rows that are not test rows, and write ``comparison.json`` into ``out``, if given.
 
-    Settings are as in `run`. On Ctrl-C with ``out`` what is trained stays there, and the same call continues from it.
+    Settings are as in `run`; with ``shard`` there always is a folder. On Ctrl-C with ``out`` what is trained stays
+    there, and the same call continues from it.
     """
     table, findings = read_table(source, seed, options)
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
+    asked = replace(asked, executor=executor, shard=None if shard is None else Shard.parse(shard))
+    out = default_folder(source, asked.shard) if out is None and asked.shard else out
     asked = replace(asked, arguments=tuple(arguments))
     with opened(table, findings, _development(table), asked, out) as study:
         comparison = _compare(study, _development(table))
@@ -149,6 +166,20 @@ def compare_into(
         if study.folder is not None:
             write_whole(study.folder / COMPARISON, comparison_text(comparison).encode())
     return comparison
+
+
+def train_share(study: Study, rows: Array, plan: Plan | None) -> None:
+    """Train this share of the comparison and of each path, and raise `Incomplete`, which says how much that was."""
+    share = study.executor
+    assert isinstance(share, Share)
+    with suppress(Incomplete):
+        _compare(study, rows)
+    share.reference = Cocktail()
+    if plan is not None:
+        for name in path_names(study, plan):
+            with suppress(Incomplete, SettingError):  # a path that cannot be had is told by who asks without shares
+                one_path(study, rows, plan, name)
+    raise Incomplete("shares.incomplete", shard=share.shard, own=share.own, others=share.others)
 
 
 def _compare(study: Study, rows: Array) -> Comparison:

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.job.outputs import csv_text
-from wellfit.job.study import Asked, opened, read_table
+from wellfit.job.study import Asked, default_folder, opened, read_table
 from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.storage import write_whole
+from wellfit.population import Shard
 from wellfit.records import Array, Path
 from wellfit.report.path_text import linear_of
 from wellfit.select import default_seeds
@@ -44,6 +46,8 @@ def path_into(
     seed: int = 0,
     quick: bool = False,
     threads: int | None = None,
+    executor: Executor | None = None,
+    shard: str | None = None,
     out: str | Folder | None = None,
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
@@ -64,6 +68,9 @@ def path_into(
     rows = development_rows(table)
     mixes = (along.cocktail(0.5),)  # one that must fit the network, before any folder is made
     asked = Asked(metric, network, training, mixes, folds, seeds, seed, quick, threads, progress, notice)
+    part = None if shard is None else Shard.parse(shard)
+    asked = replace(asked, executor=executor, shard=part, reference=along.base)
+    out = default_folder(source, part) if out is None and part else out
     asked = replace(asked, arguments=tuple(arguments))
     with opened(table, findings, rows, asked, out) as study:
         found = path(

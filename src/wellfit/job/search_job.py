@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wellfit.errors import SettingError
+from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.job.study import Asked, opened, read_table
 from wellfit.nets import MLP, as_network
@@ -33,6 +34,7 @@ def search_into(
     folds: int | None = None,
     seed: int = 0,
     threads: int | None = None,
+    executor: Executor | None = None,
     out: str | Path | None = None,
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
@@ -53,6 +55,7 @@ def search_into(
     table, findings = read_table(source, seed, options)
     rows = development_rows(table)
     asked = Asked(metric=metric, network=network, seed=seed, threads=threads, progress=progress, notice=notice)
+    asked = replace(asked, executor=executor)
     asked = replace(asked, arguments=tuple(arguments))
     with opened(table, findings, rows, asked, out) as study:
         found = search(

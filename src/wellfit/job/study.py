@@ -21,6 +21,7 @@ from wellfit.job.runs import RUNS, recorded
 from wellfit.ledger import LedgerLike, MemoryLedger
 from wellfit.messages import say
 from wellfit.nets import MLP, Training, as_network
+from wellfit.population import Shard, Share
 from wellfit.records import Array, Finding, Table
 from wellfit.select import default_network, default_training
 
@@ -47,6 +48,9 @@ class Asked:
     progress: Progress | None = None
     notice: Callable[[str], None] | None = None
     seconds: float | None = None  # of training, for the default recipe of the comparison
+    executor: Executor | None = None  # by default threads, ``threads`` of them
+    shard: Shard | None = None  # train this share alone: see `Share`
+    reference: Cocktail | None = None
     arguments: tuple[str, ...] = ()  # of the command line, so that the run can be continued by its folder
 
     def tell(self, sentence: str) -> None:
@@ -83,14 +87,16 @@ def _is_note(finding: Finding) -> bool:
     return finding.kind.startswith("assumed_") or finding.kind in ("constant", "no_header", "unnamed_columns")
 
 
-def default_folder(source: object) -> str:
-    """Return the folder that a run writes into by default: named after the file or the built-in data.
+def default_folder(source: object, shard: Shard | None = None) -> str:
+    """Return the folder that a run writes into by default: named after the file or the built-in data, and the share.
 
     >>> default_folder("data/patients 2024.csv.gz"), default_folder(None)
     ('runs/patients-2024', 'runs/data')
     """
     name = re.split(r"[/\\]", str(source))[-1] if isinstance(source, str | Path) else ""
     stem = re.sub(r"(\.(csv|tsv|txt|npz|mat|parquet|gz))+$", "", name, flags=re.IGNORECASE)
+    share = "" if shard is None else f"-share-{shard.index}-of-{shard.count}"
+    return f"runs/{re.sub(r'[^0-9A-Za-z_.]+', '-', stem).strip('-.')[:80] or 'data'}{share}"
     return f"{RUNS}/{re.sub(r'[^0-9A-Za-z_.]+', '-', stem).strip('-.')[:80] or 'data'}"
 
 
@@ -115,7 +121,9 @@ def opened(
     """
     network = default_network(table) if asked.network is None else as_network(asked.network)
     training = _training(table, rows, network, asked)
-    executor = Threads(asked.threads)
+    executor = Threads(asked.threads) if asked.executor is None else asked.executor
+    if asked.shard is not None:
+        executor = Share(executor, asked.shard, asked.reference)
     as_metric(asked.metric, table.task)
     for cocktail in () if asked.cocktails is None else as_cocktails(asked.cocktails):
         cocktail.resolve(network.layers)
