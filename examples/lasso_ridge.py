@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 import wellfit as wf
+from wellfit import records
 from wellfit.cocktail.dialects import from_dialect
 from wellfit.engines.convex import solve
 
@@ -102,7 +103,7 @@ def rows(count: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.DataFrame(x, columns=names), x[:, MATTER] @ TRUE + draws.randn(count)
 
 
-def paths() -> dict[str, wf.Path]:
+def paths() -> dict[str, records.Path]:
     """Return the paths along L1 and L2 of the linear model."""
     table = rows(POINTS, 0)
     return {
@@ -110,7 +111,7 @@ def paths() -> dict[str, wf.Path]:
     }
 
 
-def many(found: dict[str, wf.Path]) -> dict[str, Many]:
+def many(found: dict[str, records.Path]) -> dict[str, Many]:
     """Return each path's model at the one-standard-error strength, with least squares, the path without a penalty."""
     fresh = rows(FRESH, 1)
     return {
@@ -119,7 +120,7 @@ def many(found: dict[str, wf.Path]) -> dict[str, Many]:
     }
 
 
-def model(path: wf.Path, point: int, x: pd.DataFrame, y: np.ndarray) -> Many:
+def model(path: records.Path, point: int, x: pd.DataFrame, y: np.ndarray) -> Many:
     """Return one point of a path as figures; x and y are the fresh rows."""
     assert path.linear is not None  # solved exactly, since the network is linear
     weights, intercept = path.linear.coefficients[point, 0], path.linear.intercepts[point, 0]
@@ -180,7 +181,7 @@ def shown(values: object) -> str:
     return "  ".join(f"{value:+.2f}" for value in np.asarray(values))
 
 
-def draw(found: dict[str, Line], along: dict[str, wf.Path], folder: Path) -> list[Path]:
+def draw(found: dict[str, Line], along: dict[str, records.Path], folder: Path) -> list[Path]:
     """Write the pictures as PNG and SVG; return their paths."""
     from wellfit.report.theme import drawing
 
@@ -217,7 +218,7 @@ def two_lines(found: dict[str, Line], name: str):
     return figure
 
 
-def coefficients(along: dict[str, wf.Path]):
+def coefficients(along: dict[str, records.Path]):
     """Draw every coefficient at the one-standard-error strength, Lasso beside Ridge, with the truth."""
     from matplotlib.figure import Figure
 

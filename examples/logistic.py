@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 import wellfit as wf
+from wellfit import records
 
 TABLES, PENALTIES = ("sonar", "alon-colon"), ("l1", "l2")
 SHOWN = 8  # points of a path in the table, besides the best and the one-standard-error rule's
@@ -42,7 +43,7 @@ def find(name: str, folder: Path | None) -> Path:
     return path
 
 
-def figures(path: wf.Path) -> dict:
+def figures(path: records.Path) -> dict:
     """Return a path as plain values: one entry a point, from none to the strongest."""
     assert path.linear is not None  # solved exactly, since the network is linear
     weights = path.linear.coefficients[:, 0]
@@ -60,7 +61,7 @@ def figures(path: wf.Path) -> dict:
     }
 
 
-def text(name: str, over: str, path: wf.Path, found: dict) -> str:
+def text(name: str, over: str, path: records.Path, found: dict) -> str:
     """Return one path as a table."""
     head = f"{name}: {len(path.rows)} rows of {found['of']} columns, logistic regression along {over}"
     lines = [head, f"{'':>12}{'accuracy':>10}{'95% interval':>18}{'loss':>8}{'weights':>9}"]

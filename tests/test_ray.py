@@ -49,6 +49,8 @@ def started():
 class TestRay(ExecutorContract):
     """The contract. What it reads in the engine's own memory is read in files here."""
 
+    slowness = 5
+
     @pytest.fixture(autouse=True)
     def _places(self, started, tmp_path):
         self.folder = str(tmp_path)

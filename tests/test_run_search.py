@@ -71,10 +71,11 @@ def test_out_of_fold_predictions_are_the_ensembles(a_run, table) -> None:
 def test_the_answer_says_how_strong(a_run) -> None:
     record, _ = a_run
     sentences = job.answer(record)
-    assert len(sentences) == 4
+    assert len(sentences) == 5
     assert f"Best of {len(record.search.trials)} candidates" in sentences[1]
     assert sentences[2].startswith("How strong: along ")
-    assert "ensemble" in sentences[3]
+    assert sentences[3] == record.simplest.sentence
+    assert "ensemble" in sentences[4]
     best = min(record.paths, key=lambda p: p.losses[p.best].mean())
     assert best.over.replace("_", " ") in sentences[2].replace("_", " ")
 

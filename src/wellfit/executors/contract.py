@@ -87,7 +87,12 @@ class TogetherEngine(CountingEngine):
 
 
 class ExecutorContract:
-    """The suite. A subclass implements `executor`, and may replace `engine`."""
+    """The suite. A subclass implements `executor`, and may replace `engine`.
+
+    ``slowness`` is how many times longer than threads an executor may take to begin and to hand over.
+    """
+
+    slowness = 1
 
     def executor(self, workers: int) -> Executor:
         """Return the executor under test with this many workers."""
@@ -152,9 +157,9 @@ class ExecutorContract:
 
     def test_states_are_kept_of_long_members_on_their_way_and_of_no_others(self) -> None:
         data, engine = self.data(), self.engine(seconds=0.01)
-        members = [*self.members(3, epochs=4), *self.members(1, epochs=60)]
+        members = [*self.members(3, epochs=4), *self.members(1, epochs=60 * self.slowness)]
         executor, here = self.executor(4), threading.get_ident()
-        executor.keep_seconds = 0.15
+        executor.keep_seconds = 0.15 * self.slowness
         kept: list[tuple[int, State]] = []
         over: set[int] = set()
 
@@ -311,7 +316,7 @@ class ExecutorContract:
         data, members = self.data(), self.members(5)
         run = self.executor(5).run(self.engine(), members, data)
         first, _ = next(run)
-        time.sleep(0.2)  # the others end meanwhile
+        time.sleep(0.2 * self.slowness)  # the others end meanwhile
         got = [first]
         try:
             item = run.throw(KeyboardInterrupt())
