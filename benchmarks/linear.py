@@ -443,7 +443,7 @@ def table(entries: list[dict], rounds: int) -> str:
         lines += ["", f"{head}, {entry['jobs']} job(s); asked: {entry['asked']:g} times as fast"]
         for name, spent in entry["seconds"].items():
             ratio = entry["ratios"].get(name)
-            times = f"{ratio.clock:.1f} ({ratio.processor:.1f}) times" if ratio else ""
+            times = f"{ratio.clock:.2g} ({ratio.processor:.2g}) times" if ratio else ""
             gap = f"  objective above the minimum by {entry['gaps'][name]:.0e}" if name in entry.get("gaps", {}) else ""
             lines.append(f"  {name:62s}{spent.clock:9.2f} ({spent.processor:.2f}){times:>22s}{gap}")
         for name, left in entry.get("not_accurate", {}).items():
