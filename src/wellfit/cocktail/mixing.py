@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 
 from wellfit.cocktail.base import Ingredient, Strength, Strong
 from wellfit.cocktail.ingredients import (
@@ -129,6 +130,9 @@ class Cocktail:
 
     def resolve(self, layers: int) -> Strengths:
         """Bind to a network of ``layers`` weight matrices. Raises `SettingError` where the counts do not fit."""
+        return _resolved(self, layers)
+
+    def _bound(self, layers: int) -> Strengths:
         for kind in (Dropout, BatchNorm):
             if layers == 1 and self.get(kind):
                 raise SettingError("cocktail.hidden_only", ingredient=kind.name)
@@ -162,6 +166,12 @@ class Cocktail:
         if len(strength) != places:
             raise SettingError("cocktail.wrong_count", ingredient=kind.name, given=len(strength), needed=places)
         return strength
+
+
+# A population asks again and again for each of its members.
+@lru_cache(maxsize=4096)
+def _resolved(cocktail: Cocktail, layers: int) -> Strengths:
+    return cocktail._bound(layers)
 
 
 def _ingredient(part: str, whole: str) -> Ingredient:

@@ -174,7 +174,8 @@ def history(member: Member, state: State, data: TrainingData) -> History:
 
     fold = data.folds[member.fold]
     reached = ~np.isnan(state.curves[:, CURVES.index("train_loss")])
-    curves = {name: state.curves[reached, i].copy() for i, name in enumerate(CURVES)}
+    measured = state.curves[reached]
+    curves = {name: measured[:, i].copy() for i, name in enumerate(CURVES)}
     linear = member.training.loss_and_parameter(data.task)[0] in ("absolute", "quantile")
     for name in ("train_loss", "stop_loss", "score_loss", "penalty"):
         curves[name] *= fold.target_scale if linear else fold.loss_unit

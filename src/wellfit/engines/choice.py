@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from wellfit.engines.base import Engine, Member, State, groups
 from wellfit.errors import UnsupportedError
@@ -19,6 +20,7 @@ class Engines:
 
     def __init__(self, *engines: Engine) -> None:
         self.engines = engines
+        self._chosen: WeakKeyDictionary[TrainingData, dict[Member, Engine]] = WeakKeyDictionary()
 
     def __reduce__(self) -> tuple:
         """Travel as the engines to choose from."""
@@ -26,8 +28,11 @@ class Engines:
 
     def of(self, member: Member, data: TrainingData) -> Engine:
         """Return the engine that trains the member; the last one where none can."""
-        able = (engine for engine in self.engines if engine.supports(member, data) is None)
-        return next(able, self.engines[-1])
+        known = self._chosen.setdefault(data, {})
+        if member not in known:
+            able = (engine for engine in self.engines if engine.supports(member, data) is None)
+            known[member] = next(able, self.engines[-1])
+        return known[member]
 
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the last engine's reason."""

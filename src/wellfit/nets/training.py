@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 
@@ -141,6 +142,7 @@ def batches(rows: int, batch_size: int | None) -> tuple[int, int]:
     return full + (rest > 0), batch_size
 
 
+@lru_cache(maxsize=64)
 def checkpoints(epochs: int) -> np.ndarray:
     """Return the epochs at which curves are recorded, (c,) int64, from 0 to ``epochs``, c at most 256.
 
@@ -148,4 +150,6 @@ def checkpoints(epochs: int) -> np.ndarray:
     ([0, 1, 2, 3], 256)
     """
     count = min(epochs, MAX_CHECKPOINTS - 1) + 1
-    return np.round(np.linspace(0, epochs, count)).astype(np.int64)
+    found = np.round(np.linspace(0, epochs, count)).astype(np.int64)
+    found.setflags(write=False)  # it is handed out again
+    return found
