@@ -129,7 +129,7 @@ def against_linear(
             ledger=study.ledger,
             progress=study.asked.progress,
         )
-        for name in (("l2", "l1") if 2 * price <= most else ("l2",))
+        for name in (("l2",) if plan.quick or 2 * price > most else ("l2", "l1"))
     ]
     return read_simplest(straight, along, study.table, rows), ()
 
