@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from wellfit.messages import catalogue, say
 from wellfit.records import Interval, RunRecord, SearchRecord
-from wellfit.report.text import clean, decimals, finite, number, short
+from wellfit.report.text import clean, decimals, finite, number, sentence, short
 
 _LONG = 24
 
@@ -120,7 +120,7 @@ def _scores(record: RunRecord, plain_won: bool) -> tuple[list[dict[str, object]]
     if len(shown) == 2 and _overlap(best, plain):
         notes.append(say("report.answer_overlap"))
     if record.simplest is not None:
-        notes.append(clean(record.simplest.sentence))
+        notes.append(sentence(record.simplest.sentence))
     return made, notes
 
 
