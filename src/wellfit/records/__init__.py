@@ -1,0 +1,35 @@
+"""What flows between rooms: frozen dataclasses of NumPy arrays and plain values."""
+
+from wellfit.records.comparing import CocktailResult, Comparison, Difference, History, Interval
+from wellfit.records.paths import Coefficients, Path, Simplest, WarmStarts
+from wellfit.records.runs import Boundary, Portrait, RunRecord
+from wellfit.records.searching import Corrected, Part, SearchRecord, Trial
+from wellfit.records.tables import Array, Finding, Fold, FoldData, Kind, Split, Table, Task, TrainingData
+
+__all__ = [
+    "Array",
+    "Boundary",
+    "CocktailResult",
+    "Coefficients",
+    "Comparison",
+    "Corrected",
+    "Difference",
+    "Finding",
+    "Fold",
+    "FoldData",
+    "History",
+    "Interval",
+    "Kind",
+    "Part",
+    "Path",
+    "Portrait",
+    "RunRecord",
+    "SearchRecord",
+    "Simplest",
+    "Split",
+    "Table",
+    "Task",
+    "TrainingData",
+    "Trial",
+    "WarmStarts",
+]

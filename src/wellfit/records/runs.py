@@ -1,0 +1,64 @@
+"""What a whole run found: all that a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wellfit.records.comparing import Comparison, History
+from wellfit.records.paths import Path, Simplest
+from wellfit.records.searching import SearchRecord
+from wellfit.records.tables import Array, Finding
+
+
+@dataclass(frozen=True, eq=False)
+class Boundary:
+    """A decision map over two features: ``z`` is (g, g), z[i, j] the value at (xs[j], ys[i]).
+
+    ``z`` holds the probability of class 1 (binary), the class index (multiclass) or the prediction (regression), in
+    the features' own units. ``points`` is (n, 2), ``labels`` (n,) the targets, ``held_out`` (n,) True for test rows.
+    """
+
+    xs: Array
+    ys: Array
+    z: Array
+    points: Array
+    labels: Array
+    held_out: Array
+    names: tuple[str, str]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """One cocktail refitted on all development rows, to look at: its cost curve, weights and decision map.
+
+    ``role`` is ``none``, ``l2``, ``dropout`` or ``winner``; ``weights`` holds one flat array per layer.
+    """
+
+    role: str
+    cocktail: str
+    history: History
+    weights: tuple[Array, ...]
+    boundary: Boundary | None
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """All that a report shows. ``summary`` is what ``summary.json`` holds; each of ``paths`` gets a section.
+
+    ``search`` is None where none was made: the winner of the comparison is then the model. ``simplest`` is None where
+    the network was not compared with a linear model.
+    """
+
+    summary: Mapping[str, object]
+    verdict: str
+    comparison: Comparison
+    portraits: tuple[Portrait, ...]
+    findings: tuple[Finding, ...]
+    rules: tuple[str, ...]
+    command: str
+    versions: Mapping[str, str]
+    paths: tuple[Path, ...] = ()
+    search: SearchRecord | None = None
+    simplest: Simplest | None = None
