@@ -1,25 +1,31 @@
 """What flows between rooms: frozen dataclasses of NumPy arrays and plain values."""
 
 from wellfit.records.comparing import CocktailResult, Comparison, Difference, History, Interval
+from wellfit.records.diagnosis import VERDICTS, Diagnosis, Evidence, LearningCurve, NextStep
 from wellfit.records.paths import Coefficients, Path, Simplest, WarmStarts
 from wellfit.records.runs import Boundary, Portrait, RunRecord
 from wellfit.records.searching import Corrected, Part, SearchRecord, Trial
 from wellfit.records.tables import Array, Finding, Fold, FoldData, Kind, Split, Table, Task, TrainingData
 
 __all__ = [
+    "VERDICTS",
     "Array",
     "Boundary",
     "CocktailResult",
     "Coefficients",
     "Comparison",
     "Corrected",
+    "Diagnosis",
     "Difference",
+    "Evidence",
     "Finding",
     "Fold",
     "FoldData",
     "History",
     "Interval",
     "Kind",
+    "LearningCurve",
+    "NextStep",
     "Part",
     "Path",
     "Portrait",
