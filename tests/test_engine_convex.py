@@ -21,7 +21,7 @@ from wellfit.engines.contract import EngineContract
 from wellfit.engines.contract.problems import make_data, weighted
 from wellfit.engines.convex import ConvexEngine, Problem, solve
 from wellfit.engines.convex.quadratic import minimize
-from wellfit.errors import DataError, UnsupportedError
+from wellfit.errors import DataError, UnsupportedError, WellfitError
 from wellfit.executors import Threads
 from wellfit.ledger import member_key
 from wellfit.nets import MLP, Training
@@ -413,3 +413,25 @@ def test_what_no_engine_can_train_is_refused_with_the_last_ones_reason():
     with pytest.raises(UnsupportedError, match="64,32"):
         ConvexEngine().init([replace(bad, network=MLP((64, 32)))], data)
     assert "1" in Engines(ConvexEngine(), CompiledEngine()).version
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"task": "count"}, "no task 'count'"),
+        ({"l1": -1.0}, "from 0 on"),
+        ({"l2": np.nan}, "from 0 on"),
+        ({"task": "binary", "y": [0, 1, 2, 1]}, "row 2 has 2"),
+        ({"task": "multiclass", "y": [0, 1, 1.5, 1]}, "row 2 has 1.5"),
+        ({"task": "multiclass", "y": [0, 1, -1, 1]}, "row 2 has -1"),
+        ({"weights": [1.0, 1, 1]}, "4 numbers"),
+        ({"weights": [0.0, 0, 0, 0]}, "not all 0"),
+        ({"weights": [1.0, -1, 1, 1]}, "from 0 on"),
+        ({"y": [1.0, 2, 3]}, "as many rows"),
+        ({"y": [1.0, 2, 3, np.nan]}, "finite"),
+    ],
+)
+def test_plain_arrays_that_do_not_fit_are_refused(arguments, told):
+    given = {"x": np.arange(4.0)[:, None], "y": np.array([0, 1, 0, 1]), **arguments}
+    with pytest.raises(WellfitError, match=told):
+        solve(np.asarray(given.pop("x")), np.asarray(given.pop("y")), **given)

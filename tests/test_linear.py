@@ -21,6 +21,7 @@ from wellfit.data import folds as cut
 from wellfit.engines.compiled import CompiledEngine
 from wellfit.errors import SettingError
 from wellfit.evidence.intervals import difference
+from wellfit.executors import Threads
 from wellfit.ledger import MemoryLedger
 from wellfit.records import Fold
 from wellfit.select.fitting import fit
@@ -171,6 +172,26 @@ def test_a_path_is_recorded_and_read_back(diabetes):
     again = wf.path(diabetes, "l1", network="linear", points=5, ledger=ledger)
     assert path_json(first) == path_json(again)
     assert len(list(ledger.keys())) == count
+
+
+def test_what_has_no_solution_is_recorded_too():
+    ledger, asked = MemoryLedger(), {"network": "linear", "points": 4, "folds": 3}
+
+    class Counting(Threads):
+        ran = 0
+
+        def run(self, engine, members, data, **more):
+            Counting.ran += len(members)
+            return super().run(engine, members, data, **more)
+
+    def trained():
+        Counting.ran = 0
+        found = wf.path("breast-cancer", "l2", ledger=ledger, executor=Counting(1), **asked)
+        assert not found.linear.exists[0]
+        return Counting.ran - len(found.strengths)  # the coefficients are solved again
+
+    assert trained() == 12
+    assert trained() == 0
 
 
 def test_by_steps_is_still_to_be_had_and_comes_to_the_same(diabetes):

@@ -197,6 +197,23 @@ def test_runs_are_listed_shown_and_removed(home):
     assert os.listdir("runs/two") == ["notes.txt"]
 
 
+LINEAR = ["path", "football", "--over", "l1", "--network", "linear", "--points", "4", "--folds", "2"]
+WRITERS = [
+    SMALL,
+    LINEAR,
+    ["search", "iris", "--budget", "2000 steps"],
+    ["run", "iris", "--quick", "--budget", "2000 steps", "--epochs", "5"],
+]
+
+
+@pytest.mark.parametrize("command", WRITERS, ids=lambda c: c[0])
+def test_removing_a_run_takes_all_that_wellfit_wrote(home, command):
+    call(*command, "--out", "runs/a")
+    assert len(os.listdir("runs/a")) > 1
+    call("runs", "remove", "--yes", "a")
+    assert os.listdir("runs") == []
+
+
 def test_a_run_from_python_says_so(home):
     from wellfit import job
 

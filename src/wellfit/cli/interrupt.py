@@ -17,7 +17,7 @@ INTERRUPTED = 130
 
 def kept(folder: str | None) -> str:
     """Return what an interrupt leaves behind in the folder, if there is one."""
-    from wellfit.job.runs import LEDGER
+    from wellfit.job.files import LEDGER
 
     if folder and (Path(folder) / LEDGER).exists():
         return say("cli.interrupted_kept", folder=folder)

@@ -63,7 +63,8 @@ def runs() -> None:
 def list_command(folder: str | None, as_json: bool) -> None:
     """List the runs in a folder."""
     from wellfit import job
-    from wellfit.job.runs import RUNS, list_runs
+    from wellfit.job.files import RUNS
+    from wellfit.job.runs import list_runs
 
     place = RUNS if folder is None else folder
     found = list_runs(place)

@@ -33,7 +33,8 @@ _COCKTAIL = 26
 def search(data: str, **asked: Any) -> None:
     """Search cocktails and what interacts with them, and print what was found."""
     from wellfit.cli.progress import Watch
-    from wellfit.job.search_job import MODEL, SEARCH, search_into
+    from wellfit.job.files import MODEL, SEARCH
+    from wellfit.job.search_job import search_into
     from wellfit.select.search_output import search_text
 
     if asked["shard"] is not None:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from wellfit.cocktail import Cocktail
-from wellfit.errors import SettingError
+from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.network import link
@@ -116,6 +116,14 @@ def engine_of(engine: Engine, member: Member, data: TrainingData) -> Engine:
     """Return the engine that does the work for a member: another one, where the given one only chooses (`Engines`)."""
     asked = getattr(engine, "of", None)
     return engine if asked is None else asked(member, data)
+
+
+def refuse_misfits(engine: Engine, members: Sequence[Member], data: TrainingData) -> None:
+    """Raise `UnsupportedError`, with the engine's reason, for the first member that it cannot train."""
+    for member in members:
+        reason = engine.supports(member, data)
+        if reason:
+            raise UnsupportedError("engines.unsupported", member=member, reason=reason)
 
 
 def misfit(member: Member, data: TrainingData) -> str | None:

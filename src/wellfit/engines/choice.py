@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from wellfit.engines.base import Engine, Member, State, groups
-from wellfit.errors import UnsupportedError
+from wellfit.engines.base import Engine, Member, State, engine_of, groups
 from wellfit.records import TrainingData
+
+if TYPE_CHECKING:
+    from wellfit.engines.convex import ConvexEngine
 
 
 class Engines:
@@ -48,10 +51,6 @@ class Engines:
 
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
         """Return the states before training. Raises `UnsupportedError` for a misfit, before any work."""
-        for member in members:
-            reason = self.supports(member, data)
-            if reason:
-                raise UnsupportedError("engines.unsupported", member=member, reason=reason)
         found: dict[int, State] = {}
         for engine, places in self._shared(members, data):
             found |= zip(places, engine.init([members[i] for i in places], data), strict=True)
@@ -81,6 +80,14 @@ def default_engine() -> Engine:
     from wellfit.engines.convex import ConvexEngine
 
     return Engines(ConvexEngine(), CompiledEngine())
+
+
+def exact_engine(engine: Engine, member: Member, data: TrainingData) -> ConvexEngine | None:
+    """Return the engine that solves the member exactly, so that its seed makes no difference; None where none does."""
+    from wellfit.engines.convex import ConvexEngine
+
+    found = engine_of(engine, member, data)
+    return found if isinstance(found, ConvexEngine) else None
 
 
 def by_steps(engine: Engine) -> Engine:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Protocol
 
 from wellfit.engines.base import Engine, Member, State
-from wellfit.errors import WellfitError
+from wellfit.errors import SettingError, WellfitError
 from wellfit.nets.training import batches
 from wellfit.records import TrainingData
 
@@ -57,3 +57,20 @@ def member_steps(member: Member, data: TrainingData, epochs: int | None = None) 
     """Return the optimizer steps of ``epochs`` of a member, by default of all: the unit of budgets and progress."""
     steps, _ = batches(len(data.folds[member.fold].rows.train), member.training.batch_size)
     return steps * (member.training.epochs if epochs is None else epochs)
+
+
+def step_cost(member: Member, data: TrainingData) -> int:
+    """Return the multiplications of one optimizer step, about: for the sizes and the order of work only."""
+    fold = data.folds[member.fold]
+    _, batch = batches(len(fold.rows.train), member.training.batch_size)
+    return batch * member.network.size(fold.x.shape[1], data.outputs)
+
+
+def check_lengths(
+    members: Sequence[Member], states: Sequence[State | None] | None, until: Sequence[int] | None
+) -> None:
+    """Raise `SettingError` where there are not as many states or epochs as members."""
+    if states is not None and len(states) != len(members):
+        raise SettingError("executors.wrong_states", states=len(states), members=len(members))
+    if until is not None and len(until) != len(members):
+        raise SettingError("executors.wrong_until", given=len(until), members=len(members))

@@ -157,9 +157,9 @@ class ExecutorContract:
 
     def test_states_are_kept_of_long_members_on_their_way_and_of_no_others(self) -> None:
         data, engine = self.data(), self.engine(seconds=0.01)
-        members = [*self.members(3, epochs=4), *self.members(1, epochs=60 * self.slowness)]
+        members = [*self.members(3, epochs=4), *self.members(1, epochs=120 * self.slowness)]
         executor, here = self.executor(4), threading.get_ident()
-        executor.keep_seconds = 0.15 * self.slowness
+        executor.keep_seconds = 0.4 * self.slowness  # ten times a short member: on a busy machine too
         kept: list[tuple[int, State]] = []
         over: set[int] = set()
 
@@ -169,13 +169,15 @@ class ExecutorContract:
             kept.append((index, state))
 
         got: dict[int, State] = {}
+        began = time.perf_counter()
         for index, state in executor.run(engine, members, data, keep=keep):
             over.add(index)
             got[index] = state
+        most = (time.perf_counter() - began) / executor.keep_seconds
         assert {index for index, _ in kept} == {3}
         epochs = [state.epoch for _, state in kept]
         assert epochs == sorted(set(epochs))
-        assert 2 <= len(epochs) <= 5
+        assert 2 <= len(epochs) <= most
         again = dict(executor.run(engine, members[3:], data, states=[kept[0][1]]))
         np.testing.assert_array_equal(again[0].parameters, got[3].parameters)
 

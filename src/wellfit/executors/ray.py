@@ -23,7 +23,7 @@ import numpy as np
 from wellfit.engines.base import Engine, Member, State
 from wellfit.engines.blas import one_blas_thread
 from wellfit.errors import MissingExtraError, SettingError
-from wellfit.executors.base import KEEP_SECONDS, Keep, Progress
+from wellfit.executors.base import KEEP_SECONDS, Keep, Progress, check_lengths
 from wellfit.executors.gathering import Gathering
 from wellfit.executors.remote import Answer, Order, Recipe, recipe_of, serve
 from wellfit.executors.threads import Threads, usable_cores
@@ -88,10 +88,7 @@ class Ray:
 
         Raises `SettingError` besides where a worker cannot do its work at all, such as with another version.
         """
-        if states is not None and len(states) != len(members):
-            raise SettingError("executors.wrong_states", states=len(states), members=len(members))
-        if until is not None and len(until) != len(members):
-            raise SettingError("executors.wrong_until", given=len(until), members=len(members))
+        check_lengths(members, states, until)
         recipe = recipe_of(engine)
         if recipe is None:
             here = Threads()

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wellfit.engines.base import Engine, Member, State, groups
-from wellfit.executors.base import member_steps
-from wellfit.nets.training import batches
+from wellfit.executors.base import member_steps, step_cost
 from wellfit.records import TrainingData
 
 LEAST_SECONDS, MOST_SECONDS = 0.25, 60.0  # of a shard
@@ -97,7 +96,7 @@ class Shards:
         begun = [0 if state is None else state.epoch for state in given]
         self.at = [min(epoch, end) for epoch, end in zip(begun, self.ends, strict=True)]
         self.epoch_steps = [member_steps(m, data, 1) for m in members]
-        self.epoch_cost = [float(s * _weight(m, data)) for s, m in zip(self.epoch_steps, members, strict=True)]
+        self.epoch_cost = [float(s * step_cost(m, data)) for s, m in zip(self.epoch_steps, members, strict=True)]
         over = {
             i
             for i, state in enumerate(given)
@@ -149,10 +148,3 @@ class Shards:
         """Let a piece wait again: one that goes on, or one whose worker was lost. It is among the longest, so first."""
         self.left += self.cost(piece)
         self.waiting.appendleft(piece)
-
-
-def _weight(member: Member, data: TrainingData) -> int:
-    """Return the multiplications of one step, about: for sizes and the order of work only."""
-    fold = data.folds[member.fold]
-    _, batch = batches(len(fold.rows.train), member.training.batch_size)
-    return batch * member.network.size(fold.x.shape[1], data.outputs)

@@ -14,9 +14,8 @@ import numpy as np
 from wellfit.engines.base import Engine, Member, State, groups
 from wellfit.engines.blas import one_blas_thread
 from wellfit.errors import SettingError
-from wellfit.executors.base import KEEP_SECONDS, Keep, MemberError, Progress, member_steps
+from wellfit.executors.base import KEEP_SECONDS, Keep, MemberError, Progress, check_lengths, member_steps, step_cost
 from wellfit.messages import say
-from wellfit.nets.training import batches
 from wellfit.records import TrainingData
 
 SLICE_SECONDS = 0.1  # aimed-at time of one call of the engine: Ctrl-C and progress wait no longer
@@ -63,10 +62,7 @@ class Threads:
         keep: Keep | None = None,
     ) -> Generator[tuple[int, State], None, None]:
         """Yield (index, final state) as each member ends: see `wellfit.executors.base.Executor.run`."""
-        if states is not None and len(states) != len(members):
-            raise SettingError("executors.wrong_states", states=len(states), members=len(members))
-        if until is not None and len(until) != len(members):
-            raise SettingError("executors.wrong_until", given=len(until), members=len(members))
+        check_lengths(members, states, until)
         job = _Job(engine, members, data, states, until)
         job.keep, job.keep_seconds = keep, self.keep_seconds
         with one_blas_thread():
@@ -121,7 +117,7 @@ class _Job:
         self.starts = [min(epoch, end) for epoch, end in zip(begun, self.until, strict=True)]
         spans = zip(members, self.starts, self.until, strict=True)
         self.work_steps = [member_steps(member, data, end - start) for member, start, end in spans]
-        self.cost = [steps * _weight(member, data) for steps, member in zip(self.work_steps, members, strict=True)]
+        self.cost = [steps * step_cost(member, data) for steps, member in zip(self.work_steps, members, strict=True)]
         together = groups(engine, members, data)
         self.waiting = deque(sorted(together, key=lambda group: -sum(self.cost[i] for i in group)))
         self.speed = 0.0  # cost a second, of the slice that ended last: what a new member starts from
@@ -267,13 +263,6 @@ class _Job:
         with self.lock:
             self.steps += now - before
         return now
-
-
-def _weight(member: Member, data: TrainingData) -> int:
-    """Return the multiplications of one step, about: for the order of work only."""
-    fold = data.folds[member.fold]
-    _, batch = batches(len(fold.rows.train), member.training.batch_size)
-    return batch * member.network.size(fold.x.shape[1], data.outputs)
 
 
 def _next_slice(epochs: int, seconds: float) -> int:

@@ -6,11 +6,11 @@ checks that a network can learn at all; `predictions` applies a saved model; `me
 
 from wellfit.job.answer import answer
 from wellfit.job.checking import sanity_of
+from wellfit.job.files import COMPARISON, LEDGER, MODEL, OUT_OF_FOLD, REPORT, SUMMARY
 from wellfit.job.main import compare_into, run
 from wellfit.job.merging import merge
-from wellfit.job.outputs import COMPARISON, MODEL, OUT_OF_FOLD, REPORT, SUMMARY, as_json
+from wellfit.job.outputs import as_json
 from wellfit.job.predicting import predictions
-from wellfit.job.runs import LEDGER
 from wellfit.job.study import default_folder
 from wellfit.nets.storage import write_whole
 from wellfit.population import Incomplete, Shard

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from wellfit.cocktail import Dropout
-from wellfit.data import Preprocessor
 from wellfit.errors import SettingError
 from wellfit.job.study import Study
 from wellfit.messages import say
@@ -15,6 +14,7 @@ from wellfit.records import Array, Finding, Path, Simplest
 from wellfit.select import default_seeds, default_training
 from wellfit.select.axes import AXES
 from wellfit.select.budget import Budget, as_budget
+from wellfit.select.compare import cross_validation_data
 from wellfit.select.defaults import FOLDS
 from wellfit.select.path import path
 from wellfit.select.search import Search, search
@@ -107,9 +107,9 @@ def against_linear(
     if not study.network.hidden or not along:
         return None, ()
     most = LINEAR * plan.seconds * EXACT_SPEED / (LINEAR_POINTS * along[0].folds * HESSIANS)
-    inputs = max(1, len(Preprocessor.fit(study.table, rows, bent=False).feature_names))
-    outputs = len(study.table.classes) if study.table.task == "multiclass" else 1
-    price = len(rows) * float(outputs * min(inputs, len(rows))) ** 2
+    data, _ = cross_validation_data(study.table, rows, along[0].folds, study.asked.seed, stops=False, bent=False)
+    inputs = max(1, data.folds[0].x.shape[1])
+    price = len(rows) * float(data.outputs * min(inputs, len(rows))) ** 2
     if price > most:
         return None, (Finding("linear", say("job.no_linear")),)
     straight = [

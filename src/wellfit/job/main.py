@@ -15,7 +15,8 @@ from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.job.exploring import COMPARISON as COMPARISON_SHARE
 from wellfit.job.exploring import Plan, against_linear, explore, one_path, path_names, paths
-from wellfit.job.outputs import COMPARISON, SEARCHED, Work, make_record, write
+from wellfit.job.files import COMPARISON
+from wellfit.job.outputs import SEARCHED, Work, make_record, write
 from wellfit.job.portraits import portraits
 from wellfit.job.refit import refit, roles
 from wellfit.job.study import Asked, Cocktails, Study, default_folder, opened, read_table
@@ -25,10 +26,11 @@ from wellfit.nets import MLP, Training
 from wellfit.nets.fitted import Predictor
 from wellfit.nets.storage import write_whole
 from wellfit.population import Incomplete, Shard, Share
-from wellfit.records import Array, Comparison, Finding, Path, RunRecord, Simplest, Split, Table
+from wellfit.records import Array, Comparison, Finding, Path, RunRecord, Simplest, Split
 from wellfit.select import compare, comparison_text, default_seeds
 from wellfit.select.defaults import FOLDS
 from wellfit.select.search import Search
+from wellfit.select.source import development_rows
 
 
 def run(
@@ -85,10 +87,13 @@ def run(
 
     split = cross_validation_split(table, seed=seed)
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
-    asked = replace(asked, executor=executor, shard=None if shard is None else Shard.parse(shard))
-    asked = replace(asked, arguments=tuple(arguments))
-    if plan is not None:
-        asked = replace(asked, seconds=COMPARISON_SHARE * plan.seconds)
+    asked = replace(
+        asked,
+        executor=executor,
+        shard=None if shard is None else Shard.parse(shard),
+        arguments=tuple(arguments),
+        seconds=None if plan is None else COMPARISON_SHARE * plan.seconds,
+    )
     folder = default_folder(source, asked.shard) if out is None else out
     with opened(table, findings, split.train, asked, folder) as study:
         if asked.shard is not None:
@@ -157,11 +162,12 @@ def compare_into(
     """
     table, findings = read_table(source, seed, options)
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
-    asked = replace(asked, executor=executor, shard=None if shard is None else Shard.parse(shard))
-    out = default_folder(source, asked.shard) if out is None and asked.shard else out
-    asked = replace(asked, arguments=tuple(arguments))
-    with opened(table, findings, _development(table), asked, out) as study:
-        comparison = _compare(study, _development(table))
+    part = None if shard is None else Shard.parse(shard)
+    asked = replace(asked, executor=executor, shard=part, arguments=tuple(arguments))
+    out = default_folder(source, part) if out is None and part else out
+    rows = development_rows(table)
+    with opened(table, findings, rows, asked, out) as study:
+        comparison = _compare(study, rows)
         _diverged(study, comparison)
         if study.folder is not None:
             write_whole(study.folder / COMPARISON, comparison_text(comparison).encode())
@@ -218,13 +224,6 @@ def _diverged(study: Study, comparison: Comparison) -> tuple[Finding, ...]:
             found.append(Finding("unbounded", text, count=result.unbounded))
     study.asked.warn(found)
     return tuple(found)
-
-
-def _development(table: Table) -> Array:
-    import numpy as np
-
-    rows = np.arange(table.rows)
-    return rows if table.test_rows is None else np.setdiff1d(rows, table.test_rows)
 
 
 def _call(source: object, seed: int) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wellfit.errors import ModelFileError
-from wellfit.job.runs import LEDGER, NOTE
+from wellfit.job.files import LEDGER
+from wellfit.job.runs import NOTE
 from wellfit.ledger import Ledger, schema
 from wellfit.ledger.lock import held, holder
 from wellfit.messages import say

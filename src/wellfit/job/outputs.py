@@ -16,13 +16,14 @@ import numpy as np
 
 from wellfit.cocktail import EarlyStopping
 from wellfit.evidence import verdict
+from wellfit.job.files import COMPARISON, MODEL, OUT_OF_FOLD, REPORT, SUMMARY
 from wellfit.job.refit import Refit
 from wellfit.job.study import Study
 from wellfit.job.testing import Tested
 from wellfit.messages import say
 from wellfit.nets.ensemble import Ensemble
 from wellfit.nets.fitted import Predictor
-from wellfit.nets.storage import FILE_NAME, write_whole
+from wellfit.nets.storage import write_whole
 from wellfit.records import (
     Array,
     CocktailResult,
@@ -39,8 +40,6 @@ from wellfit.select import comparison_text
 from wellfit.select.defaults import FOLDS
 from wellfit.select.search import Search
 
-REPORT, SUMMARY, COMPARISON, OUT_OF_FOLD = "report.html", "summary.json", "comparison.json", "out_of_fold.csv"
-MODEL = FILE_NAME
 SEARCHED = "search"  # the name of the search's ensemble among the tested models
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "numba")
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
+from wellfit.job.files import COEFFICIENTS, COEFFICIENTS_PICTURE, PATH, PICTURE
 from wellfit.job.outputs import csv_text
 from wellfit.job.study import Asked, default_folder, opened, read_table
 from wellfit.messages import say
@@ -26,8 +27,6 @@ from wellfit.select.path import count_points, path
 from wellfit.select.path_output import path_text
 from wellfit.select.source import development_rows
 
-PATH, PICTURE = "path.json", "path.svg"
-COEFFICIENTS, COEFFICIENTS_PICTURE = "coefficients.csv", "coefficients.svg"
 POINTS, QUICK_POINTS = 30, 15
 
 
@@ -69,9 +68,8 @@ def path_into(
     mixes = (along.cocktail(0.5),)  # one that must fit the network, before any folder is made
     asked = Asked(metric, network, training, mixes, folds, seeds, seed, quick, threads, progress, notice)
     part = None if shard is None else Shard.parse(shard)
-    asked = replace(asked, executor=executor, shard=part, reference=along.base)
+    asked = replace(asked, executor=executor, shard=part, reference=along.base, arguments=tuple(arguments))
     out = default_folder(source, part) if out is None and part else out
-    asked = replace(asked, arguments=tuple(arguments))
     with opened(table, findings, rows, asked, out) as study:
         found = path(
             table,

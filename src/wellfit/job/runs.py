@@ -12,30 +12,15 @@ from datetime import datetime
 from pathlib import Path
 
 from wellfit.errors import ModelFileError
+from wellfit.job.files import FILES, LEDGER, RUNS
 from wellfit.ledger import Ledger
 from wellfit.ledger import schema as ledger_schema
 from wellfit.ledger.lock import LOCK, held, holder
-from wellfit.ledger.salvage import DAMAGED, Mended, mend
-from wellfit.nets.storage import FILE_NAME
+from wellfit.ledger.salvage import Mended, mend
 
-LEDGER = "ledger.sqlite"
-RUNS = "runs"  # where runs are by default
 NOTE = "run"  # the note that holds an `Asking`
 # The commands that leave something to go on with.
 COMMANDS = ("run", "compare", "path", "search")
-# All that wellfit writes into a run's folder: what removing it takes away, and nothing else.
-FILES = (
-    *(LEDGER + end for end in ("", "-wal", "-shm", "-journal", DAMAGED)),
-    "report.html",
-    "summary.json",
-    "comparison.json",
-    "out_of_fold.csv",
-    FILE_NAME,
-    "path.json",
-    "path.svg",
-    "search.json",
-    LOCK,
-)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from typing import Any
 from wellfit.errors import SettingError
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
+from wellfit.job.files import MODEL, SEARCH
 from wellfit.job.study import Asked, opened, read_table
 from wellfit.nets import MLP, as_network
-from wellfit.nets.storage import FILE_NAME, write_whole
+from wellfit.nets.storage import write_whole
 from wellfit.select.budget import Budget, as_budget
 from wellfit.select.defaults import FOLDS
 from wellfit.select.proposals import SAMPLERS
@@ -20,7 +21,6 @@ from wellfit.select.search import Search, search
 from wellfit.select.search_output import search_text
 from wellfit.select.source import development_rows
 
-SEARCH, MODEL = "search.json", FILE_NAME
 BUDGET, SAMPLER = "60s", "tpe"
 
 
@@ -55,8 +55,7 @@ def search_into(
     table, findings = read_table(source, seed, options)
     rows = development_rows(table)
     asked = Asked(metric=metric, network=network, seed=seed, threads=threads, progress=progress, notice=notice)
-    asked = replace(asked, executor=executor)
-    asked = replace(asked, arguments=tuple(arguments))
+    asked = replace(asked, executor=executor, arguments=tuple(arguments))
     with opened(table, findings, rows, asked, out) as study:
         found = search(
             table,

@@ -16,8 +16,8 @@ from wellfit.errors import SettingError
 from wellfit.evidence import as_metric
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
-from wellfit.job.runs import LEDGER as LEDGER
-from wellfit.job.runs import RUNS, recorded
+from wellfit.job.files import RUNS
+from wellfit.job.runs import recorded
 from wellfit.ledger import LedgerLike, MemoryLedger
 from wellfit.messages import say
 from wellfit.nets import MLP, Training, as_network
@@ -96,8 +96,7 @@ def default_folder(source: object, shard: Shard | None = None) -> str:
     name = re.split(r"[/\\]", str(source))[-1] if isinstance(source, str | Path) else ""
     stem = re.sub(r"(\.(csv|tsv|txt|npz|mat|parquet|gz))+$", "", name, flags=re.IGNORECASE)
     share = "" if shard is None else f"-share-{shard.index}-of-{shard.count}"
-    return f"runs/{re.sub(r'[^0-9A-Za-z_.]+', '-', stem).strip('-.')[:80] or 'data'}{share}"
-    return f"{RUNS}/{re.sub(r'[^0-9A-Za-z_.]+', '-', stem).strip('-.')[:80] or 'data'}"
+    return f"{RUNS}/{re.sub(r'[^0-9A-Za-z_.]+', '-', stem).strip('-.')[:80] or 'data'}{share}"
 
 
 def read_table(source: object, seed: int, options: Mapping[str, Any]) -> tuple[Table, tuple[Finding, ...]]:

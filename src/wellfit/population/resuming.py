@@ -16,6 +16,7 @@ from wellfit.executors.base import Keep
 from wellfit.ledger import LedgerLike
 from wellfit.records import History, TrainingData
 
+ENDS = tuple(status for status in get_args(Status) if status != "running")
 _ARRAYS = ("parameters", "moments", "best_parameters", "average", "curves")
 
 
@@ -28,7 +29,7 @@ def recalled(ledger: LedgerLike | None, key: str, member: Member, data: Training
 def _is_history(found: History, member: Member, data: TrainingData) -> bool:
     """Whether a history may be one of this member: counts, and the shapes that readers rely on."""
     counts = (found.epochs, found.best_epoch, found.steps, found.zero_weights, found.weights, found.inputs_used)
-    if found.status not in ("finished", "stopped", "diverged") or not all(map(_is_count, counts)):
+    if found.status not in ENDS or not all(map(_is_count, counts)):
         return False
     rows = len(data.folds[member.fold].rows.score)
     points = found.checkpoints

@@ -12,20 +12,19 @@ import numpy as np
 
 from wellfit.cocktail import Cocktail, EarlyStopping
 from wellfit.engines.base import Engine, Member, State, engine_of, history
-from wellfit.engines.choice import by_steps, default_engine
+from wellfit.engines.choice import by_steps, default_engine, exact_engine
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
 from wellfit.nets import MLP, Training
 from wellfit.nets.fitted import Fitted
 from wellfit.population import check
-from wellfit.records import Array, Fold, FoldData, History, Table
+from wellfit.records import Array, Fold, FoldData, History, Table, TrainingData
 
 if TYPE_CHECKING:
     from wellfit.data import Preprocessor
 
 # A fit that stops early keeps one part in so many of its rows to stop on: about a comparison's share.
 STOP_PARTS = 7
-EXACT = "convex"  # the name of the engine of exact solutions
 
 
 def fit(
@@ -57,9 +56,12 @@ def fit(
     chosen = (seeds,) if isinstance(seeds, int | np.integer) else tuple(seeds)
     stops = cocktail.get(EarlyStopping) is not None
     part = with_stop(table, rows, split_seed) if stops else everything(rows)
+    engine = _engine(engine, until)
+    data = _prepared(table, [part], network)
     members = [Member(network, cocktail, training, int(seed), 0) for seed in chosen]
-    fits = fit_members(table, [part], members, until=until, engine=engine, executor=executor, progress=progress)
-    return fits[:1] if fits and fits[0][1].notes["engine"].startswith(EXACT) else fits
+    if members and exact_engine(engine, members[0], data) is not None:
+        members = members[:1]
+    return _fits(table, data, members, engine, until, executor, progress)
 
 
 def fit_members(
@@ -78,13 +80,31 @@ def fit_members(
     `DataError` for the rows, `UnsupportedError` before any work where a member cannot be trained, and what the
     executor raises.
     """
+    data = _prepared(table, parts, *{m.network for m in members})
+    return _fits(table, data, members, _engine(engine, until), until, executor, progress)
+
+
+def _engine(engine: Engine | None, until: int | None) -> Engine:
+    """Return the engine of all questions for none; one that goes by epochs where one is to end with."""
+    engine = default_engine() if engine is None else engine
+    return engine if until is None else by_steps(engine)
+
+
+def _prepared(table: Table, parts: Sequence[Fold], *networks: MLP) -> TrainingData:
     from wellfit.data import prepare
 
-    if engine is None:
-        engine = default_engine()
-    if until is not None:
-        engine = by_steps(engine)
-    data = prepare(table, parts, bent=any(m.network.hidden for m in members))
+    return prepare(table, parts, bent=any(network.hidden for network in networks))
+
+
+def _fits(
+    table: Table,
+    data: TrainingData,
+    members: Sequence[Member],
+    engine: Engine,
+    until: int | None,
+    executor: Executor | None,
+    progress: Progress | None,
+) -> list[tuple[History, Fitted]]:
     check(members, data, engine)
     states: list[State] | None = None
     ends: list[int] | None = None

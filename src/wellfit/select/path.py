@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wellfit.cocktail import Cocktail, EarlyStopping, Ingredient
-from wellfit.engines.base import Engine, Member, State, engine_of, history
-from wellfit.engines.choice import by_steps, default_engine
+from wellfit.engines.base import Engine, Member, State, history
+from wellfit.engines.choice import by_steps, default_engine, exact_engine
 from wellfit.errors import SettingError
 from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor, Threads
@@ -70,7 +70,8 @@ def path(
 
     Every point is trained on each of ``folds`` folds with each of ``seeds`` seeds; members are independent. With
     ``warm`` a second population starts each point where the next weaker one ended (as LassoNet's path does: Lemhadri
-    et al. 2021), and the result says how the two differ; along epochs there is nothing to start warm. ``training`` is
+    et al. 2021), and the result says how the two differ; along epochs there is nothing to start warm, and exact
+    solutions (linear networks) do not depend on where one starts: there ``warm`` changes nothing. ``training`` is
     a recipe, or the fields by name in which it differs from the default. Other arguments are as in `wellfit.compare`.
     What ``ledger`` holds is not trained again; warm starts hang together, and count there once all have ended.
 
@@ -171,10 +172,7 @@ class _Work:
         if self.over.axis.spacing == "epochs" or self.network.hidden:
             return None
         [member, *_] = self._members(self.over.cocktail(0.5))
-        from wellfit.engines.convex import ConvexEngine
-
-        engine = engine_of(self.engine, member, self.data)
-        return engine if isinstance(engine, ConvexEngine) else None
+        return exact_engine(self.engine, member, self.data)
 
     def train(self, members: Sequence[Member]) -> list[History]:
         """Train members that depend on nothing."""

@@ -111,16 +111,17 @@ def read_simplest(linear: Sequence[Path], network: Sequence[Path], table: Table,
     by_loss = difference(ours[0], theirs[0], **counts, higher_is_better=False, estimates=say("simplest.loss"))
     chosen = [min(paths, key=lambda p: float(p.losses[p.best].mean())) for paths in (linear, network)]
     mixes = [p.cocktails[p.best] for p in chosen]
+    low, high = score(theirs[1]), score(ours[1])
     return Simplest(
         metric=first.metric,
         linear=mixes[0],
         network=network[0].network,
         network_cocktail=mixes[1],
-        linear_score=score(theirs[1]),
-        network_score=score(ours[1]),
+        linear_score=low,
+        network_score=high,
         difference=against,
         loss_difference=by_loss,
-        sentence=_sentence(first.metric, mixes[0], score(theirs[1]), score(ours[1]), against, by_loss),
+        sentence=_sentence(first.metric, mixes[0], low, high, against, by_loss),
     )
 
 

@@ -11,13 +11,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from wellfit.cocktail import Cocktail
-from wellfit.engines.base import CURVES, Member, State, misfit
+from wellfit.engines.base import CURVES, Member, State, misfit, refuse_misfits
 from wellfit.engines.blas import one_blas_thread
 from wellfit.engines.compiled.jit import ensure_compiled
 from wellfit.engines.compiled.plan import EPOCH, RUNNING, STATUS, Rows
 from wellfit.engines.compiled.setup import make_layout, make_plan, make_progress, make_rows, make_state, make_work
 from wellfit.engines.compiled.train import train
-from wellfit.errors import UnsupportedError
 from wellfit.nets import MLP, Training
 from wellfit.nets.training import checkpoints
 from wellfit.records import Fold, FoldData, TrainingData
@@ -50,10 +49,7 @@ class CompiledEngine:
 
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
         """Return the states before training. Raises `UnsupportedError` for a misfit, before any work."""
-        for member in members:
-            reason = self.supports(member, data)
-            if reason:
-                raise UnsupportedError("engines.unsupported", member=member, reason=reason)
+        refuse_misfits(self, members, data)
         return [self._init(member, data) for member in members]
 
     def _init(self, member: Member, data: TrainingData) -> State:

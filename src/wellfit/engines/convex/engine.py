@@ -11,10 +11,9 @@ import numpy as np
 
 from wellfit.cocktail import L1, L2, ElasticNet
 from wellfit.cocktail.base import Strong
-from wellfit.engines.base import CURVES, Member, State, Status, misfit, training_weights
+from wellfit.engines.base import CURVES, Member, State, Status, misfit, refuse_misfits, training_weights
 from wellfit.engines.blas import one_blas_thread
 from wellfit.engines.convex.solve import Problem, Solution
-from wellfit.errors import UnsupportedError
 from wellfit.messages import say
 from wellfit.nets.training import checkpoints
 from wellfit.records import Array, FoldData, TrainingData
@@ -75,10 +74,7 @@ class ConvexEngine:
 
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
         """Return the states before solving. Raises `UnsupportedError` for a misfit, before any work."""
-        for member in members:
-            reason = self.supports(member, data)
-            if reason:
-                raise UnsupportedError("engines.unsupported", member=member, reason=reason)
+        refuse_misfits(self, members, data)
         return [self._init(member, data) for member in members]
 
     def _init(self, member: Member, data: TrainingData) -> State:

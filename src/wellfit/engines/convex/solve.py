@@ -208,7 +208,8 @@ def solve(
 
     ``x`` is (n, d); ``y`` is (n,): values, or labels 0 and 1 (``binary``), or codes 0 to k - 1 (``multiclass``).
     Nothing is scaled or centred. The mean squared error has no factor 1/2: see `wellfit.cocktail.dialects` for what
-    other libraries call the same strength. Raises `DataError` for NaN, infinity or shapes that do not fit.
+    other libraries call the same strength. ``weights`` (n,) say how much a row counts. Raises `DataError` for NaN,
+    infinity, labels or shapes that do not fit, `SettingError` for an unknown task or a negative strength.
 
     >>> x = np.array([[0.0], [1.0], [2.0], [3.0]])
     >>> found = solve(x, np.array([1.0, 3.0, 5.0, 7.0]))
@@ -217,12 +218,24 @@ def solve(
     >>> solve(x, np.array([1.0, 3.0, 5.0, 7.0]), l1=10.0).weights
     array([[0.]])
     """
-    from wellfit.errors import DataError
+    from wellfit.errors import DataError, SettingError
 
+    if task not in LOSSES:
+        raise SettingError("convex.unknown_task", task=task, known=", ".join(LOSSES))
+    if not (0 <= l1 < np.inf and 0 <= l2 < np.inf):
+        raise SettingError("convex.bad_strength", l1=l1, l2=l2)
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y)
     if x.ndim != 2 or y.ndim != 1 or len(x) != len(y) or not len(x):
         raise DataError("convex.wrong_shapes", x=x.shape, y=y.shape)
     if not np.isfinite(x).all() or not np.isfinite(np.asarray(y, dtype=np.float64)).all():
         raise DataError("convex.not_finite")
+    if task != "regression":
+        most = 1 if task == "binary" else len(y) - 1
+        wrong = np.flatnonzero((y != np.round(y)) | (y < 0) | (y > most))
+        if wrong.size:
+            raise DataError("convex.bad_label", row=wrong[0], label=y[wrong[0]], most=most)
+    counts = None if weights is None else np.asarray(weights, dtype=np.float64)
+    if counts is not None and (counts.shape != y.shape or not (counts >= 0).all() or not 0 < counts.sum() < np.inf):
+        raise DataError("convex.bad_weights", rows=len(y), given=counts.shape)
     target = np.eye(int(y.max()) + 1)[y.astype(int)] if task == "multiclass" else y.astype(np.float64)[:, None]
-    return Problem(task, x, target, None if weights is None else np.asarray(weights, dtype=np.float64)).solve(l1, l2)
+    return Problem(task, x, target, counts).solve(l1, l2)

@@ -333,8 +333,9 @@ def _norms(path: Path) -> list[Line]:
     layers = list(range(path.weight_norms.shape[1]))
     if len(layers) > len(_LAYERS):
         layers = [0, layers[-1]]
+    key = "path.layer" if len(layers) > 1 else "path.only_layer"
     lines = [
-        Line(path.weight_norms[:, layer], say("path.layer", number=layer + 1), colour, dashes, False)
+        Line(path.weight_norms[:, layer], say(key, number=layer + 1), colour, dashes, False)
         for layer, colour, dashes in zip(layers, _LAYERS, _DASHES, strict=False)
     ]
     return lines if any(varies(line.values) for line in lines) else []
