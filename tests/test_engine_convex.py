@@ -418,7 +418,7 @@ def test_what_no_engine_can_train_is_refused_with_the_last_ones_reason():
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"task": "count"}, "no task 'count'"),
+        ({"task": "count"}, "no task named count"),
         ({"l1": -1.0}, "from 0 on"),
         ({"l2": np.nan}, "from 0 on"),
         ({"task": "binary", "y": [0, 1, 2, 1]}, "row 2 has 2"),

@@ -29,7 +29,7 @@ from wellfit.executors.shards import Pace, Shards
 from wellfit.ledger import MemoryLedger
 from wellfit.nets import MLP, Training
 from wellfit.select import comparison_text
-from wellfit.select.path import Watched
+from wellfit.select.watched import Watched
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (the extra wellfit[ray])")
 

@@ -18,7 +18,7 @@ from wellfit import job
 from wellfit.cocktail import Cocktail
 from wellfit.data import cross_validation_split, load
 from wellfit.errors import DataError, SettingError
-from wellfit.job import main, outputs, portraits, refit, study, testing
+from wellfit.job import files, main, outputs, portraits, refit, study, testing
 from wellfit.job.main import answer_table
 from wellfit.records import Finding, Table
 from wellfit.rng import DATA, generator
@@ -359,7 +359,7 @@ def test_nothing_is_written_where_the_report_fails(tmp_path, monkeypatch) -> Non
     monkeypatch.setattr(page, "render", fail)
     with pytest.raises(RuntimeError, match="the page"):
         wf.run(patients(), out=tmp_path, **BRIEF)
-    assert os.listdir(tmp_path) == [study.LEDGER]
+    assert os.listdir(tmp_path) == [files.LEDGER]
 
 
 def test_bad_data_and_settings_leave_no_folder(tmp_path) -> None:
@@ -396,7 +396,7 @@ def test_an_interrupt_keeps_what_is_trained_and_the_same_call_continues(tmp_path
 
     with pytest.raises(KeyboardInterrupt):
         wf.run(patients(), out=tmp_path / "a", name="p", threads=1, progress=stop, **BRIEF)
-    assert os.listdir(tmp_path / "a") == [study.LEDGER]
+    assert os.listdir(tmp_path / "a") == [files.LEDGER]
     began = len(trained)
     wf.run(patients(), out=tmp_path / "a", name="p", **BRIEF)
     continued = trained[began:]

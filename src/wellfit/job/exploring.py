@@ -10,12 +10,13 @@ from wellfit.errors import SettingError
 from wellfit.job.study import Study
 from wellfit.messages import say
 from wellfit.nets import MLP, Training
-from wellfit.records import Array, Finding, Path, Simplest
+from wellfit.records import Array, Finding, Frames, Path, Simplest, Split
 from wellfit.select import default_seeds, default_training
 from wellfit.select.axes import AXES
 from wellfit.select.budget import Budget, as_budget
-from wellfit.select.compare import cross_validation_data
+from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.defaults import FOLDS
+from wellfit.select.frames import frames
 from wellfit.select.path import path
 from wellfit.select.search import Search, search
 from wellfit.select.simplest import read_simplest
@@ -97,6 +98,26 @@ def one_path(study: Study, rows: Array, plan: Plan, name: str) -> Path:
         executor=study.executor,
         ledger=study.ledger,
         progress=study.asked.progress,
+    )
+
+
+def frames_of(study: Study, split: Split, along: tuple[Path, ...], plan: Plan) -> tuple[Frames, ...]:
+    """Return the frames of each path: what a reader sees who turns its strength by hand."""
+    (seed,) = seeds_of(study.asked.seed, 1)
+    return tuple(
+        frames(
+            study.table,
+            split.train,
+            split.test,
+            found,
+            study.network,
+            _recipe(study, split.train, len(found.strengths) * found.folds * found.seeds, plan),
+            seed=seed,
+            engine=study.engine,
+            executor=study.executor,
+            progress=study.asked.progress,
+        )
+        for found in along
     )
 
 

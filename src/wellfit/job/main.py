@@ -14,7 +14,7 @@ from wellfit.errors import SettingError
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.job.exploring import COMPARISON as COMPARISON_SHARE
-from wellfit.job.exploring import Plan, against_linear, explore, one_path, path_names, paths
+from wellfit.job.exploring import Plan, against_linear, explore, frames_of, one_path, path_names, paths
 from wellfit.job.files import COMPARISON
 from wellfit.job.outputs import SEARCHED, Work, make_record, write
 from wellfit.job.portraits import portraits
@@ -26,7 +26,7 @@ from wellfit.nets import MLP, Training
 from wellfit.nets.fitted import Predictor
 from wellfit.nets.storage import write_whole
 from wellfit.population import Incomplete, Shard, Share
-from wellfit.records import Array, Comparison, Finding, Path, RunRecord, Simplest, Split
+from wellfit.records import Array, Comparison, Finding, Frames, Path, RunRecord, Simplest, Split
 from wellfit.select import compare, comparison_text, default_seeds
 from wellfit.select.defaults import FOLDS
 from wellfit.select.search import Search
@@ -114,10 +114,12 @@ def answer_table(
     comparison = _compare(study, split.train)
     study = replace(study, findings=(*study.findings, *_diverged(study, comparison)))
     along: tuple[Path, ...] = ()
+    turned: tuple[Frames, ...] = ()
     straight: Simplest | None = None
     found: Search | None = None
     if plan is not None:
         along, lacking = paths(study, split.train, plan)
+        turned = frames_of(study, split, along, plan)
         straight, slow = against_linear(study, split.train, plan, along)
         study.asked.warn((*lacking, *slow))
         study = replace(study, findings=(*study.findings, *lacking, *slow))
@@ -131,7 +133,8 @@ def answer_table(
         models = {"none": models["none"], SEARCHED: found.model}
     tests = {name: on_test_rows(study, name, model, split.test) for name, model in models.items()}
     pictures = portraits(study, comparison, fits, split.test)
-    work = Work(study, split, comparison, fits[comparison.winner], tests, pictures, len(fits), along, found, straight)
+    winner, count = fits[comparison.winner], len(fits) + sum(len(f.sound) for f in turned)
+    work = Work(study, split, comparison, winner, tests, pictures, count, along, turned, found, straight)
     return make_record(work, command=command, started=started), work
 
 

@@ -28,6 +28,7 @@ from wellfit.records import (
     Array,
     CocktailResult,
     Comparison,
+    Frames,
     Interval,
     Path,
     Portrait,
@@ -59,6 +60,7 @@ class Work:
     portraits: tuple[Portrait, ...]
     members: int
     paths: tuple[Path, ...] = ()
+    frames: tuple[Frames, ...] = ()
     search: Search | None = None
     simplest: Simplest | None = None
 
@@ -81,6 +83,7 @@ def make_record(work: Work, *, command: str, started: float) -> RunRecord:
         command=command,
         versions=_versions(),
         paths=work.paths,
+        frames=work.frames,
         search=None if work.search is None else work.search.record,
         simplest=work.simplest,
     )

@@ -7,10 +7,10 @@ import numpy as np
 from wellfit.job.refit import Refit, roles
 from wellfit.job.study import Study
 from wellfit.records import Array, Boundary, Comparison, Portrait
+from wellfit.select.maps import decision_map
 
 # Points along each side of a decision map.
 GRID = 160
-_MARGIN = 0.06
 
 
 def portraits(study: Study, comparison: Comparison, fits: dict[str, Refit], test_rows: Array) -> tuple[Portrait, ...]:
@@ -35,30 +35,5 @@ def _boundary(study: Study, fit: Refit, test_rows: Array) -> Boundary | None:
     names = tuple(table.kinds)
     if len(names) != 2 or set(table.kinds.values()) != {"numeric"} or not fit.sound:
         return None
-    held_out = np.zeros(table.rows, dtype=bool)
-    held_out[test_rows] = True
-    points = np.column_stack([table.columns[name] for name in names])
-    shown = np.isfinite(points).all(1)
-    if not shown.any():
-        return None
-    xs, ys = (_side(points[shown, axis]) for axis in (0, 1))
-    across, up = np.meshgrid(xs, ys)
-    columns = {names[0]: across.ravel(), names[1]: up.ravel()}
-    outputs = fit.model.outputs_of({name: columns[name] for name in fit.model.kinds})
-    values = outputs.argmax(1) if table.task == "multiclass" else outputs[:, 0]
-    return Boundary(
-        xs=xs,
-        ys=ys,
-        z=values.reshape(GRID, GRID).astype(np.float64),
-        points=points[shown],
-        labels=table.target[shown],
-        held_out=held_out[shown],
-        names=(names[0], names[1]),
-        classes=table.classes,
-    )
-
-
-def _side(values: Array) -> Array:
-    low, high = float(values.min()), float(values.max())
-    margin = _MARGIN * (high - low) or 1.0
-    return np.linspace(low - margin, high + margin, GRID)
+    rows = np.arange(table.rows)
+    return decision_map(fit.model, table, (names[0], names[1]), rows, np.isin(rows, test_rows), GRID, rows)

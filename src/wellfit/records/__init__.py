@@ -2,8 +2,9 @@
 
 from wellfit.records.comparing import CocktailResult, Comparison, Difference, History, Interval
 from wellfit.records.diagnosis import VERDICTS, Diagnosis, Evidence, LearningCurve, NextStep
+from wellfit.records.frames import Boundary, Frames
 from wellfit.records.paths import Coefficients, Path, Simplest, WarmStarts
-from wellfit.records.runs import Boundary, Portrait, RunRecord
+from wellfit.records.runs import Portrait, RunRecord
 from wellfit.records.searching import Corrected, Part, SearchRecord, Trial
 from wellfit.records.tables import Array, Finding, Fold, FoldData, Kind, Split, Table, Task, TrainingData
 
@@ -21,6 +22,7 @@ __all__ = [
     "Finding",
     "Fold",
     "FoldData",
+    "Frames",
     "History",
     "Interval",
     "Kind",

@@ -6,27 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wellfit.records.comparing import Comparison, History
+from wellfit.records.frames import Boundary, Frames
 from wellfit.records.paths import Path, Simplest
 from wellfit.records.searching import SearchRecord
 from wellfit.records.tables import Array, Finding
-
-
-@dataclass(frozen=True, eq=False)
-class Boundary:
-    """A decision map over two features: ``z`` is (g, g), z[i, j] the value at (xs[j], ys[i]).
-
-    ``z`` holds the probability of class 1 (binary), the class index (multiclass) or the prediction (regression), in
-    the features' own units. ``points`` is (n, 2), ``labels`` (n,) the targets, ``held_out`` (n,) True for test rows.
-    """
-
-    xs: Array
-    ys: Array
-    z: Array
-    points: Array
-    labels: Array
-    held_out: Array
-    names: tuple[str, str]
-    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +30,8 @@ class Portrait:
 class RunRecord:
     """All that a report shows. ``summary`` is what ``summary.json`` holds; each of ``paths`` gets a section.
 
+    ``frames`` belong to the ``paths``, one by one; without them there is no knob to turn.
+
     ``search`` is None where none was made: the winner of the comparison is then the model. ``simplest`` is None where
     the network was not compared with a linear model.
     """
@@ -62,3 +47,4 @@ class RunRecord:
     paths: tuple[Path, ...] = ()
     search: SearchRecord | None = None
     simplest: Simplest | None = None
+    frames: tuple[Frames, ...] = ()

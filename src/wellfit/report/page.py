@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 
 from wellfit.messages import say
 from wellfit.records import RunRecord
 from wellfit.report.answer import cards, metric_name
+from wellfit.report.knob import knob, payload
 from wellfit.report.path_section import path_sections
 from wellfit.report.search_section import search_section
 from wellfit.report.sections import sections
@@ -42,16 +45,23 @@ def render(record: RunRecord) -> str:
         "dark": variables(DARK),
         "paths": bool(record.paths),
         "search": record.search is not None,
+        "knob": bool(record.frames),
     }
     style = Markup(environment.get_template("style.css").render(look))  # our own file and our own colours
-    return environment.get_template("page.html").render(_context(record), style=style, t=say)
+    script = (_TEMPLATES / "knob.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    marks = {"style": style, "script": Markup(script), "script_hash": digest}  # our own files
+    return environment.get_template("page.html").render(_context(record), **marks, t=say)
 
 
 def _context(record: RunRecord) -> dict[str, object]:
     """Return all that the template shows: text, numbers written out, and figures as markup."""
+    from markupsafe import Markup
+
     summary, comparison = record.summary, record.comparison
     data = clean(comparison.data)
     headline, clauses = _verdict(record.verdict)
+    turned = knob(record.paths, record.frames, comparison.task) if record.frames else None
     shown, paths, search = sections(record), path_sections(record.paths), search_section(record)
     findings = record.findings
     more = len(findings) - MAX_FINDINGS
@@ -64,6 +74,8 @@ def _context(record: RunRecord) -> dict[str, object]:
         "headline": headline,
         "headline_class": "large" if len(headline) <= _LARGE else "medium" if len(headline) <= _MEDIUM else "long",
         "clauses": clauses,
+        "knob": Markup(payload(turned)) if turned else "",  # escaped there
+        "knob_maps": any(frame.boundaries for frame in record.frames),
         "cards": cards(record),
         "table": table(comparison),
         "forests": forests(comparison),
@@ -71,6 +83,7 @@ def _context(record: RunRecord) -> dict[str, object]:
         "paths": paths,
         "search": search,
         "contents": [
+            *([("turn", say("knob.heading"))] if turned else []),
             ("comparison", say("report.comparison")),
             *((section["id"], section["name"]) for section in paths),
             *([(search["id"], search["name"])] if search else []),

@@ -19,6 +19,7 @@ from wellfit.nets import MLP, Training
 from wellfit.nets.fitted import Fitted
 from wellfit.population import check
 from wellfit.records import Array, Fold, FoldData, History, Table, TrainingData
+from wellfit.select.watched import Watched
 
 if TYPE_CHECKING:
     from wellfit.data import Preprocessor
@@ -114,13 +115,42 @@ def _fits(
         ends = [until] * len(members)
     run = (Threads() if executor is None else executor).run
     ended = dict(run(engine, members, data, states=states, until=ends, progress=progress))
-    fits = []
-    for index, member in enumerate(members):
-        with np.errstate(all="ignore"):  # a diverged member's curves overflow: its status says so
-            record = history(member, ended[index], data)
-        kept, fold = ended[index].kept, data.folds[member.fold]
-        fits.append((record, fitted(table, member, kept, fold, engine_of(engine, member, data), record.best_epoch)))
-    return fits
+    return [_ended(table, member, ended[index], data, engine) for index, member in enumerate(members)]
+
+
+def _ended(table: Table, member: Member, state: State, data: TrainingData, engine: Engine) -> tuple[History, Fitted]:
+    """Return the history and the fitted network of a member that has got to a state."""
+    with np.errstate(all="ignore"):  # a diverged member's curves overflow: its status says so
+        record = history(member, state, data)
+    own = engine_of(engine, member, data)
+    return record, fitted(table, member, state.kept, data.folds[member.fold], own, record.best_epoch)
+
+
+def fit_epochs(
+    table: Table,
+    part: Fold,
+    member: Member,
+    epochs: Sequence[int],
+    *,
+    engine: Engine | None = None,
+    executor: Executor | None = None,
+) -> list[tuple[History, Fitted]]:
+    """Train one member on a part, and return its history and fitted network as they are at each of the epochs.
+
+    ``epochs`` ascend. One training serves them all. Raises as `fit_members`.
+
+    >>> from wellfit.data import load
+    >>> member = Member(MLP((8,)), Cocktail(), Training(epochs=5), 0, 0)
+    >>> [record.epochs for record, _ in fit_epochs(load("iris"), everything(np.arange(150)), member, [0, 2, 5])]
+    [0, 2, 5]
+    """
+    watched = Watched(_engine(engine, epochs[-1]), epochs)
+    data = _prepared(table, [part], member.network)
+    check([member], data, watched)
+    place = Threads() if executor is None else executor
+    [(_, last)] = place.run(watched, [member], data, until=[epochs[-1]])
+    states = watched.taken(member, last)
+    return [_ended(table, member, states[epoch], data, watched.engine) for epoch in epochs]
 
 
 def everything(rows: Array) -> Fold:

@@ -28,6 +28,7 @@ from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.defaults import default_network, default_training
 from wellfit.select.path_reading import PathAsked, read_path, read_warm
 from wellfit.select.source import development_rows, read_source
+from wellfit.select.watched import Watched
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -282,41 +283,3 @@ class _Work:
     def _key(self, member: Member, name: str) -> str:
         """Return the ledger's key of what a member was at some point of a training that is not its own alone."""
         return hashlib.sha256(f"{member_key(self.engine, self.data, member)}\n{name}".encode()).hexdigest()
-
-
-class Watched:
-    """An engine that keeps each member's state at some epochs on the way; everything else is the ``engine``'s."""
-
-    def __init__(self, engine: Engine, epochs: Sequence[int]) -> None:
-        self.engine, self.epochs = engine, epochs
-        self.name, self.version = engine.name, engine.version
-        self._states: dict[tuple[Member, int], State] = {}
-
-    def supports(self, member: Member, data: TrainingData) -> str | None:
-        """Return None, or the reason why the engine cannot train the member."""
-        return self.engine.supports(member, data)
-
-    def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
-        """Return the states before training."""
-        return self.engine.init(members, data)
-
-    def advance(
-        self, members: Sequence[Member], states: Sequence[State], until: Sequence[int], data: TrainingData
-    ) -> list[State]:
-        """Return the states at the epochs ``until``, and keep those passed on the way."""
-        now = list(states)
-        for epoch in self.epochs:
-            now = self.engine.advance(members, now, [min(u, epoch) for u in until], data)
-            for member, state in zip(members, now, strict=True):
-                if state.epoch == epoch:
-                    self._states[member, epoch] = state
-        return self.engine.advance(members, now, until, data)
-
-    def taken(self, member: Member, last: State) -> dict[int, State]:
-        """Return a member's state at each epoch, and forget them; from where its training broke off, the ``last``."""
-        found = {epoch: self._states.pop((member, epoch), last) for epoch in self.epochs}
-        if 0 in found:  # some engines measure the untrained network only when they begin to train it
-            begun = found[0].curves.copy()
-            begun[0] = last.curves[0]
-            found[0] = replace(found[0], curves=begun)
-        return found

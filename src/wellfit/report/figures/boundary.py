@@ -58,7 +58,7 @@ def _panel(axes: Axes, map_: Boundary, task: Task) -> None:
             _layers(axes, map_, map_.z, levels, class_colour(1))
             _line(axes, map_, map_.z, 0.5, LIGHT["ink"], 1.3)
         else:
-            low, high = _value_range(map_)
+            low, high = value_range(map_)
             _layers(axes, map_, (map_.z - low) / (high - low or 1.0), np.linspace(0, 1, 10)[:-1], LIGHT["class3"])
     _points(axes, map_, task)
 
@@ -88,7 +88,7 @@ def _line(axes: Axes, map_: Boundary, values: Array, level: float, colour: str, 
         axes.contour(map_.xs, map_.ys, values, levels=[level], colors=[colour], linewidths=[width])
 
 
-def _value_range(map_: Boundary) -> tuple[float, float]:
+def value_range(map_: Boundary) -> tuple[float, float]:
     """Return the range that the tints of a regression map span: that of its points, or of the map without any."""
     values = np.asarray(map_.labels, dtype=float)
     values = values[np.isfinite(values)]
@@ -124,7 +124,7 @@ def _value_marks(axes: Axes, map_: Boundary, rows: Array, held_out: bool) -> Non
     """Draw the points of one set, (m,) rows, in four depths of the map's colour: deeper is higher, as in the map."""
     from matplotlib.colors import to_rgba
 
-    low, high = _value_range(map_)
+    low, high = value_range(map_)
     share = (np.asarray(map_.labels, dtype=float)[rows] - low) / (high - low or 1.0)
     depth = np.clip(np.floor(4 * share), 0, 3)
     for k in range(4):
