@@ -223,7 +223,7 @@ def solve(
     if task not in LOSSES:
         raise SettingError("convex.unknown_task", task=task, known=", ".join(LOSSES))
     if not (0 <= l1 < np.inf and 0 <= l2 < np.inf):
-        raise SettingError("convex.bad_strength", l1=l1, l2=l2)
+        raise SettingError("convex.bad_strength", first=l1, second=l2)
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y)
     if x.ndim != 2 or y.ndim != 1 or len(x) != len(y) or not len(x):
         raise DataError("convex.wrong_shapes", x=x.shape, y=y.shape)
