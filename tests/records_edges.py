@@ -35,6 +35,7 @@ def edges() -> dict[str, RunRecord]:
         "one unmeasured": with_([none, *others[:-1], replace(others[0], cocktail="l2=7", score_difference=None)]),
         "no reference": with_(cold[1:], cold[1].cocktail),
         "no curves": with_([replace(r, curves={}, checkpoints=np.empty(0, np.int64)) for r in told.results]),
+        "with code": replace(record, codes=dict.fromkeys(("keras", "torch", "sklearn"), "import this")),
         "no summary": replace(record, summary={}),
         "no portraits": replace(record, portraits=()),
         "nothing around": replace(record, findings=(), rules=(), versions={}, command="", verdict=""),

@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path as Folder
 from time import perf_counter
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from wellfit.cocktail import EarlyStopping
+from wellfit.errors import SettingError
 from wellfit.evidence import verdict
 from wellfit.job.files import COMPARISON, MODEL, OUT_OF_FOLD, REPORT, SUMMARY
 from wellfit.job.refit import Refit
@@ -84,6 +86,7 @@ def make_record(work: Work, *, command: str, started: float) -> RunRecord:
         versions=_versions(),
         paths=work.paths,
         frames=work.frames,
+        codes=_codes(work),
         search=None if work.search is None else work.search.record,
         simplest=work.simplest,
     )
@@ -148,6 +151,18 @@ def _summary(work: Work, sentence: str, seconds: float) -> dict[str, object]:
         "version": __version__,
         "seed": comparison.seed,
     }
+
+
+def _codes(work: Work) -> dict[str, str]:
+    """Return the best single network as a script for each library that can build it."""
+    from wellfit.nets.code import LIBRARIES
+
+    model = work.winner.model if work.search is None else work.search.single.parts[0]
+    found = {}
+    for library in LIBRARIES:
+        with suppress(SettingError):  # the library has no such loss: what it can build otherwise, it says itself
+            found[library] = model.code(library)
+    return found
 
 
 def _members(work: Work) -> int:

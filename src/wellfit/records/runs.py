@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wellfit.records.comparing import Comparison, History
 from wellfit.records.frames import Boundary, Frames
@@ -30,7 +30,8 @@ class Portrait:
 class RunRecord:
     """All that a report shows. ``summary`` is what ``summary.json`` holds; each of ``paths`` gets a section.
 
-    ``frames`` belong to the ``paths``, one by one; without them there is no knob to turn.
+    ``frames`` belong to the ``paths``, one by one; without them there is no knob to turn. ``codes`` holds
+    the best network as a script for other libraries, by library.
 
     ``search`` is None where none was made: the winner of the comparison is then the model. ``simplest`` is None where
     the network was not compared with a linear model.
@@ -48,3 +49,4 @@ class RunRecord:
     search: SearchRecord | None = None
     simplest: Simplest | None = None
     frames: tuple[Frames, ...] = ()
+    codes: Mapping[str, str] = field(default_factory=dict)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from wellfit.messages import catalogue, say
-from wellfit.records import Interval, RunRecord, SearchRecord
+from wellfit.records import Interval, Path, RunRecord, SearchRecord
+from wellfit.report.path_text import name_of, right_sentence
 from wellfit.report.text import clean, decimals, finite, number, sentence, short
 
 _LONG = 24
@@ -62,6 +63,47 @@ def cards(record: RunRecord) -> dict[str, object]:
         "scores": scores,
         "notes": notes,
     }
+
+
+def told(record: RunRecord) -> list[str]:
+    """Return the answer after the verdict: what helps and how strong it must be, and how sure that is."""
+    return [text for text in (_cure(record), _strong(record.paths), _tested(record)) if text]
+
+
+def _cure(record: RunRecord) -> str:
+    if record.search is not None:
+        search, interval = record.search, record.search.score.score
+        places = decimals([interval.mean, interval.low, interval.high])
+        low, high = (number(value, places) for value in (interval.low, interval.high))
+        values = {"metric": metric_name(search.metric), "score": number(interval.mean, places)}
+        cocktail = clean(search.trials[search.winner].cocktail, 140)
+        return say("report.told_search", cocktail=cocktail, low=low, high=high, **values)
+    if record.comparison.winner == "none":
+        return say("report.told_none") if len(record.comparison.results) > 1 else ""
+    return say("report.told_winner", cocktail=clean(record.comparison.winner, 140))
+
+
+def _strong(paths: Sequence[Path]) -> str:
+    """Return which ingredient helps most where it is turned up alone, and from where to where it is right."""
+    sound = [path for path in paths if not path.diverged[path.best] and not path.diverged[0]]
+    if not sound:
+        return ""
+    best = min(sound, key=lambda path: float(path.mean(path.losses)[path.best]))
+    if all(path.right[0] for path in sound):
+        return say("report.told_no_path")
+    return say("report.told_path", name=name_of(best), right=right_sentence(best))
+
+
+def _tested(record: RunRecord) -> str:
+    """Return what the test rows say of the model and of none: they were used once."""
+    best, none = score_of(record.summary.get("test")), record.summary.get("none")
+    plain = score_of(none.get("test")) if isinstance(none, Mapping) else score_of(None)
+    if best.value is None or plain.value is None or best == plain:
+        return ""
+    places = decimals([*best, *plain])
+    key = "report.told_test_overlap" if _overlap(best, plain) else "report.told_test"
+    values = {"metric": metric_name(record.comparison.metric), "score": number(best.value, places)}
+    return say(key, none=number(plain.value, places), **values)
 
 
 def _searched(search: SearchRecord) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wellfit.messages import say
 from wellfit.records import RunRecord
-from wellfit.report.answer import cards, metric_name
+from wellfit.report.answer import cards, metric_name, told
 from wellfit.report.knob import knob, payload
 from wellfit.report.path_section import path_sections
 from wellfit.report.search_section import search_section
@@ -73,7 +73,9 @@ def _context(record: RunRecord) -> dict[str, object]:
         "size": say("report.size", rows=_count(summary.get("rows")), features=_count(summary.get("features"))),
         "headline": headline,
         "headline_class": "large" if len(headline) <= _LARGE else "medium" if len(headline) <= _MEDIUM else "long",
+        "told": told(record),
         "clauses": clauses,
+        "codes": [(library, text) for library, text in record.codes.items()],
         "knob": Markup(payload(turned)) if turned else "",  # escaped there
         "knob_maps": any(frame.boundaries for frame in record.frames),
         "cards": cards(record),
