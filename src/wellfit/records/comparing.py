@@ -8,11 +8,12 @@ from typing import Literal
 
 import numpy as np
 
+from wellfit.records.showing import Shown
 from wellfit.records.tables import Array, Task
 
 
 @dataclass(frozen=True, eq=False)
-class History:
+class History(Shown):
     """What one member did.
 
     ``status`` is ``unbounded`` where an unpenalized linear model has no solution: its weights grow for ever, and those
@@ -91,7 +92,7 @@ class CocktailResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Shown):
     """A population read as a comparison of cocktails: folds x seeds members a cocktail.
 
     ``results`` keeps the asked order; ``winner`` is a cocktail's text. ``metric`` names the score and

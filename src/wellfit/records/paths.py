@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wellfit.records.comparing import Difference, Interval
+from wellfit.records.showing import Shown
 from wellfit.records.tables import Array, Task
 
 
@@ -51,7 +52,7 @@ class Coefficients:
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class Path(Shown):
     """A population along one ingredient: P points from none to the end of its range, K folds, S seeds.
 
     ``strengths`` is (P,), the weakest first: 0 (infinity for a bound, all epochs for early stopping) is none.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wellfit.records.comparing import Difference, Interval
+from wellfit.records.showing import Shown
 from wellfit.records.tables import Array, Task
 
 
@@ -51,7 +52,7 @@ class Corrected:
 
 
 @dataclass(frozen=True, eq=False)
-class SearchRecord:
+class SearchRecord(Shown):
     """What a search tried, chose and may claim.
 
     ``budget`` and ``spent`` are standard member-steps; the same budget in steps gives the same answer. ``epochs`` are

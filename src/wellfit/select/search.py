@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
 # Share of the budget that bringing the best of each rung to the end may reach.
 FINISH = 0.92
@@ -52,6 +53,14 @@ class Search:
     record: SearchRecord
     model: Ensemble
     single: Ensemble
+
+    def plot(self) -> Figure:
+        """Return the figure of the search: every candidate's loss at the epochs it reached."""
+        return self.record.plot()
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return self.record._repr_html_()
 
     @property
     def winner(self) -> str:

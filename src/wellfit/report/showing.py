@@ -1,0 +1,137 @@
+"""Results outside the page: the figure of each, and what a notebook shows of it."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wellfit.messages import say
+from wellfit.records import CocktailResult, Comparison, History, Path, SearchRecord
+from wellfit.report.answer import metric_name
+from wellfit.report.figures import comparison_figure, curves_figure
+from wellfit.report.figures.coefficients import coefficients_figure, coefficients_label
+from wellfit.report.figures.comparison import Measure
+from wellfit.report.figures.path import path_figure, path_label
+from wellfit.report.figures.search import search_figure, search_label
+from wellfit.report.path_text import path_sentences, title
+from wellfit.report.search_text import sentences
+from wellfit.report.search_text import title as search_title
+from wellfit.report.svg import inline_svg
+from wellfit.report.table import best_first, forests, table
+from wellfit.report.text import clean, digits
+from wellfit.report.theme import LIGHT, variables
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Wide enough to be read beside a table, in a notebook or a text.
+CURVES = (420.0, 250.0)
+
+
+@singledispatch
+def figure_of(record: object, **options: object) -> Figure:  # noqa: ARG001 (each figure has options of its own)
+    """Return the figure of a record: see `wellfit.records.showing.Shown.plot`."""
+    raise TypeError(f"no figure is known for {type(record).__name__}")
+
+
+@singledispatch
+def html_of(record: object) -> str:
+    """Return a record as a piece of HTML in the light colours of the page, every name in it escaped."""
+    raise TypeError(f"no picture is known for {type(record).__name__}")
+
+
+@figure_of.register(Comparison)
+def _(record: Comparison, *, measure: Measure = "score") -> Figure:
+    return comparison_figure(record, measure=measure, results=best_first(record))
+
+
+@html_of.register(Comparison)
+def _(record: Comparison) -> str:
+    told = table(record)
+    names = [say(f"report.column_{name}") for name in ("cocktail", "train_loss", "loss")]
+    names += [metric_name(record.metric), say("report.column_interval"), say("report.column_word")]
+    fields = ("cocktail", "train_loss", "loss", "score", "score_range", "word_text")
+    rows = told["rows"]
+    assert isinstance(rows, list)
+    pictures = [str(forest["svg"]) for forest in forests(record)]
+    return _piece(str(told["caption"]), [_table(names, [[str(row[f]) for f in fields] for row in rows]), *pictures])
+
+
+@figure_of.register(Path)
+def _(record: Path, *, coefficients: bool = False) -> Figure:
+    return coefficients_figure(record) if coefficients else path_figure(record)
+
+
+@html_of.register(Path)
+def _(record: Path) -> str:
+    parts = [inline_svg(path_figure(record), path_label(record), "path-")]
+    if record.linear is not None:
+        parts.append(inline_svg(coefficients_figure(record), coefficients_label(record), "coefficients-"))
+    return _piece(title(record), [*parts, *_paragraphs(path_sentences(record))])
+
+
+@figure_of.register(SearchRecord)
+def _(record: SearchRecord) -> Figure:
+    return search_figure(record)
+
+
+@html_of.register(SearchRecord)
+def _(record: SearchRecord) -> str:
+    picture = inline_svg(search_figure(record), search_label(record), "search-")
+    return _piece(search_title(record), [picture, *_paragraphs(sentences(record))])
+
+
+@figure_of.register(History)
+def _(record: History) -> Figure:
+    return curves_figure([_as_result(record)], titled=False, size=CURVES)
+
+
+@html_of.register(History)
+def _(record: History) -> str:
+    result = _as_result(record)
+    ends = [
+        digits(float(line[-1])) if len(line) else ""
+        for line in (result.curves["train_loss"], result.curves["score_loss"])
+    ]
+    told = say(
+        "showing.history_told",
+        status=say(f"showing.status_{record.status}"),
+        epochs=record.epochs,
+        best=record.best_epoch,
+    )
+    label = say("showing.history_label", train=ends[0], validation=ends[1])
+    return _piece(told, [inline_svg(figure_of(record), label, "history-")])
+
+
+def _as_result(record: History) -> CocktailResult:
+    """Return a member's curves in the shape that learning curves are drawn from; stop rows stand in for score rows."""
+    curves = {name: np.asarray(record.curves[name], dtype=float) for name in ("train_loss", "score_loss", "stop_loss")}
+    if not np.isfinite(curves["score_loss"]).any():
+        curves["score_loss"] = curves["stop_loss"]
+    lost = int(record.status == "diverged")
+    return CocktailResult("", 1, lost, None, None, None, None, None, record.best_epoch, curves, record.checkpoints)
+
+
+def _piece(heading: str, parts: list[str]) -> str:
+    look = (
+        f"{variables(LIGHT)};background:var(--paper);color:var(--ink);padding:1em;max-width:46em;font-family:sans-serif"
+    )
+    return f'<div class="wellfit" style="{look}"><p>{_text(heading)}</p>{"".join(parts)}</div>'
+
+
+def _paragraphs(sentences: list[str]) -> list[str]:
+    return [f"<p>{_text(sentence)}</p>" for sentence in sentences]
+
+
+def _table(names: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f"<th>{_text(name)}</th>" for name in names)
+    lines = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def _text(text: str) -> str:
+    from markupsafe import escape
+
+    return str(escape(clean(text, 900)))

@@ -1,0 +1,97 @@
+"""Results show themselves: a figure each, and HTML for notebooks in which no name becomes markup."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from html_page import Page
+from matplotlib.figure import Figure
+from records_factory import HOSTILE, comparison
+from test_report_search import record as search_record
+
+import wellfit as wf
+from wellfit.data import load
+from wellfit.nets import MLP, Training
+from wellfit.records import Table
+from wellfit.report.showing import figure_of, html_of
+from wellfit.select.fitting import fit
+
+SHORT = Training(epochs=30, learning_rate=0.01, batch_size=None)
+
+
+@pytest.fixture(scope="module")
+def results():
+    table = load("iris")
+    [(history, _)] = fit(table, np.arange(150), MLP((4,)), wf.Cocktail.parse("early_stopping=5"), SHORT, 0)
+    along = {"network": MLP((4,)), "training": SHORT, "folds": 2, "seeds": 1, "points": 4}
+    return {
+        "comparison": comparison("binary"),
+        "path": wf.path(table, "l2", **along),
+        "linear path": wf.path("football", "l1", network="linear", points=4, folds=2),
+        "search": search_record(),
+        "history": history,
+        "diverged": replace(history, status="diverged"),
+    }
+
+
+@pytest.mark.parametrize("name", ["comparison", "path", "linear path", "search", "history", "diverged"])
+def test_each_result_has_a_figure_and_html(results, name):
+    found = results[name]
+    figure = found.plot()
+    assert isinstance(figure, Figure)
+    assert figure.axes
+    html = found._repr_html_()
+    page = Page(html)
+    tags = [tag for tag, _ in page.tags]
+    assert "svg" in tags
+    assert "script" not in tags
+    assert "http" not in html.replace("http://www.w3.org", "")
+    assert html == found._repr_html_(), "equal records give equal pictures"
+
+
+def test_a_comparison_shows_its_table_and_a_path_its_sentences(results):
+    told = results["comparison"]
+    [table] = Page(told._repr_html_()).tables
+    assert len(table) == 1 + len(told.results)
+    assert {row[0] for row in table[1:]} == {r.cocktail for r in told.results}
+    assert "one-standard-error" in " ".join(Page(results["path"]._repr_html_()).text)
+    assert "coefficients" in results["linear path"]._repr_html_()
+    assert len(results["linear path"].plot(coefficients=True).axes) > 0
+    assert results["comparison"].plot(measure="loss") is not None
+
+
+def test_curves_without_score_rows_are_those_of_the_stop_rows(results):
+    history = results["history"]
+    assert np.isnan(history.curves["score_loss"]).all()
+    [axes] = history.plot().axes
+    lines = {line.get_gid(): line.get_ydata() for line in axes.lines}
+    np.testing.assert_allclose(lines["validation"], history.curves["stop_loss"])
+
+
+def test_no_name_becomes_markup():
+    told = comparison("binary", data=HOSTILE[0])
+    hostile = replace(
+        told, results=tuple(replace(r, cocktail=HOSTILE[i % len(HOSTILE)]) for i, r in enumerate(told.results))
+    )
+    tags = {tag for tag, _ in Page(hostile._repr_html_()).tags}
+    assert "script" not in tags
+    assert "img" not in tags
+    assert "b" not in tags
+
+
+def test_what_has_no_figure_says_so():
+    table = load("iris")
+    assert isinstance(table, Table)
+    with pytest.raises(TypeError, match="Table"):
+        figure_of(table)
+    with pytest.raises(TypeError, match="Table"):
+        html_of(table)
+
+
+def test_records_are_imported_without_the_report():
+    code = "import sys, wellfit.records; assert 'matplotlib' not in sys.modules and 'wellfit.report' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
