@@ -16,7 +16,7 @@ from test_report_search import record as search_record
 import wellfit as wf
 from wellfit.data import load
 from wellfit.nets import MLP, Training
-from wellfit.records import Table
+from wellfit.records import Diagnosis, Evidence, LearningCurve, NextStep, Table
 from wellfit.report.showing import figure_of, html_of
 from wellfit.select.fitting import fit
 
@@ -34,11 +34,26 @@ def results():
         "linear path": wf.path("football", "l1", network="linear", points=4, folds=2),
         "search": search_record(),
         "history": history,
+        "diagnosis": diagnosis(),
         "diverged": replace(history, status="diverged"),
     }
 
 
-@pytest.mark.parametrize("name", ["comparison", "path", "linear path", "search", "history", "diverged"])
+def diagnosis():
+    sizes = np.array([50, 100, 200])
+    losses = (0.2 + 6 * sizes**-0.8)[:, None] + np.array([[-0.02, 0.0, 0.02]])
+    return Diagnosis(
+        verdict="overfits",
+        sentence="Overfits & <b>how</b>.",
+        evidence=(Evidence("gap", "The gap is <i>wide</i>."),),
+        next_steps=(NextStep("more", "Get more rows."),),
+        learning_curve=LearningCurve(sizes, losses / 3, losses, (0.2, 6.0, 0.8)),
+        curves={"train_loss": np.array([1.0, 0.5, 0.1]), "score_loss": np.array([1.0, 0.7, 0.9])},
+        checkpoints=np.array([0, 10, 20]),
+    )
+
+
+@pytest.mark.parametrize("name", ["comparison", "path", "linear path", "search", "history", "diverged", "diagnosis"])
 def test_each_result_has_a_figure_and_html(results, name):
     found = results[name]
     figure = found.plot()
@@ -70,6 +85,23 @@ def test_curves_without_score_rows_are_those_of_the_stop_rows(results):
     [axes] = history.plot().axes
     lines = {line.get_gid(): line.get_ydata() for line in axes.lines}
     np.testing.assert_allclose(lines["validation"], history.curves["stop_loss"])
+
+
+def test_a_diagnosis_draws_what_was_measured():
+    found = diagnosis()
+    rows, epochs = found.plot().axes
+    lines = {line.get_gid(): line.get_xydata() for line in rows.lines}
+    np.testing.assert_allclose(lines["validation"][:, 1], found.learning_curve.losses.mean(axis=1))
+    np.testing.assert_allclose(lines["law"][:, 1], 0.2 + 6 * lines["law"][:, 0] ** -0.8)
+    assert lines["law"][-1, 0] == pytest.approx(400)
+    assert {line.get_gid() for line in epochs.lines} == {"train", "validation"}
+    text = " ".join(Page(found._repr_html_()).text)
+    assert "The gap is <i>wide</i>." in text
+    assert "Get more rows." in text
+    assert "b" in {tag for tag, _ in Page(found._repr_html_()).tags}, "the headings alone are bold"
+    bare = replace(found, learning_curve=None, curves={}, evidence=(), next_steps=())
+    assert len(bare.plot().axes) == 1
+    assert "<ul>" not in bare._repr_html_()
 
 
 def test_no_name_becomes_markup():

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from wellfit.records.comparing import Interval
+from wellfit.records.showing import Shown
 from wellfit.records.tables import Array, Task
 
 Word = Literal[
@@ -68,7 +69,7 @@ class LearningCurve:
 
 
 @dataclass(frozen=True, eq=False)
-class Diagnosis:
+class Diagnosis(Shown):
     """The verdict on one network with one cocktail, its evidence, and what to do next, the most worthwhile first.
 
     ``curves[name]`` is (c,) along ``checkpoints``: means over folds and seeds, or what the user gave. ``task`` and the

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wellfit.messages import say
-from wellfit.records import CocktailResult, Comparison, History, Path, SearchRecord
+from wellfit.records import CocktailResult, Comparison, Diagnosis, History, Path, SearchRecord
 from wellfit.report.answer import metric_name
 from wellfit.report.figures import comparison_figure, curves_figure
 from wellfit.report.figures.coefficients import coefficients_figure, coefficients_label
 from wellfit.report.figures.comparison import Measure
+from wellfit.report.figures.diagnosis import diagnosis_figure, diagnosis_label
 from wellfit.report.figures.path import path_figure, path_label
 from wellfit.report.figures.search import search_figure, search_label
 from wellfit.report.path_text import path_sentences, title
@@ -83,6 +84,19 @@ def _(record: SearchRecord) -> str:
     return _piece(search_title(record), [picture, *_paragraphs(sentences(record))])
 
 
+@figure_of.register(Diagnosis)
+def _(record: Diagnosis) -> Figure:
+    return diagnosis_figure(record)
+
+
+@html_of.register(Diagnosis)
+def _(record: Diagnosis) -> str:
+    picture = inline_svg(diagnosis_figure(record), diagnosis_label(record), "diagnosis-")
+    found = _list(say("showing.evidence"), [part.text for part in record.evidence])
+    steps = _list(say("showing.next_steps"), [step.text for step in record.next_steps])
+    return _piece(record.sentence, [picture, found, steps])
+
+
 @figure_of.register(History)
 def _(record: History) -> Figure:
     return curves_figure([_as_result(record)], titled=False, size=CURVES)
@@ -123,6 +137,13 @@ def _piece(heading: str, parts: list[str]) -> str:
 
 def _paragraphs(sentences: list[str]) -> list[str]:
     return [f"<p>{_text(sentence)}</p>" for sentence in sentences]
+
+
+def _list(heading: str, texts: list[str]) -> str:
+    if not texts:
+        return ""
+    items = "".join(f"<li>{_text(text)}</li>" for text in texts)
+    return f"<p><b>{_text(heading)}</b></p><ul>{items}</ul>"
 
 
 def _table(names: list[str], rows: list[list[str]]) -> str:
