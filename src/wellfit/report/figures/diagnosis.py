@@ -10,7 +10,7 @@ from wellfit.messages import say
 from wellfit.records import Array, Diagnosis, LearningCurve
 from wellfit.report.figures.panels import measured, name_axes, panels, scale_of, set_scale, title
 from wellfit.report.text import digits, short
-from wellfit.report.theme import LIGHT, drawing
+from wellfit.report.theme import FONT, LIGHT, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +38,8 @@ def diagnosis_figure(diagnosis: Diagnosis) -> Figure:
             _over_rows(next(places), curve)
         if drawn[1]:
             _over_epochs(next(places), diagnosis)
+        if any(drawn):
+            grid[0].legend(frameon=False, fontsize=FONT - 1.5, labelcolor=LIGHT["muted"], loc="best")
     return figure
 
 
@@ -74,7 +76,10 @@ def _over_rows(axes: Axes, curve: LearningCurve) -> None:
         axes.fill_between(sizes, values.min(axis=1), values.max(axis=1), color=LIGHT[colour], alpha=0.13, linewidth=0)
         mean = values.mean(axis=1)
         ink = LIGHT[colour]
-        axes.plot(sizes, mean, color=ink, linestyle=dashes, linewidth=1.9, marker="o", markersize=4, gid=colour)
+        name = say(f"showing.{colour}")
+        axes.plot(
+            sizes, mean, color=ink, linestyle=dashes, linewidth=1.9, marker="o", markersize=4, gid=colour, label=name
+        )
     if len(law):
         axes.plot(far, law, color=LIGHT["validation"], linestyle=_DOTS, linewidth=1.4, gid="law")
     name_axes(axes, say("showing.axis_rows"), say("report.axis_loss"))
@@ -89,7 +94,8 @@ def _over_epochs(axes: Axes, diagnosis: Diagnosis) -> None:
     score = next((line for line in lines if np.isfinite(line).any()), lines[0])
     set_scale(axes, scale_of([train, score]))
     axes.set_xlim(points[0], max(points[-1], points[0] + 1))
-    axes.plot(points, train, color=LIGHT["train"], linestyle=_DASHES, linewidth=1.6, gid="train")
-    axes.plot(points, score, color=LIGHT["validation"], linewidth=1.9, gid="validation")
+    named = {colour: say(f"showing.{colour}") for colour in ("train", "validation")}
+    axes.plot(points, train, color=LIGHT["train"], linestyle=_DASHES, linewidth=1.6, gid="train", label=named["train"])
+    axes.plot(points, score, color=LIGHT["validation"], linewidth=1.9, gid="validation", label=named["validation"])
     name_axes(axes, say("report.axis_epoch"), say("report.axis_loss"))
     title(axes, say("showing.over_epochs"))
