@@ -103,7 +103,7 @@ def workings(
     engine = default_engine() if engine is None else engine
     work = _Work(along, data, folds, first, net, recipe, engine, executor or Threads(), progress)
     names = _names(table, data.folds[0], bool(net.hidden))
-    return _looked_into(work, work.strengths(points), table, names)
+    return replace(_looked_into(work, work.strengths(points), table, names), seed=seed)
 
 
 @dataclass(frozen=True, eq=False)
