@@ -18,6 +18,7 @@ from wellfit.records import Array, Averaging, Task
 _EPS = float(np.finfo(np.float64).eps)
 MOST_CELLS = 40_000_000  # numbers in a matrix of per-row derivatives
 MOST_CURVED = 1500  # rows times outputs, beyond which curvature is not measured
+ROUNDING = 1e-12
 FREE = 1e-9  # the penalty of what has none, as a share of the mean curvature: it must not be 0
 Predict = Callable[[Array], Array]
 
@@ -113,7 +114,8 @@ def along_segments(predict: Predict, task: Task, starts: Array, ends: Array, poi
     half = 1.0 if task == "regression" else 0.5
     way = half * np.abs(np.diff(line, axis=1)).sum(axis=(1, 2))
     direct = half * np.abs(line[:, -1] - line[:, 0]).sum(axis=1)
-    rough = float((way - direct).mean())
+    # Of what only rises or only falls, rounding is left.
+    rough = float(np.where(way - direct > ROUNDING * np.maximum(way, 1), way - direct, 0).mean())
     if task == "regression":
         return rough, float("nan")
     classes = line.argmax(axis=2)
@@ -206,9 +208,8 @@ def curvature_freedom(
 ) -> float:
     """Return the effective number of parameters by curvature: sum h / (h + l2) over the loss's curvatures h.
 
-    H is the Gauss-Newton matrix of the mean loss on x (n, d), ``l2`` one strength a layer, biases without; output
-    biases are not counted (MacKay 1992; Moody 1992). Exact for linear models. NaN where x has too many rows or nothing
-    is penalized.
+    H is the Gauss-Newton matrix of the mean loss on x (n, d), ``l2`` one strength a layer, biases without and
+    counted (MacKay 1992; Moody 1992). Exact for linear models. NaN where x has too many rows or nothing is penalized.
     """
     n, size = len(x), len(parameters)
     if n * outputs > MOST_CURVED or n * outputs * size > MOST_CELLS or not any(l2):
@@ -229,7 +230,7 @@ def curvature_freedom(
     penalty = np.maximum(penalty, FREE * float((a**2).sum(axis=0).mean()))
     scaled = a / np.sqrt(penalty)
     sizes = np.linalg.eigvalsh(scaled @ scaled.T if len(scaled) < size else scaled.T @ scaled).clip(0)
-    return float((sizes / (1 + sizes)).sum()) - (outputs - (task == "multiclass"))
+    return float((sizes / (1 + sizes)).sum())
 
 
 def _derivatives(network: MLP, parameters: Array, x: Array, outputs: int) -> Array:

@@ -38,8 +38,8 @@ class Workings:
     where a member diverged. ``weight_norms``, ``shrink`` and ``formula`` are (P, L): the Frobenius norm of each layer's
     weights, by which factor the ingredient alone shrinks them in one optimizer step, as measured, and as the formula
     says where there is one. ``freedom`` (P,) is the effective number of parameters with its Monte-Carlo standard error
-    ``freedom_error`` (0 where exact), ``curvature_freedom`` (P,) the estimate from curvature, of L2 alone; output
-    biases are not counted, ``parameters`` is how many there are. ``zeros`` (P,) is the share of weights exactly 0,
+    ``freedom_error`` (0 where exact), ``curvature_freedom`` (P,) the estimate from curvature, of L2 alone; biases
+    are counted, ``parameters`` is how many there are. ``zeros`` (P,) is the share of weights exactly 0,
     ``units`` (P, 3) the shares of hidden units always on, always off and saturated. ``sensitivities`` (P, d) is the
     root mean squared slope along each of the columns ``names``, in units of their spread; ``reliance`` how many columns
     the network relies on, as if evenly, and ``slope`` the root mean squared length of the gradient. ``noise_losses``

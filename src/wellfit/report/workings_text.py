@@ -151,7 +151,8 @@ def _shrink(found: Workings) -> str:
         formula = ", ".join(f"{f:.6f}" for f in found.formula[at])
         apart = digits(float(np.abs(found.shrink[at] - found.formula[at]).max()))
         return say("workings.shrink_formula", best=strength(found, at), factors=factors, formula=formula, apart=apart)
-    return say("workings.shrink", best=strength(found, at), factors=factors)
+    key = "workings.shrink_no_formula" if found.over == "l2" else "workings.shrink"
+    return say(key, best=strength(found, at), factors=factors)
 
 
 def _freedom(found: Workings) -> str:
@@ -201,4 +202,6 @@ def _noise(found: Workings) -> str:
 
 
 def _roughness(found: Workings) -> str:
+    if not np.nan_to_num(found.roughness).any():
+        return say("workings.roughness_none")
     return _told(found, "roughness", found.roughness.mean(axis=1))

@@ -245,7 +245,7 @@ def _freedom(
     for point in every:
         fits = np.array([_fit(work, s, fold.x[rows]) for s in point]).reshape(DIRECTIONS, 2, len(rows), outputs)
         freedom, error = look.perturbed_freedom(fits[:, 0] - fits[:, 1], directions, DISTURBANCE)
-        both.append((freedom - (outputs - (work.data.task == "multiclass")), error))
+        both.append((freedom, error))
     values = np.array(both)
     return values[:, 0], values[:, 1]
 
@@ -262,12 +262,13 @@ def _fit(work: _Work, state: State, x: Array) -> Array:
 
 
 def exact_freedom(problem: Any, state: State, cocktail: Cocktail) -> float:
-    """Return the trace of a linear model's hat matrix; see `Problem.freedom`."""
+    """Return the trace of a linear model's hat matrix, biases counted; see `Problem.freedom`."""
     from wellfit.engines.convex.solve import Solution
 
     outputs, inputs = problem.y.shape[1], problem.x.shape[1]
     [(weights, bias)] = MLP(()).unpack(state.kept.astype(np.float64), inputs, outputs)
-    return problem.freedom(Solution(weights, bias), cocktail.resolve(1).l2[0])
+    biases = outputs - (problem.task == "multiclass")  # of several classes only differences count
+    return problem.freedom(Solution(weights, bias), cocktail.resolve(1).l2[0]) + biases
 
 
 def _shrinkage(work: _Work, cocktails: Sequence[Cocktail], states: Sequence[Sequence[State]]) -> tuple[Array, Array]:

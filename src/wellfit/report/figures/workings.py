@@ -93,7 +93,7 @@ def _subjects(found: Workings) -> list[tuple[str, Callable[[Axes], None], bool]]
             lines(_layers(np.where(found.shrink == 1, np.nan, 1 - found.shrink))),
             along and bool(np.isfinite(found.shrink).any()),
         ),
-        ("freedom", lines(freedom, zero=True), along and bool(np.isfinite(found.freedom).any())),
+        ("freedom", lambda axes: _freedom(axes, found, freedom), along and bool(np.isfinite(found.freedom).any())),
         ("units", lines(shares, zero=True), along and bool(shares)),
         ("reliance", lines(reliance, zero=True), along and len(found.names) > 1),
         ("averaging", lambda axes: _averaging(axes, found), bool(along and averages)),
@@ -160,6 +160,13 @@ def _key(axes: Axes, entries: list[tuple[str, str, tuple]]) -> None:
             color=LIGHT["muted"],
         )
         at += 18 + _LETTER * (FONT - 1.5) * len(name) + 12
+
+
+def _freedom(axes: Axes, found: Workings, parts: list[Line]) -> None:
+    """Draw both counts of effective parameters, the measured one with a band of one standard error."""
+    _lines(axes, found, [part for part in parts if np.isfinite(part[1]).any()], zero=True)
+    low, high = found.freedom - found.freedom_error, found.freedom + found.freedom_error
+    axes.fill_between(np.arange(len(low)), low, high, color=LIGHT["class7"], alpha=0.14, linewidth=0)
 
 
 def _wide(axes: Axes) -> float:
