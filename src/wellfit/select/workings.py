@@ -91,12 +91,7 @@ def workings(
     count = count_points(points if given is None else len(given.strengths))
     net = default_network(table) if network is None else as_network(network)
     members = folds * (given.seeds if given is not None else 1) * count
-    recipe = training
-    if not isinstance(recipe, Training):
-        default = default_training(table, rows, quick=quick, network=net, members=members)
-        recipe = replace(default, **(recipe or {}))
-    if given is not None and str(recipe) != given.training:
-        raise SettingError("workings.other_training", path=given.training, here=recipe)
+    recipe = _recipe(training, given, table, rows, net, members=members, quick=quick)
     stops = along.base.get(EarlyStopping) is not None
     data, folds = cross_validation_data(table, rows, folds, seed, stops, bent=bool(net.hidden))
     [first, *_] = seeds_of(seed, 1)
@@ -104,6 +99,26 @@ def workings(
     work = _Work(along, data, folds, first, net, recipe, engine, executor or Threads(), progress)
     names = _names(table, data.folds[0], bool(net.hidden))
     return replace(_looked_into(work, work.strengths(points), table, names), seed=seed)
+
+
+def _recipe(
+    asked: Training | Mapping[str, Any] | None,
+    given: Path | None,
+    table: Table,
+    rows: Array,
+    net: MLP,
+    *,
+    members: int,
+    quick: bool,
+) -> Training:
+    """Return the training. Raises `SettingError` where a given path had another one."""
+    recipe = asked
+    if not isinstance(recipe, Training):
+        default = default_training(table, rows, quick=quick, network=net, members=members)
+        recipe = replace(default, **(recipe or {}))
+    if given is not None and str(recipe) != given.training:
+        raise SettingError("workings.other_training", path=given.training, here=recipe)
+    return recipe
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,7 +127,7 @@ def _lines(axes: Axes, found: Workings, parts: list[Line], *, zero: bool = False
         axes.plot(x, values, color=LIGHT[colour], linestyle=dashes, linewidth=1.8, gid=name or "line")
     _key(axes, [(name, colour, dashes) for name, _, colour, dashes in parts if name])
     axes.set_xlim(-0.3, len(x) - 0.7)
-    at = sorted(set(np.round(np.linspace(0, len(x) - 1, min(len(x), 4))).astype(int).tolist()))
+    at = sorted(set(np.round(np.linspace(0, len(x) - 1, min(len(x), 4 if len(x) > 6 else 3))).astype(int).tolist()))
     axes.set_xticks(at, [_tick(found, p) for p in at])
     name_axes(axes, found.over, "")
 
