@@ -39,6 +39,7 @@ _HOMES = {
     "search": "select.search",
     "sanity": "select.sanity",
     "simplest": "select.simplest",
+    "workings": "select.workings",
     "run": "job",
     "WellfitClassifier": "estimators",
     "WellfitRegressor": "estimators",
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from wellfit.select.sanity import sanity
     from wellfit.select.search import search
     from wellfit.select.simplest import simplest
+    from wellfit.select.workings import workings
 
 __all__ = [
     "EMA",
@@ -125,6 +127,7 @@ __all__ = [
     "sanity",
     "search",
     "simplest",
+    "workings",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The commands run, compare, sanity and predict; merge, path and search have modules of their own."""
+"""The commands run, compare, sanity and predict; the others have modules of their own."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from wellfit.cli.program import Program, Stopped
 from wellfit.cli.runs_command import resume, runs
 from wellfit.cli.screen import answer, harmless, tell, write_bytes
 from wellfit.cli.search_command import search
+from wellfit.cli.workings_command import workings
 from wellfit.messages import say
 
 
@@ -179,3 +180,4 @@ main.add_command(path)
 main.add_command(search)
 main.add_command(resume)
 main.add_command(runs)
+main.add_command(workings)

@@ -7,10 +7,12 @@ from wellfit.records.paths import Coefficients, Path, Simplest, WarmStarts
 from wellfit.records.runs import Portrait, RunRecord
 from wellfit.records.searching import Corrected, Part, SearchRecord, Trial
 from wellfit.records.tables import Array, Finding, Fold, FoldData, Kind, Split, Table, Task, TrainingData
+from wellfit.records.workings import Averaging, Workings
 
 __all__ = [
     "VERDICTS",
     "Array",
+    "Averaging",
     "Boundary",
     "CocktailResult",
     "Coefficients",
@@ -40,4 +42,5 @@ __all__ = [
     "TrainingData",
     "Trial",
     "WarmStarts",
+    "Workings",
 ]
