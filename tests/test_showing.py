@@ -35,6 +35,7 @@ def results():
         "search": search_record(),
         "history": history,
         "diagnosis": diagnosis(),
+        "workings": wf.workings("football", "l2", network="4", training=SHORT, folds=2, points=[0.1]),
         "diverged": replace(history, status="diverged"),
     }
 
@@ -53,7 +54,9 @@ def diagnosis():
     )
 
 
-@pytest.mark.parametrize("name", ["comparison", "path", "linear path", "search", "history", "diverged", "diagnosis"])
+@pytest.mark.parametrize(
+    "name", ["comparison", "path", "linear path", "search", "history", "diverged", "diagnosis", "workings"]
+)
 def test_each_result_has_a_figure_and_html(results, name):
     found = results[name]
     figure = found.plot()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wellfit.records.showing import Shown
 from wellfit.records.tables import Array, Task
 
 
@@ -30,7 +31,7 @@ class Averaging:
 
 
 @dataclass(frozen=True, eq=False)
-class Workings:
+class Workings(Shown):
     """What happens inside the network along one ingredient: P points, the weakest first, K folds; one seed.
 
     A fitted network alone is one point (``strengths`` NaN, ``over`` empty) measured on the rows given.

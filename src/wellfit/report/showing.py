@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wellfit.messages import say
-from wellfit.records import CocktailResult, Comparison, Diagnosis, History, Path, SearchRecord
+from wellfit.records import CocktailResult, Comparison, Diagnosis, History, Path, SearchRecord, Workings
+from wellfit.report import workings_text
 from wellfit.report.answer import metric_name
 from wellfit.report.figures import comparison_figure, curves_figure
 from wellfit.report.figures.coefficients import coefficients_figure, coefficients_label
@@ -16,6 +17,7 @@ from wellfit.report.figures.comparison import Measure
 from wellfit.report.figures.diagnosis import diagnosis_figure, diagnosis_label
 from wellfit.report.figures.path import path_figure, path_label
 from wellfit.report.figures.search import search_figure, search_label
+from wellfit.report.figures.workings import workings_figure, workings_label
 from wellfit.report.path_text import path_sentences, title
 from wellfit.report.search_text import sentences
 from wellfit.report.search_text import title as search_title
@@ -95,6 +97,17 @@ def _(record: Diagnosis) -> str:
     found = _list(say("showing.evidence"), [part.text for part in record.evidence])
     steps = _list(say("showing.next_steps"), [step.text for step in record.next_steps])
     return _piece(record.sentence, [picture, found, steps])
+
+
+@figure_of.register(Workings)
+def _(record: Workings) -> Figure:
+    return workings_figure(record)
+
+
+@html_of.register(Workings)
+def _(record: Workings) -> str:
+    picture = inline_svg(workings_figure(record), workings_label(record), "workings-")
+    return _piece(workings_text.title(record), [picture, *_paragraphs(workings_text.sentences(record))])
 
 
 @figure_of.register(History)

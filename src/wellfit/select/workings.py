@@ -29,8 +29,9 @@ from wellfit.select.axes import Over, as_over, epochs_at, grid
 from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.defaults import default_network, default_training
 from wellfit.select.looking import NOISE, Seen, of_model, read
-from wellfit.select.path import Watched, count_points
+from wellfit.select.path import count_points
 from wellfit.select.source import development_rows, read_source
+from wellfit.select.watched import Watched
 
 if TYPE_CHECKING:
     from os import PathLike
