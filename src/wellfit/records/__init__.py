@@ -1,6 +1,7 @@
 """What flows between rooms: frozen dataclasses of NumPy arrays and plain values."""
 
 from wellfit.records.comparing import CocktailResult, Comparison, Difference, History, Interval
+from wellfit.records.decomposition import BiasVariance, Decomposition
 from wellfit.records.diagnosis import VERDICTS, Diagnosis, Evidence, LearningCurve, NextStep
 from wellfit.records.paths import Coefficients, Path, Simplest, WarmStarts
 from wellfit.records.runs import Boundary, Portrait, RunRecord
@@ -10,11 +11,13 @@ from wellfit.records.tables import Array, Finding, Fold, FoldData, Kind, Split, 
 __all__ = [
     "VERDICTS",
     "Array",
+    "BiasVariance",
     "Boundary",
     "CocktailResult",
     "Coefficients",
     "Comparison",
     "Corrected",
+    "Decomposition",
     "Diagnosis",
     "Difference",
     "Evidence",
