@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 POINTS = 10
 MOST_RESAMPLES, MOST_SEEDS, MOST_ROWS = 10_000, 1000, 10_000_000
-SECONDS, QUICK_SECONDS = 22.0, 7.0  # of training, on two cores, for the default recipe
+SECONDS, QUICK_SECONDS = 15.0, 7.0  # of training, on two cores, for the default recipe
 _END_FOLDS = 3  # resamples on which the end of a path is looked for
 
 
