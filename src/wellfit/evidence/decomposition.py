@@ -24,6 +24,7 @@ from wellfit.records import Array, Interval
 
 Parts = dict[str, Array]
 _EPS = float(np.finfo(np.float64).eps)
+CELLS = 2_000_000  # shares held at once
 REPLICATES = 400  # bootstrap replicates over resamples, for the 0-1 loss
 
 
@@ -150,21 +151,22 @@ class ZeroOne:
         share = _shares(weights, rows)
         draw = rng.generator(self._seed, rng.RESAMPLE)
         counts = draw.multinomial(resamples, np.full(resamples, 1 / resamples), REPLICATES) / resamples
-        again: dict[str, list[float]] = {name: [] for name in self.rows}
+        again: dict[str, list[Array]] = {name: [] for name in self.rows}
         flat = self._shares.reshape(resamples, rows * classes)
-        for count in counts:
-            mixed = (count @ flat).reshape(rows, classes)
+        size = max(1, CELLS // (rows * classes))
+        for first in range(0, REPLICATES, size):
+            mixed = (counts[first : first + size] @ flat).reshape(-1, rows, classes)
             parts = _domingos(mixed, self._right)
             if self._truth is not None:
                 parts["noise"] = 1 - (mixed * self._truth).sum(axis=-1) - parts["total"]
                 parts["total"] = parts["total"] + parts["noise"]
             for name, part in parts.items():
-                again[name].append(float(share @ part))
+                again[name].append(part @ share)
         found = {}
         for name, part in self.rows.items():
             value = float(share @ part)
             over_rows, clusters = _row_variance(part, share, groups)
-            over_resamples = float(np.var(again[name], ddof=1))
+            over_resamples = float(np.var(np.concatenate(again[name]), ddof=1))
             found[name] = _joined(value, over_rows, clusters - 1, over_resamples, resamples - 1, 0.0)
         return found
 
@@ -213,11 +215,10 @@ def _parts(error: Array, bias: Array, seed: Array | None, noise: Array | None) -
 
 
 def _domingos(shares: Array, right: Array) -> Parts:
-    """Return the parts of each row from the shares of members, (n, classes), that say each class."""
-    rows = np.arange(len(right))
-    main = shares.argmax(axis=1)
+    """Return the parts of each row from the shares of members, (..., n, classes), that say each class."""
+    main = shares.argmax(axis=-1)
     bias = (main != right).astype(np.float64)
-    hits = shares[rows, right]
+    hits = shares[..., np.arange(len(right)), right]
     unbiased, biased = (1 - bias) * (1 - hits), bias * hits
     return {"total": 1 - hits, "bias": bias, "variance": unbiased - biased, "unbiased": unbiased, "biased": biased}
 
