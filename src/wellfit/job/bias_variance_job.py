@@ -15,8 +15,7 @@ from wellfit.job.study import Asked, opened, read_table
 from wellfit.nets import MLP, Training
 from wellfit.nets.storage import write_whole
 from wellfit.records import BiasVariance
-from wellfit.select.axes import as_over
-from wellfit.select.bias_variance import POINTS, bias_variance
+from wellfit.select.bias_variance import POINTS, bias_variance, turned_up
 from wellfit.select.bias_variance_output import bias_variance_csv, bias_variance_text
 from wellfit.select.path import count_points
 from wellfit.select.source import development_rows
@@ -51,10 +50,10 @@ def bias_variance_into(
     """
     if over is None and points is not None:
         raise SettingError("bias_variance.points_alone")
-    along = None if over is None else as_over(over, cocktail)
+    along = None if over is None else turned_up(over, cocktail)
     count_points(POINTS if points is None else points)
     base = as_cocktail(cocktail) if along is None else along.base
-    mixes = (base if along is None or along.axis.spacing == "epochs" else along.cocktail(0.5),)
+    mixes = (base if along is None else along.cocktail(0.5),)
     table, findings = read_table(source, seed, options)
     rows = development_rows(table)
     asked = Asked(None, network, training, mixes, None, None, seed, quick, threads, progress, notice, executor=executor)

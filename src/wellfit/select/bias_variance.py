@@ -93,9 +93,7 @@ def bias_variance(
     """
     resamples, seeds = _count("resamples", resamples, 2, MOST_RESAMPLES), _count("seeds", seeds, 1, MOST_SEEDS)
     seeds_of(seed, 1)  # refuses what is no seed
-    along = None if over is None else as_over(over, cocktail)
-    if along is not None and along.axis.spacing == "epochs":
-        raise SettingError("bias_variance.no_epochs")
+    along = None if over is None else turned_up(over, cocktail)
     base = as_cocktail(cocktail) if along is None else along.base
     count = 1 if along is None else count_points(points)
     net = None if network is None else as_network(network)
@@ -115,6 +113,14 @@ def bias_variance(
     chosen = default_engine() if engine is None else engine
     place = _Place(chosen, executor, ledger, progress)
     return _measured(along, points, Member(net, base, recipe, 0, 0), given, resamples, seeds, seed, place)
+
+
+def turned_up(over: object, cocktail: object) -> Over:
+    """Return what to turn up, as `wellfit.path` reads it. Raises `SettingError` where it cannot be turned up here."""
+    along = as_over(over, cocktail)
+    if along.axis.spacing == "epochs":
+        raise SettingError("bias_variance.no_epochs")
+    return along
 
 
 @dataclass(frozen=True, eq=False)
