@@ -382,7 +382,7 @@ def bootstrap(repetitions: int, seed: int, resamples: int) -> list[Line]:
         members = np.einsum("nd,bd->bn", np.column_stack([new, np.ones(40)]), fitted(resamples))
         truth = {"bias": 1.0 + off, "variance": variance, "total": 1.0 + off + variance}
         for name, value in parts_of.estimates(parts_of.squared(members[:, None, :, None], known[:, None])).items():
-            interval = value.interval("")
+            interval = value.interval("", logarithmic=True)
             told[name].append((interval.low, interval.high))
             truths[name].append(truth[name])
             points[name].append(value.value)

@@ -24,6 +24,7 @@ from wellfit.records import Array, Interval
 
 Parts = dict[str, Array]
 _EPS = float(np.finfo(np.float64).eps)
+MOST_LOGARITHMIC = 1.5  # half widths beyond so many times the value say nothing on the logarithm's scale
 CELLS = 2_000_000  # shares held at once
 REPLICATES = 400  # bootstrap replicates over resamples, for the 0-1 loss
 
@@ -35,11 +36,18 @@ class Estimate(NamedTuple):
     error: float
     freedom: float
 
-    def interval(self, estimates: str) -> Interval:
-        """Return the 95% t interval; ``estimates`` is the sentence that says of what."""
+    def interval(self, estimates: str, *, logarithmic: bool = False) -> Interval:
+        """Return the 95% t interval; ``estimates`` is the sentence that says of what.
+
+        ``logarithmic`` makes it on the logarithm's scale (Meeker & Escobar 1998, 3.6), for what cannot be below 0 and
+        is skewed, unless too little is known for that.
+        """
         from scipy.special import stdtrit
 
         half = float(stdtrit(self.freedom, (1 + LEVEL) / 2)) * self.error if self.error > 0 else 0.0
+        if logarithmic and 0 < half < MOST_LOGARITHMIC * self.value:
+            factor = float(np.exp(half / self.value))
+            return Interval(self.value, self.value / factor, self.value * factor, estimates)
         return Interval(self.value, self.value - half, self.value + half, estimates)
 
 

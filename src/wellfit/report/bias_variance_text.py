@@ -122,6 +122,6 @@ def _cell(parts: Decomposition | None, name: str) -> str:
     interval = getattr(parts, name)
     if interval is None:
         return ""
-    half = interval.high - interval.mean
+    half = (interval.high - interval.low) / 2
     mean = 0.0 if abs(interval.mean) < 1e-12 * max(half, parts.total.mean) else interval.mean  # rounding is no number
     return digits(mean) if math.isnan(half) else f"{digits(mean)} ±{digits(half)}"

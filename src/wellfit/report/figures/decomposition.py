@@ -116,7 +116,7 @@ def _values(found: BiasVariance, loss: Loss, name: str) -> tuple[Array, Array]:
     """Return a part's means and the half widths of its intervals, (P,) each, NaN where members diverged."""
     intervals = [None if d is None else getattr(d, name) for d in found.parts[loss]]
     mean = np.array([np.nan if i is None else i.mean for i in intervals])
-    return mean, np.array([np.nan if i is None else i.high - i.mean for i in intervals])
+    return mean, np.array([np.nan if i is None else (i.high - i.low) / 2 for i in intervals])
 
 
 def _apart(found: BiasVariance, x: Array) -> int:
