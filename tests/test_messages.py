@@ -13,7 +13,7 @@ from wellfit.messages import catalogue, say
 
 PACKAGE = Path(__file__).parents[1] / "src" / "wellfit"
 ROOMS = sorted(p.stem for p in (PACKAGE / "messages" / "en").glob("*.toml"))
-KEY = re.compile(r"^([a-z]+)\.([a-z0-9_]+)$")
+KEY = re.compile(r"^([a-z_]+)\.([a-z0-9_]+)$")
 
 
 def strings() -> dict[str, str]:
@@ -24,7 +24,7 @@ def strings() -> dict[str, str]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.setdefault(node.value, str(path.relative_to(PACKAGE)))
     for path in (PACKAGE / "report" / "templates").glob("*"):
-        for text in re.findall(r"""["']([a-z]+\.[a-z0-9_]+)["']""", path.read_text(encoding="utf-8")):
+        for text in re.findall(r"""["']([a-z_]+\.[a-z0-9_]+)["']""", path.read_text(encoding="utf-8")):
             found.setdefault(text, str(path.relative_to(PACKAGE)))
     return found
 

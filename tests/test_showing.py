@@ -35,6 +35,9 @@ def results():
         "search": search_record(),
         "history": history,
         "diagnosis": diagnosis(),
+        "bias": wf.bias_variance(
+            "football", over="l2", points=[0.1], network="3", training=SHORT, resamples=4, seeds=2
+        ),
         "workings": wf.workings("football", "l2", network="4", training=SHORT, folds=2, points=[0.1]),
         "diverged": replace(history, status="diverged"),
     }
@@ -55,7 +58,7 @@ def diagnosis():
 
 
 @pytest.mark.parametrize(
-    "name", ["comparison", "path", "linear path", "search", "history", "diverged", "diagnosis", "workings"]
+    "name", ["comparison", "path", "linear path", "search", "history", "diverged", "diagnosis", "workings", "bias"]
 )
 def test_each_result_has_a_figure_and_html(results, name):
     found = results[name]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from wellfit.evidence import difference, ratio_interval, verdict
+from wellfit.evidence.intervals import family, one_sided
 from wellfit.evidence.verdict import _bounds, judge
 from wellfit.records import CocktailResult, Comparison, Difference, Interval
 
@@ -21,9 +22,8 @@ def _result(name, loss, gap=(1.0, 0.1), rise=(1.0, 0.02), change=None, diverged=
     paired = Difference(interval(0, 0), "reference")
     if change is not None:
         mean, half = change
-        paired = Difference(
-            interval(mean, half), "undecided" if abs(mean) <= half else "better" if mean < 0 else "worse"
-        )
+        word = "undecided" if abs(mean) <= half else "better" if mean < 0 else "worse"
+        paired = Difference(interval(mean, half), word, 2 * one_sided(interval(mean, half), 5))
     return CocktailResult(
         name, 25, diverged, interval(loss / gap[0], 0.01), interval(loss, 0.02), None, paired, None, 10.0,
         gap=interval(*gap), rise=interval(*rise),
@@ -31,6 +31,8 @@ def _result(name, loss, gap=(1.0, 0.1), rise=(1.0, 0.02), change=None, diverged=
 
 
 def _comparison(*results):
+    words = family([r.loss_difference for r in results])
+    results = tuple(replace(r, loss_difference=d) for r, d in zip(results, words, strict=True))
     rows = np.empty(0)
     return Comparison("d", "binary", "accuracy", True, "8", "adam", 5, 5, 0, results, "none", rows, {})
 

@@ -34,6 +34,7 @@ _HOMES = {
     "Training": "nets",
     "Fitted": "nets.fitted",
     "load": "data",
+    "bias_variance": "select.bias_variance",
     "compare": "select.compare",
     "path": "select.path",
     "search": "select.search",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from wellfit.job import run
     from wellfit.nets import MLP, Linear, Training
     from wellfit.nets.fitted import Fitted
+    from wellfit.select.bias_variance import bias_variance
     from wellfit.select.compare import compare
     from wellfit.select.path import path
     from wellfit.select.sanity import sanity
@@ -120,6 +122,7 @@ __all__ = [
     "WellfitError",
     "WellfitRegressor",
     "__version__",
+    "bias_variance",
     "compare",
     "load",
     "path",

@@ -11,6 +11,7 @@ import click
 
 import wellfit
 from wellfit.cli import options as given
+from wellfit.cli.bias_variance_command import bias_variance
 from wellfit.cli.interrupt import kept
 from wellfit.cli.merge_command import merge
 from wellfit.cli.path_command import path
@@ -177,6 +178,7 @@ def _command() -> str:
 
 main.add_command(merge)
 main.add_command(path)
+main.add_command(bias_variance)
 main.add_command(search)
 main.add_command(resume)
 main.add_command(runs)

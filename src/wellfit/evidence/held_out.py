@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from wellfit import rng
 from wellfit.errors import SettingError
+from wellfit.evidence.bootstrap import accelerated, mean_interval, newcombe
 from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.messages import say
 from wellfit.records import Array, Interval, Task
 
 _Z = 1.959963984540054  # the normal distribution's 97.5% point
 RESAMPLES = 2000
+FEW = 50  # rows of the rarer class, below which an area under the curve has Newcombe's interval
 WORK = 20_000_000  # rows looked at, about: larger test sets get fewer resamples, never fewer than 500
 
 
@@ -19,7 +20,7 @@ def test_interval(metric: str | Metric, target: Array, predictions: Array, seed:
     """Return a score on test rows and its 95% interval.
 
     ``target`` is (n,), ``predictions`` (n, k) as in `wellfit.records.History`. Accuracy has Wilson's interval
-    (1927); every other metric the percentile bootstrap over rows (Efron & Tibshirani 1993), drawn from ``seed``.
+    (1927), every other metric one of `wellfit.evidence.bootstrap`'s over rows, drawn from ``seed``.
     Raises `SettingError` for an unknown metric or shapes that do not match.
 
     >>> target, chances = np.array([0, 1, 1, 0]), np.array([[0.1], [0.8], [0.7], [0.6]])
@@ -42,8 +43,8 @@ def test_interval(metric: str | Metric, target: Array, predictions: Array, seed:
         sentence = say("evidence.wilson", metric=chosen.name, rows=len(target))
         return Interval(score, *_wilson(score, len(target)), sentence)
     resamples = int(np.clip(WORK // len(target), 500, RESAMPLES))
-    low, high = _bootstrap(chosen, task, target, predictions, seed, resamples)
-    sentence = say("evidence.bootstrap", metric=chosen.name, rows=len(target), resamples=resamples)
+    low, high, key = _bounds(chosen, task, target, predictions, seed, resamples)
+    sentence = say(f"evidence.{key}", metric=chosen.name, rows=len(target), resamples=resamples)
     return Interval(score, low, high, sentence)
 
 
@@ -69,20 +70,26 @@ def _name(metric: str | Metric) -> str:
     return metric.name if isinstance(metric, Metric) else str(metric).strip().lower()
 
 
-def _bootstrap(
+def _bounds(
     metric: Metric, task: Task, target: Array, predictions: Array, seed: int, resamples: int
-) -> tuple[float, float]:
-    """Return the 2.5% and 97.5% percentiles over resamples in which the score is defined."""
-    draw, rows = rng.generator(seed, rng.RESAMPLE), len(target)
-    # Rows in the order of the predictions: ranking metrics then sort what is sorted, which is quick.
-    order = np.argsort(predictions[:, 0], kind="stable")
-    target, predictions = target[order], predictions[order]
-    scores = np.empty(resamples)
-    for i in range(resamples):
-        counts = np.bincount(draw.integers(0, rows, rows), minlength=rows)
-        scores[i] = metric.function(task, target, predictions, counts)
-    scores = scores[~np.isnan(scores)]
-    if not len(scores):
-        return float("nan"), float("nan")
-    low, high = np.percentile(scores, [2.5, 97.5])
-    return float(low), float(high)
+) -> tuple[float, float, str]:
+    """Return both bounds, and the sentence's key: it names the method."""
+    if metric.name in ("rmse", "log-loss"):
+        losses = row_losses(metric, task, target, predictions)
+        low, high = mean_interval(losses, seed, resamples)
+        root = 0.5 if metric.name == "rmse" else 1.0
+        return low**root, high**root, "bootstrap_t" if not np.isnan(low) else "bootstrap_none"
+    if metric.name == "auc" and task == "binary":
+        above = int((target == 1).sum())
+        fewest = min(above, len(target) - above)
+        area = metric.function(task, target, predictions)
+        if fewest < FEW or area in (0.0, 1.0):
+            return *newcombe(area, above, len(target) - above), "newcombe"
+    return *accelerated(metric, task, target, predictions, seed, resamples), "bootstrap"
+
+
+def row_losses(metric: Metric, task: Task, target: Array, predictions: Array) -> Array:
+    """Return what the score is the mean of (log-loss) or the root of the mean of (rmse), (n,)."""
+    if metric.name == "rmse":
+        return (target - predictions[:, 0]) ** 2
+    return np.array([metric.function(task, target[i : i + 1], predictions[i : i + 1]) for i in range(len(target))])

@@ -1,9 +1,14 @@
-"""Intervals over folds. Folds share training rows, so their plain spread says too little: Nadeau and Bengio correct it.
+"""Intervals over folds, and tests of many differences.
 
-C. Nadeau and Y. Bengio, *Inference for the generalization error*, Machine Learning 52 (2003), 239-281.
+Folds share training rows, so their plain spread says too little: C. Nadeau and Y. Bengio correct it, *Inference for
+the generalization error*, Machine Learning 52 (2003), 239-281. Of many differences some look real by luck: S. Holm, *A
+simple sequentially rejective multiple test procedure*, Scandinavian Journal of Statistics 6 (1979), 65-70.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,6 +38,36 @@ def fold_interval(values: ArrayLike, *, train_rows: ArrayLike, test_rows: ArrayL
     return _interval(numbers, np.abs(numbers), train_rows, test_rows, estimates)[0]
 
 
+def trained_interval(values: ArrayLike, *, estimates: str) -> Interval:
+    """Return the interval of a figure measured on the folds' own training rows, (K,), by the grouped jackknife.
+
+    Folds share most training rows, so that their values differ far less than training sets drawn anew would (Shao & Tu
+    1995, *The Jackknife and Bootstrap*, 2.2). Otherwise as `fold_interval`.
+
+    >>> interval = trained_interval([1.0, 1.1, 1.2], estimates="Training loss")
+    >>> round(interval.low, 3), round(interval.high, 3)
+    (0.603, 1.597)
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    found, spread = _interval(pseudo_values(numbers), np.abs(numbers), 1.0, 0.0, estimates)
+    if not spread > 0:
+        return found
+    folds = int((~np.isnan(numbers)).sum())
+    return replace(found, estimates=say("evidence.folds_trained", what=estimates, folds=folds))
+
+
+def pseudo_values(values: Array) -> Array:
+    """Return what each fold's rows add to a figure that was measured without them, (K,): the jackknife's pseudo-values.
+
+    Their mean is that of ``values``; NaN stays.
+
+    >>> pseudo_values(np.array([1.0, 2.0, 3.0]))
+    array([4., 2., 0.])
+    """
+    known = values[~np.isnan(values)]
+    return len(known) * known.mean() - (len(known) - 1) * values if len(known) else values
+
+
 def difference(
     values: ArrayLike,
     reference: ArrayLike,
@@ -55,13 +90,74 @@ def difference(
     ours, theirs = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     scale = np.maximum(np.abs(ours), np.abs(theirs))
     interval, spread = _interval(ours - theirs, scale, train_rows, test_rows, estimates)
-    if not spread > 0 or not (interval.low > 0 or interval.high < 0):
+    if not spread > 0:
         return Difference(interval, "undecided")
-    return Difference(interval, "better" if (interval.low > 0) == higher_is_better else "worse")
+    p_value = 2 * one_sided(interval, int((~np.isnan(ours - theirs)).sum()))
+    if not (interval.low > 0 or interval.high < 0):
+        return Difference(interval, "undecided", p_value)
+    return Difference(interval, "better" if (interval.low > 0) == higher_is_better else "worse", p_value)
+
+
+def one_sided(interval: Interval, folds: int) -> float:
+    """Return the p value, one-sided towards its own side, of a two-sided 95% t interval with K - 1 degrees of freedom.
+
+    >>> round(one_sided(Interval(2.0, 0.0, 4.0, ""), folds=5), 6)
+    0.025
+    """
+    from scipy.special import stdtr, stdtrit
+
+    half = (interval.high - interval.low) / 2
+    if not half > 0:
+        return float("nan")
+    statistic = abs(interval.mean) / half * stdtrit(folds - 1, (1 + LEVEL) / 2)
+    return float(stdtr(folds - 1, -statistic))
+
+
+def holm(p_values: ArrayLike) -> Array:
+    """Return p values (m,) adjusted for their number by Holm (1979): NaN, which is no test, stays and does not count.
+
+    A hypothesis is rejected at level a where its adjusted value is at most a; the chance to reject any true one is
+    then at most a, however they hang together. The smallest is taken times m, the next times m - 1, and so on, none
+    below the one before.
+
+    >>> holm([0.01, 0.04, 0.03, 0.005]).tolist()
+    [0.03, 0.06, 0.06, 0.02]
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    found = given.copy()
+    known = np.flatnonzero(~np.isnan(given))
+    order = known[np.argsort(given[known], kind="stable")]
+    steps = given[order] * np.arange(len(order), 0, -1)
+    found[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return found
+
+
+def family(differences: Sequence[Difference | None]) -> list[Difference | None]:
+    """Return differences that are read together, their words adjusted: the chance of any false word is at most 5%.
+
+    "better" and "worse" stay where `holm`'s two-sided value is at most 5%, and become "undecided" elsewhere. The
+    reference and None are no tests. Intervals stay those of each difference alone.
+
+    >>> one = Difference(Interval(-2.0, -3.9, -0.1, ""), "better", 0.04)
+    >>> [d.word for d in family([one])], [d.word for d in family([one, one])]
+    (['better'], ['undecided', 'undecided'])
+    """
+    tested = [d is not None and d.word != "reference" for d in differences]
+    values = [d.p_value if d is not None and t else np.nan for d, t in zip(differences, tested, strict=True)]
+    sure = holm(values) <= 1 - LEVEL + 1e-12
+    return [
+        replace(d, word="undecided") if d is not None and d.word in ("better", "worse") and not s else d
+        for d, s in zip(differences, sure, strict=True)
+    ]
 
 
 def ratio_interval(
-    values: ArrayLike, reference: ArrayLike, *, train_rows: ArrayLike, test_rows: ArrayLike, estimates: str
+    values: ArrayLike,
+    reference: ArrayLike,
+    *,
+    train_rows: ArrayLike,
+    test_rows: ArrayLike,
+    estimates: str,
 ) -> Interval:
     """Return the geometric mean over folds of ``values / reference``, (K,) each and not negative, and its interval.
 

@@ -4,7 +4,9 @@ Two signs count, each only beside a gap between validation and training loss tha
 ended above its own lowest, or some cocktail has a lower loss. A sign is seen, absent or unsure. The question has a
 direction (is there more loss than need be?), so a sign is seen where the one-sided 95% bound of Nadeau and Bengio's t
 says so, and absent where the bound from the other side leaves no room for more than `MARGIN` of the loss. Of many
-cocktails some look better by luck: there the level is 5% divided by their number (Bonferroni).
+cocktails some look better by luck: there the one-sided values are Holm's (1979), so that the chance of any false cure
+is at most 5%. (A cocktail that is "better" by Holm's two-sided values counts too: where it is falsely so, its one-sided
+value is below 5% divided by the number of cocktails without effect, which bounds both procedures together.)
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from wellfit.evidence.intervals import LEVEL
+from wellfit.evidence.intervals import LEVEL, holm, one_sided
 from wellfit.messages import say
 from wellfit.records import CocktailResult, Comparison, Interval
 
@@ -76,8 +78,12 @@ def _cure(comparison: Comparison, room: float) -> tuple[Sign, str]:
     if not others:
         return "unsure", say("evidence.cure_none")
     others.sort(key=lambda pair: pair[1].interval.mean)
-    better = [(name, d.interval) for name, d in others if d.word == "better"]
-    sure = [pair for pair in better if _p_value(pair[1], comparison.folds) * len(others) < 1 - LEVEL]
+    lower = [one_sided(d.interval, comparison.folds) for _, d in others]
+    values = holm([p if d.interval.mean < 0 else 1 - p for p, (_, d) in zip(lower, others, strict=True)])
+    better = [(name, d.interval) for name, d in others if d.interval.high < 0]
+    sure = [
+        (name, d.interval) for (name, d), p in zip(others, values, strict=True) if p < 1 - LEVEL or d.word == "better"
+    ]
     if sure or better:
         name, interval = (sure or better)[0]
         key = "evidence.cure_luck" if not sure else "evidence.cure_one" if len(sure) == 1 else "evidence.cure_yes"
@@ -87,15 +93,6 @@ def _cure(comparison: Comparison, room: float) -> tuple[Sign, str]:
         return "no", say("evidence.cure_no", margin=round(100 * MARGIN))
     name, difference = others[0]
     return "unsure", say("evidence.cure_unsure", cocktail=name, **_numbers("change", difference.interval))
-
-
-def _p_value(interval: Interval, folds: int) -> float:
-    """Return the one-sided p value that belongs to a two-sided 95% t interval with K - 1 degrees of freedom."""
-    from scipy.special import stdtr, stdtrit
-
-    half = (interval.high - interval.low) / 2
-    statistic = abs(interval.mean) / half * stdtrit(folds - 1, (1 + LEVEL) / 2)
-    return float(stdtr(folds - 1, -statistic))
 
 
 def _bounds(ratio: Interval, folds: int) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """What flows between rooms: frozen dataclasses of NumPy arrays and plain values."""
 
 from wellfit.records.comparing import CocktailResult, Comparison, Difference, History, Interval
+from wellfit.records.decomposition import BiasVariance, Decomposition
 from wellfit.records.diagnosis import VERDICTS, Diagnosis, Evidence, LearningCurve, NextStep
 from wellfit.records.frames import Boundary, Frames
 from wellfit.records.paths import Coefficients, Path, Simplest, WarmStarts
@@ -13,11 +14,13 @@ __all__ = [
     "VERDICTS",
     "Array",
     "Averaging",
+    "BiasVariance",
     "Boundary",
     "CocktailResult",
     "Coefficients",
     "Comparison",
     "Corrected",
+    "Decomposition",
     "Diagnosis",
     "Difference",
     "Evidence",

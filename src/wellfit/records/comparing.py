@@ -58,10 +58,13 @@ class Difference:
     """A paired difference to the reference cocktail, and the word for it: better, worse or undecided.
 
     Positive means better for scores that should be high, negative better for losses; ``word`` has that read already.
+    The interval is of this difference alone, and so is ``p_value`` (two-sided, NaN where unknown). Of many cocktails
+    compared the word is adjusted for their number: see `wellfit.evidence.intervals.family`.
     """
 
     interval: Interval
     word: Literal["better", "worse", "undecided", "reference"]
+    p_value: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)

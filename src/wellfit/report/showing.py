@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wellfit.messages import say
-from wellfit.records import CocktailResult, Comparison, Diagnosis, History, Path, SearchRecord, Workings
-from wellfit.report import workings_text
+from wellfit.records import BiasVariance, CocktailResult, Comparison, Diagnosis, History, Path, SearchRecord, Workings
+from wellfit.report import bias_variance_text, workings_text
 from wellfit.report.answer import metric_name
 from wellfit.report.figures import comparison_figure, curves_figure
 from wellfit.report.figures.coefficients import coefficients_figure, coefficients_label
 from wellfit.report.figures.comparison import Measure
+from wellfit.report.figures.decomposition import decomposition_figure, decomposition_label
 from wellfit.report.figures.diagnosis import diagnosis_figure, diagnosis_label
 from wellfit.report.figures.path import path_figure, path_label
 from wellfit.report.figures.search import search_figure, search_label
@@ -97,6 +98,18 @@ def _(record: Diagnosis) -> str:
     found = _list(say("showing.evidence"), [part.text for part in record.evidence])
     steps = _list(say("showing.next_steps"), [step.text for step in record.next_steps])
     return _piece(record.sentence, [picture, found, steps])
+
+
+@figure_of.register(BiasVariance)
+def _(record: BiasVariance) -> Figure:
+    return decomposition_figure(record)
+
+
+@html_of.register(BiasVariance)
+def _(record: BiasVariance) -> str:
+    picture = inline_svg(decomposition_figure(record), decomposition_label(record), "decomposition-")
+    told = [*bias_variance_text.sentences(record)]
+    return _piece(bias_variance_text.title(record), [picture, *_paragraphs(told)])
 
 
 @figure_of.register(Workings)

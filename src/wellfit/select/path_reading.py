@@ -9,7 +9,7 @@ import numpy as np
 
 from wellfit.engines.base import CURVES
 from wellfit.errors import SettingError
-from wellfit.evidence.intervals import difference, fold_interval
+from wellfit.evidence.intervals import difference, fold_interval, trained_interval
 from wellfit.evidence.metrics import Metric
 from wellfit.messages import say
 from wellfit.nets import MLP, Training
@@ -149,7 +149,13 @@ def _intervals(values: Array, data: TrainingData, asked: PathAsked, what: str) -
         if np.isnan(point).all() or (what != "score" and np.isnan(point).any()):
             found.append(None)
             continue
-        interval = fold_interval(point, **counts, estimates=say(f"select.{what}", metric=metric.name))
+        sentence = say(f"select.{what}", metric=metric.name)
+        trained = what == "train_loss"
+        interval = (
+            trained_interval(point, estimates=sentence)
+            if trained
+            else fold_interval(point, **counts, estimates=sentence)
+        )
         found.append(replace(interval, low=max(interval.low, low), high=min(interval.high, high)))
     return tuple(found)
 

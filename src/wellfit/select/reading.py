@@ -13,7 +13,7 @@ import numpy as np
 from wellfit.cocktail import Cocktail
 from wellfit.engines.base import CURVES
 from wellfit.errors import SettingError
-from wellfit.evidence.intervals import difference, fold_interval, ratio_interval
+from wellfit.evidence.intervals import difference, family, fold_interval, ratio_interval, trained_interval
 from wellfit.evidence.metrics import Metric
 from wellfit.messages import say
 from wellfit.nets import MLP, Training
@@ -79,7 +79,7 @@ def read(
         folds=asked.folds,
         seeds=asked.seeds,
         seed=asked.seed,
-        results=tuple(_result(line, none, data, asked) for line in lines),
+        results=_adjusted([_result(line, none, data, asked) for line in lines]),
         winner=str(winner.cocktail),
         rows=rows,
         out_of_fold={str(line.cocktail): _out_of_fold(line, rows, data) for line in lines},
@@ -155,7 +155,10 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
         if line.diverged:
             return None
         sentence = say(f"select.{what}", metric=metric.name)
-        found = fold_interval(values, train_rows=train_rows, test_rows=test_rows, estimates=sentence)
+        if what == "train_loss":
+            found = trained_interval(values, estimates=sentence)
+        else:
+            found = fold_interval(values, train_rows=train_rows, test_rows=test_rows, estimates=sentence)
         # What cannot be is left out: a t interval knows nothing of an accuracy's 1.
         return replace(found, low=max(found.low, lowest), high=min(found.high, highest))
 
@@ -197,6 +200,16 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
         rise=ratio(line.last, line.lowest, "rise"),
         diverged_epoch=min((h.epochs for h in flat if h.status == "diverged"), default=0),
         unbounded=sum(h.status == "unbounded" for h in flat),
+    )
+
+
+def _adjusted(results: Sequence[CocktailResult]) -> tuple[CocktailResult, ...]:
+    """Return the lines with their words adjusted for the number of cocktails, for the loss and for the score."""
+    losses = family([r.loss_difference for r in results])
+    scores = family([r.score_difference for r in results])
+    return tuple(
+        replace(result, loss_difference=loss, score_difference=score)
+        for result, loss, score in zip(results, losses, scores, strict=True)
     )
 
 
