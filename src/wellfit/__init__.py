@@ -35,6 +35,7 @@ _HOMES = {
     "Fitted": "nets.fitted",
     "load": "data",
     "compare": "select.compare",
+    "diagnose": "select.diagnose",
     "path": "select.path",
     "search": "select.search",
     "sanity": "select.sanity",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from wellfit.nets import MLP, Linear, Training
     from wellfit.nets.fitted import Fitted
     from wellfit.select.compare import compare
+    from wellfit.select.diagnose import diagnose
     from wellfit.select.path import path
     from wellfit.select.sanity import sanity
     from wellfit.select.search import search
@@ -119,6 +121,7 @@ __all__ = [
     "WellfitRegressor",
     "__version__",
     "compare",
+    "diagnose",
     "load",
     "path",
     "run",

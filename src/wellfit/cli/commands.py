@@ -1,4 +1,4 @@
-"""The commands run, compare, sanity and predict; merge, path and search have modules of their own."""
+"""The commands run, compare, sanity and predict; diagnose, merge, path and search have modules of their own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 import wellfit
 from wellfit.cli import options as given
+from wellfit.cli.diagnose_command import diagnose
 from wellfit.cli.interrupt import kept
 from wellfit.cli.merge_command import merge
 from wellfit.cli.path_command import path
@@ -174,6 +175,7 @@ def _command() -> str:
     return shlex.join(["wellfit", *given.typed()])
 
 
+main.add_command(diagnose)
 main.add_command(merge)
 main.add_command(path)
 main.add_command(search)

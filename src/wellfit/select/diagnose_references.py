@@ -1,0 +1,145 @@
+"""Strong references on the same folds: how low the loss can be brought without the network under diagnosis.
+
+Four kinds, each strong on other data: the linear model, exact; a smooth bent one, exact too (a penalized linear model
+on radial bumps around `BUMPS` training rows, as in W. Härdle's or Williams & Seeger's (2001) low-rank kernels);
+extremely randomized trees (Geurts, Ernst & Wehenkel 2006); boosted trees. Strengths are candidates side by side: the
+reader of these losses chooses among them on the other folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from wellfit.cocktail import Cocktail
+from wellfit.engines.base import Engine
+from wellfit.errors import UnsupportedError
+from wellfit.executors import Executor
+from wellfit.nets import MLP, Training
+from wellfit.population import plan, train
+from wellfit.records import Array, Fold, FoldData, Table, TrainingData
+from wellfit.rng import RESAMPLE, generator
+
+LINEAR_STRENGTHS = (1e-4, 1e-2, 1e-1, 1.0)
+BUMPS, MOST_WEIGHTS = 100, 300  # bumps, and bumps times outputs
+WIDTHS, BUMP_STRENGTHS = (1.0, 3.0), (1e-4, 1e-3, 1e-2, 1e-1)
+MOST_LINEAR = 400  # columns times outputs for exact models
+TREES, LEAF, ROUNDS, LEAVES, RATE = 60, 3, 60, 8, 0.1
+MOST_TREE_ROWS = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A model that is no network: ``predictions[k]`` is (rows of fold k's score set, outputs)."""
+
+    name: str
+    less_flexible: bool
+    predictions: tuple[Array, ...]
+
+
+def references(
+    table: Table, bent: TrainingData, straight: TrainingData, folds: int, seed: int, engine: Engine, executor: Executor
+) -> list[Reference]:
+    """Return the references on the first ``folds`` folds of both data; ``straight`` has unbent columns."""
+    bumps = _with_bumps(bent, folds, seed)
+    found = _exact(straight, folds, LINEAR_STRENGTHS, "linear", True, engine, executor)
+    for width, data in bumps:
+        found += _exact(data, folds, BUMP_STRENGTHS, f"smooth_{width:g}", False, engine, executor)
+    return found + _trees(table, bent, folds, seed)
+
+
+def _exact(
+    data: TrainingData,
+    folds: int,
+    strengths: Sequence[float],
+    name: str,
+    simple: bool,
+    engine: Engine,
+    executor: Executor,
+) -> list[Reference]:
+    """Return linear models of these L2 strengths, solved exactly; none where the data have too many columns."""
+    if data.folds[0].x.shape[1] * data.outputs > MOST_LINEAR:
+        return []
+    mixes = tuple(Cocktail.parse(f"l2={strength:g}") for strength in strengths)
+    members = plan(data, folds=folds, cocktails=mixes, networks=(MLP(()),), trainings=(Training(),))
+    try:
+        histories = train(members, data, engine=engine, executor=executor)
+    except UnsupportedError:
+        return []
+    out = []
+    for i in range(len(mixes)):
+        mine = histories[i * folds : (i + 1) * folds]
+        if all(h.status != "diverged" for h in mine):
+            out.append(Reference(name, simple, tuple(h.predictions for h in mine)))
+    return out
+
+
+def _with_bumps(data: TrainingData, folds: int, seed: int) -> list[tuple[float, TrainingData]]:
+    """Return the data with radial bumps around some training rows beside the columns, for each width."""
+    many = min(BUMPS, MOST_WEIGHTS // data.outputs)
+    if data.folds[0].x.shape[1] + many > MOST_LINEAR:
+        return []
+    return [
+        (width, replace(data, folds=tuple(_bumps(data.folds[k], k, seed, many, width) for k in range(folds))))
+        for width in WIDTHS
+    ]
+
+
+def _bumps(fold: FoldData, k: int, seed: int, many: int, width: float) -> FoldData:
+    draw = generator(seed, RESAMPLE + (k << 40) + (1 << 32))
+    own = fold.rows.train
+    centres = fold.x[np.sort(draw.permutation(own)[: max(1, min(many, len(own) // 2))])]
+    squares = (fold.x**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * fold.x @ centres.T
+    typical = float(np.median(squares[own])) or 1.0
+    bumps = np.exp(-np.maximum(squares, 0) / (width**2 * typical))
+    mean, scale = bumps[own].mean(0), bumps[own].std(0)
+    bumps = (bumps - mean) / np.where(scale > 1e-12, scale, 1.0)
+    return replace(fold, x=np.hstack([fold.x, bumps]))
+
+
+def _trees(table: Table, data: TrainingData, folds: int, seed: int) -> list[Reference]:
+    """Return extremely randomized and boosted trees, on one thread: the answer must not depend on their number."""
+    from sklearn import ensemble
+    from threadpoolctl import threadpool_limits
+
+    kind = "Regressor" if table.task == "regression" else "Classifier"
+    leaf = {"n_estimators": TREES, "min_samples_leaf": LEAF, "n_jobs": 1, "random_state": seed % 2**32}
+    slow = {"max_iter": ROUNDS, "max_leaf_nodes": LEAVES, "learning_rate": RATE, "early_stopping": False}
+    settings = {
+        "trees": ("ExtraTrees", leaf),
+        "boosting": ("HistGradientBoosting", {**slow, "random_state": seed % 2**32}),
+    }
+    out = []
+    with threadpool_limits(1):
+        for name, (family, chosen) in settings.items():
+            made = getattr(ensemble, family + kind)
+            predictions = tuple(_tree(made(**chosen), table, data, data.folds[k].rows, k, seed) for k in range(folds))
+            out.append(Reference(name, False, predictions))
+    return out
+
+
+def _tree(model: Any, table: Table, data: TrainingData, rows: Fold, k: int, seed: int) -> Array:
+    x, weights = data.folds[k].x, data.folds[k].weights
+    own = np.concatenate([rows.train, rows.stop])
+    if len(own) > MOST_TREE_ROWS:
+        own = np.sort(generator(seed, RESAMPLE + (k << 40) + (2 << 32)).permutation(own)[:MOST_TREE_ROWS])
+    target = table.target[own]
+    if table.task == "regression":
+        model.fit(x[own], target, sample_weight=None if weights is None else weights[own])
+        return model.predict(x[rows.score])[:, None]
+    if len(np.unique(target)) == 1:  # one class alone: there is nothing to fit
+        return _probabilities(np.ones((len(rows.score), 1)), target[:1], data, len(own))
+    model.fit(x[own], target, sample_weight=None if weights is None else weights[own])
+    return _probabilities(model.predict_proba(x[rows.score]), model.classes_, data, len(own))
+
+
+def _probabilities(found: Array, classes: Array, data: TrainingData, rows: int) -> Array:
+    """Return probabilities in this program's form, held off 0 and 1 by half a row: trees say both too easily."""
+    width = 2 if data.task == "binary" else data.outputs
+    out = np.zeros((len(found), width))
+    out[:, np.asarray(classes, dtype=np.int64)] = found
+    out = (out * rows + 0.5) / (rows + 0.5 * width)
+    return out[:, 1:] if data.task == "binary" else out
