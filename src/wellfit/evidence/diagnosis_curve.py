@@ -79,8 +79,7 @@ def halving(sizes: Array, gaps: Array, test_share: float, estimates: str) -> Int
         return -_slope(np.log(sizes), np.log(values)) if (values > 0).all() else float("nan")
 
     found = jackknife(rate, gaps, test_share, estimates)
-    ends = [_times(c) for c in (found.mean, found.high, found.low)]
-    return Interval(*ends, estimates)
+    return Interval(_times(found.mean), _times(found.high), _times(found.low), estimates)
 
 
 def _times(rate: float) -> float:

@@ -20,8 +20,8 @@ _SHOWN = 10  # rows or columns in a sentence
 class Look:
     """All that was measured, for people: intervals over folds beside the numbers that the rules read.
 
-    ``train_loss``, ``loss``, ``gap`` and ``score`` are Nadeau and Bengio's intervals over folds. ``floor`` is the lowest
-    loss that anything reached, ``flexible`` and ``reference`` what the best larger network and the best model that is
+    ``train_loss``, ``loss``, ``gap`` and ``score`` are Nadeau and Bengio's intervals over folds. ``floor`` is the
+    lowest loss that anything reached, ``flexible`` and ``reference`` what the best larger network and the best model that is
     no network save. ``neighbours`` is how often nearest neighbours disagree (half their mean squared difference in
     regression), ``lowest`` Cover and Hart's bound. ``more`` is the change of the loss with twice the training rows,
     ``halving`` how many times as many rows would halve the gap, ``without`` the change when the leaking columns go.
@@ -131,7 +131,7 @@ def _curve(judged: Judged, look: Look) -> Iterator[Evidence]:
         )
     if look.more is not None:
         yield Evidence("more_data", say("diagnose.more_data", **_bounds(look.more)), look.more)
-    if look.halving is not None and np.isfinite(look.halving.mean):
+    if look.halving is not None and np.isfinite([look.halving.mean, look.halving.low, look.halving.high]).all():
         values = {name: _times(getattr(look.halving, name)) for name in ("mean", "low", "high")}
         yield Evidence("halving", say("diagnose.halving", **values), look.halving)
 
@@ -162,26 +162,11 @@ def next_steps(judged: Judged, look: Look) -> tuple[NextStep, ...]:
 
 def _steps(judged: Judged, look: Look) -> Iterator[NextStep]:
     measured, rule = look.measured, judged.rule
-    if rule == "leak":
-        text = say("diagnose.step_drop", columns=_list(measured.leaks))
-        yield NextStep("drop_columns", text, look.without, say("diagnose.cost_again"), columns=measured.leaks)
-    if rule == "copies":
-        yield NextStep("group_copies", say("diagnose.step_copies", count=look.copies), cost=say("diagnose.cost_again"))
-    if rule == "shift" and measured.shift is not None:
-        columns = measured.shift.columns
-        text = say("diagnose.step_shift_named" if columns else "diagnose.step_shift", columns=_list(columns))
-        yield NextStep("match_validation", text, cost=say("diagnose.cost_look"), columns=columns)
+    if rule in ("leak", "copies", "shift"):
+        yield _mend(rule, look)
     if rule == "longer" and measured.longer is not None:
         yield _step("train_longer", measured.longer, look)
-    if rule in ("bias", "both", "better"):
-        for action, gain in (("larger_network", look.flexible), ("other_model", look.reference)):
-            if gain is not None and gain.saved.mean > 0:
-                yield _step(action, gain, look)
-    if rule in ("variance", "both", "better", "unsure", "gap") and measured.regular is not None:
-        if measured.regular.saved.mean > 0:
-            yield _step("regularize", measured.regular, look)
-        if rule == "variance" and look.reference is not None and look.reference.saved.above(measured.margin) == "yes":
-            yield _step("other_model", look.reference, look)
+    yield from _changes(rule, look)
     if rule in ("variance", "both", "unsure", "falling", "share", "gap", "better") and look.more is not None:
         yield _more(look)
     if rule in ("unsure", "share", "better"):
@@ -194,6 +179,34 @@ def _steps(judged: Judged, look: Look) -> Iterator[NextStep]:
     if doubtful:
         text = say("diagnose.step_clean", count=len(doubtful), rows=_rows(doubtful))
         yield NextStep("clean_rows", text, cost=say("diagnose.cost_rows", count=len(doubtful)), rows=doubtful)
+
+
+def _mend(rule: str, look: Look) -> NextStep:
+    """Return what to do about data that make every score doubtful."""
+    if rule == "leak":
+        columns = look.measured.leaks
+        text = say("diagnose.step_drop", columns=_list(columns))
+        return NextStep("drop_columns", text, look.without, say("diagnose.cost_again"), columns=columns)
+    if rule == "copies":
+        return NextStep("group_copies", say("diagnose.step_copies", count=look.copies), cost=say("diagnose.cost_again"))
+    columns = () if look.measured.shift is None else look.measured.shift.columns
+    text = say("diagnose.step_shift_named" if columns else "diagnose.step_shift", columns=_list(columns))
+    return NextStep("match_validation", text, cost=say("diagnose.cost_look"), columns=columns)
+
+
+def _changes(rule: str, look: Look) -> Iterator[NextStep]:
+    """Yield changes of the model that saved something, as far as the verdict asks for them."""
+    measured = look.measured
+    asked: list[tuple[str, Gain | None]] = []
+    if rule in ("bias", "both", "better"):
+        asked += [("larger_network", look.flexible), ("other_model", look.reference)]
+    if rule in ("variance", "both", "better", "unsure", "gap"):
+        asked.append(("regularize", measured.regular))
+    if rule == "variance" and look.reference is not None and _sure(look.reference, measured):
+        asked.append(("other_model", look.reference))
+    found = [(action, gain) for action, gain in asked if gain is not None and gain.saved.mean > 0]
+    for action, gain in sorted(found, key=lambda pair: -pair[1].saved.mean):
+        yield _step(action, gain, look)
 
 
 def _step(action: str, gain: Gain, look: Look) -> NextStep:

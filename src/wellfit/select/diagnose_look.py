@@ -1,4 +1,4 @@
-"""The rest of what a diagnosis looks at: leaks, copies, shifts, learning curve, neighbours, and intervals for people."""
+"""The rest of what a diagnosis looks at: leaks, copies, shifts, the learning curve, neighbours, figures for people."""
 
 from __future__ import annotations
 

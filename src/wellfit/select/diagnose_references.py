@@ -106,9 +106,9 @@ def _trees(table: Table, data: TrainingData, folds: int, seed: int) -> list[Refe
     from threadpoolctl import threadpool_limits
 
     kind = "Regressor" if table.task == "regression" else "Classifier"
-    leaf = {"n_estimators": TREES, "min_samples_leaf": LEAF, "n_jobs": 1, "random_state": seed % 2**32}
+    leaf: dict[str, Any] = {"n_estimators": TREES, "min_samples_leaf": LEAF, "n_jobs": 1, "random_state": seed % 2**32}
     slow = {"max_iter": ROUNDS, "max_leaf_nodes": LEAVES, "learning_rate": RATE, "early_stopping": False}
-    settings = {
+    settings: dict[str, tuple[str, dict[str, Any]]] = {
         "trees": ("ExtraTrees", leaf),
         "boosting": ("HistGradientBoosting", {**slow, "random_state": seed % 2**32}),
     }

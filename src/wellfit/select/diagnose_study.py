@@ -171,10 +171,8 @@ def trained(study: Study) -> Trained:
         return None if report is None else lambda done, _: report(before + done, total)
 
     trainer = Trainer(study.data, study.engine, study.executor, study.ledger, progress)
-    if on_the_way:
-        at = dict(zip(epochs, trainer.snapshots(own, epochs), strict=True))
-    else:
-        at = {usual: trainer.train(own)}
+    first = trainer.snapshots(own, epochs) if on_the_way else [trainer.train(own)]
+    at = dict(zip(epochs if on_the_way else [usual], first, strict=True))
     histories = trainer.train([*retrained, *rest, *subset], before=steps_of(own, study.data))
     _refuse_diverged(study, own, at[usual])
     size = len(own)
