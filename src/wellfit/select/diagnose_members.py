@@ -79,7 +79,8 @@ def _stronger(cocktail: Cocktail, more: Cocktail, network: MLP) -> Cocktail | No
     if part.name == "dropout" or not isinstance(own, Strong) or isinstance(own.strength, tuple):
         return None
     rest = tuple(i for i in cocktail.ingredients if i is not own)
-    return Cocktail((*rest, replace(own, strength=own.strength * FACTOR)))
+    strength = max(own.strength * FACTOR, part.strength)  # type: ignore[attr-defined]  # it is Strong as well
+    return Cocktail((*rest, replace(own, strength=strength)))
 
 
 def _fitting(cocktail: Cocktail, network: MLP) -> Cocktail:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from wellfit.cocktail import Cocktail
-from wellfit.engines.base import Engine
+from wellfit.engines.base import Engine, Member
 from wellfit.errors import UnsupportedError
 from wellfit.executors import Executor
 from wellfit.nets import MLP, Training
-from wellfit.population import plan, train
+from wellfit.population import train
 from wellfit.records import Array, Fold, FoldData, Table, TrainingData
 from wellfit.rng import RESAMPLE, generator
 
@@ -27,7 +27,7 @@ LINEAR_STRENGTHS = (1e-4, 1e-2, 1e-1, 1.0)
 BUMPS, MOST_WEIGHTS = 100, 300  # bumps, and bumps times outputs
 WIDTHS, BUMP_STRENGTHS = (1.0, 3.0), (1e-4, 1e-3, 1e-2, 1e-1)
 MOST_LINEAR = 400  # columns times outputs for exact models
-TREES, LEAF, ROUNDS, LEAVES, RATE = 60, 3, 60, 8, 0.1
+TREES, LEAF, ROUNDS, LEAVES, RATE = 30, 3, 40, 8, 0.15
 MOST_TREE_ROWS = 20_000
 
 
@@ -64,7 +64,7 @@ def _exact(
     if data.folds[0].x.shape[1] * data.outputs > MOST_LINEAR:
         return []
     mixes = tuple(Cocktail.parse(f"l2={strength:g}") for strength in strengths)
-    members = plan(data, folds=folds, cocktails=mixes, networks=(MLP(()),), trainings=(Training(),))
+    members = [Member(MLP(()), mix, Training(), 0, fold) for mix in mixes for fold in range(folds)]
     try:
         histories = train(members, data, engine=engine, executor=executor)
     except UnsupportedError:
