@@ -137,8 +137,9 @@ def signs(measured: Measured) -> dict[str, Sign]:
     """Return each sign: seen (yes), absent (no) or unsure. What was not measured is absent where it cannot be."""
     margin = measured.margin
     better, regular, longer = measured.better, measured.regular, measured.longer
-    best: Sign = "unsure" if better is None else better.saved.above(margin)
     cured: Sign = "no" if regular is None else regular.saved.above(margin)
+    best: Sign = "unsure" if better is None else better.saved.above(margin)
+    best = "yes" if cured == "yes" else best
     later = measured.bias if measured.bias_later is None else measured.bias_later
     bias: Sign = "unsure"
     if measured.bias is not None and later is not None:
