@@ -88,7 +88,7 @@ class Cell:
             "variance": (-1.0, -5.0),  # log10 of L2
             "bias": (0.0, 2.5),  # size of the bend
             "longer": (-1.7, -3.5),  # log10 of the learning rate
-            "good": (0.5, -3.0),  # log10 of L2
+            "good": (0.0, -5.0),  # log10 of L2
             "noise": (0.5, 0.97),  # share of noise
             "leak": (0.0, 4.0),  # standard errors themselves
             "shift": (0.0, 3.0),

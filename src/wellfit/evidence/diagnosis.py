@@ -118,13 +118,16 @@ def judge(measured: Measured) -> Judged:
     if found["variance"] == "yes":
         return answer("overfits", "variance")
     if found["better"] == "no" and found["longer"] == "no":
-        return _nothing_better(measured, found, answer)
+        return answer("undecided", "shift_unsure") if found["shift"] == "unsure" else _nothing_better(measured, found)
     return answer("undecided", "better" if found["better"] == "yes" else "unsure")
 
 
-def _nothing_better(measured: Measured, found: dict[str, Sign], answer: object) -> Judged:
+def _nothing_better(measured: Measured, found: dict[str, Sign]) -> Judged:
     """Return the verdict where nothing that was tried is better: by what is left unexplained."""
-    assert callable(answer)
+
+    def answer(word: Word, rule: str) -> Judged:
+        return Judged(word, rule, found)
+
     if found["unexplained"] == "yes":
         return answer("undecided", "falling") if found["falling"] == "yes" else answer("noise-limited", "noise")
     if found["unexplained"] == "no":
@@ -139,14 +142,15 @@ def signs(measured: Measured) -> dict[str, Sign]:
     better, regular, longer = measured.better, measured.regular, measured.longer
     cured: Sign = "no" if regular is None else regular.saved.above(margin)
     best: Sign = "unsure" if better is None else better.saved.above(margin)
-    best = "yes" if cured == "yes" else best
+    if regular is not None and cured != best:  # some alternatives are among all, so they cannot disagree
+        best = "yes" if "yes" in (cured, best) else "unsure"
     later = measured.bias if measured.bias_later is None else measured.bias_later
     bias: Sign = "unsure"
     if measured.bias is not None and later is not None:
-        both = (measured.bias.above(0), later.above(0))
+        both = (measured.bias.above(margin / 2), later.above(margin / 2))
         bias = "no" if "no" in both else "yes" if both == ("yes", "yes") and best == "yes" else "unsure"
     open_gap = measured.gap.above(0) == "yes"
-    # Where training rows are scored no worse than anything reaches on unseen ones, the whole gain lies in the gap.
+    # Where training rows are scored hardly worse than anything reaches on unseen ones, the gain lies in the gap.
     cure = cured == "yes" or (best == "yes" and bias == "no")
     variance: Sign = "yes" if open_gap and cure else "no" if best == "no" and cured == "no" else "unsure"
     return {
@@ -165,6 +169,7 @@ def signs(measured: Measured) -> dict[str, Sign]:
 def _shift(shift: Shift | None) -> Sign:
     if shift is None:
         return "no"
-    if shift.sure < SHIFT_P or (shift.p_value < SHIFT_P and shift.excess.above(0) == "yes"):
+    harm, apart = shift.excess.above(0), shift.p_value < SHIFT_P
+    if shift.sure < SHIFT_P or (apart and harm == "yes"):
         return "yes"
-    return "no" if shift.p_value >= SHIFT_P and shift.excess.above(0) != "yes" else "unsure"
+    return "unsure" if harm == "yes" or (apart and harm == "unsure") else "no"

@@ -1,9 +1,9 @@
 """Strong references on the same folds: how low the loss can be brought without the network under diagnosis.
 
 Three kinds, each strong on other data: the linear model, exact; a smooth bent one, exact too (a penalized linear model
-on radial bumps around `BUMPS` training rows, the low-rank kernel of Williams & Seeger 2001); trees: extremely randomized
-ones (Geurts, Ernst & Wehenkel 2006), boosted ones where rows are many. Strengths are candidates side by side: the
-reader of these losses chooses among them on the other folds.
+on radial bumps around `BUMPS` training rows, the low-rank kernel of Williams & Seeger 2001); trees: extremely
+randomized ones (Geurts, Ernst & Wehenkel 2006), boosted ones where rows are many. Strengths are candidates side by
+side: the reader of these losses chooses among them on the other folds.
 """
 
 from __future__ import annotations
