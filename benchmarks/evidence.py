@@ -4,8 +4,8 @@
 
 Seven truths are planted, each in tables of 100, 250, 600, 1,500 and 5,000 rows, in regression and with two classes:
 
-- variance: a linear truth, ten columns, a network of 32 units with too little L2 (overfits);
-- bias: a linear model on a truth with a bend or a product of two columns (underfits);
+- variance: a linear truth, ten columns, a network of 32 units (64 from 1,500 rows) with too little L2 (overfits);
+- bias: a linear model on a truth with a bend (a square, a product, a corner, a wave, a step) (underfits);
 - longer: a network of 16 units on a bent truth, stopped after some 60 steps (undertrained);
 - good: a linear model, or from 1,500 rows a network of 8 units, with its L2 about right (fits well);
 - noise: the same with more noise (noise-limited);
@@ -57,6 +57,14 @@ RIGHT = {
     "shift": "shifted validation",
 }
 SIZES, LEVELS = (100, 250, 600, 1500, 5000), (1, 2, 4)
+# The bend of the bias problems, by the count of rows.
+BENDS: dict[int, Callable[[Array, Array], Array]] = {
+    100: lambda a, _: (a**2 - 1) / 2**0.5,
+    250: lambda a, b: a * b,
+    600: lambda a, _: 1.7 * (np.abs(a) - 0.8),
+    1500: lambda a, _: 1.4 * np.sin(2 * a + 1),
+    5000: lambda a, b: np.where((a > 0) & (b > 0), 1.7, -0.6),
+}
 DRAWS, FRESH, KNOBS = 12, 40, 7
 QUANTILE = 1.645
 
@@ -98,7 +106,8 @@ class Cell:
     def network(self) -> MLP:
         if self.kind in ("bias", "shift", "leak") or (self.kind in ("good", "noise") and self.rows < 1500):
             return MLP(())
-        return MLP({"variance": (32,), "longer": (16,)}.get(self.kind, (8,)))
+        wide = (32,) if self.rows < 1500 else (64,)
+        return MLP({"variance": wide, "longer": (16,)}.get(self.kind, (8,)))
 
     @property
     def cocktail(self) -> Cocktail:
@@ -110,9 +119,10 @@ class Cell:
     @property
     def training(self) -> Training:
         batch = 32 if self.rows < 1000 else 128
-        steps = {"longer": 60, "variance": 800}.get(self.kind, 800)
+        large = self.kind == "variance" and self.rows >= 1500
+        steps = 60 if self.kind == "longer" else 1600 if large else 800
         epochs = max(2, round(steps / np.ceil(0.8 * self.rows / batch)))
-        rate = 10**self.knob if self.kind == "longer" else 5e-3
+        rate = 10**self.knob if self.kind == "longer" else 1e-2 if large else 5e-3
         return Training(learning_rate=rate, epochs=epochs, batch_size=batch)
 
     def draw(self, rows: int, rng: np.random.Generator, shifted: bool = False) -> Sample:
@@ -126,7 +136,7 @@ class Cell:
         features = x
         signal = x @ np.array([1.0, -1.0, 0.5, 0.5, *[0.0] * (d - 4)])
         if self.kind == "bias":
-            bend = (x[:, 0] ** 2 - 1) / 2**0.5 if self.rows % 500 else x[:, 0] * x[:, 1]
+            bend = BENDS[self.rows](x[:, 0], x[:, 1])
             features, signal = np.column_stack([x, bend]), signal + self.knob * bend
         if self.kind == "longer":
             bend = np.tanh(2 * x[:, 0]) * 1.5 + np.abs(x[:, 1])

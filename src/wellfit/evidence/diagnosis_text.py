@@ -233,7 +233,7 @@ def _worth(saved: Bound) -> Interval:
 def title(name: str) -> str:
     """Return the name of an alternative for people: ``linear`` and its like by the catalogue, the rest as it is."""
     kind = name.partition("_")[0]
-    if kind in ("linear", "smooth", "trees", "boosting"):
+    if kind in ("linear", "quadratic", "smooth", "trees", "boosting"):
         return say(f"diagnose.reference_{kind}")
     if name.startswith("epochs "):
         return say("diagnose.epochs", epochs=name.removeprefix("epochs "))

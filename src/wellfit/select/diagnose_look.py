@@ -56,17 +56,18 @@ def look(
     near = neighbours(study.table, study.rows, ready, study.seed) if len(study.rows) > 2 else None
     disagreement = None if near is None else bound(near.differ, folds=1, allowance=1.0)
     regression = study.table.task == "regression"
+    learnt = _trained_losses(study, found)
     floor = nested(np.array([a.losses for a in tried]), rows.fold)[0] if tried else None
     return Look(
         measured=measured,
         metric=study.metric.name,
         regression=regression,
         epochs=study.training.epochs,
-        train_loss=_over_folds(rows, own.seen, "diagnose.estimates_train_loss"),
-        loss=_over_folds(rows, own.unseen, "diagnose.estimates_loss"),
-        gap=_over_folds(rows, own.unseen - own.seen, "diagnose.estimates_gap"),
+        train_loss=_over_folds(rows, learnt, "diagnose.estimates_train_loss"),
+        loss=_over_folds(rows, by_fold(rows, own.unseen), "diagnose.estimates_loss"),
+        gap=_over_folds(rows, by_fold(rows, own.unseen) - learnt, "diagnose.estimates_gap"),
         score=_score(study, rows, found),
-        floor=None if floor is None else _over_folds(rows, floor, "diagnose.estimates_floor"),
+        floor=None if floor is None else _over_folds(rows, by_fold(rows, floor), "diagnose.estimates_floor"),
         flexible=gain(rows, own.unseen, [a for a in tried if a.kind == "flexible"]),
         reference=gain(rows, own.unseen, [a for a in tried if a.name.partition("_")[0] in _NAMES]),
         neighbours=_disagreement(disagreement, regression),
@@ -86,7 +87,7 @@ def look(
     )
 
 
-_NAMES = ("linear", "smooth", "trees", "boosting")
+_NAMES = ("linear", "quadratic", "smooth", "trees", "boosting")
 
 
 def _text(leak: Finding) -> str:
@@ -101,8 +102,8 @@ def _disagreement(found: Bound | None, regression: bool) -> Interval | None:
 
 
 def _over_folds(rows: Rows, values: Array, key: str) -> Interval:
-    """Return Nadeau and Bengio's interval over folds of values by row, (m,)."""
-    found = fold_interval(by_fold(rows, values), estimates=say(key), **rows.sizes)
+    """Return Nadeau and Bengio's interval over folds of one value each, (K,)."""
+    found = fold_interval(values, estimates=say(key), **rows.sizes)
     return found if key == "diagnose.estimates_gap" else replace(found, low=max(found.low, 0.0))
 
 

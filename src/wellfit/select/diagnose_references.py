@@ -1,7 +1,8 @@
 """Strong references on the same folds: how low the loss can be brought without the network under diagnosis.
 
-Three kinds, each strong on other data: the linear model, exact; a smooth bent one, exact too (a penalized linear model
-on radial bumps around `BUMPS` training rows, the low-rank kernel of Williams & Seeger 2001); trees: extremely
+Four kinds, each strong on other data: the linear model, exact; the quadratic one where columns are few, exact too
+(squares and products of two, the response surface of Box & Wilson 1951); a smooth bent one, exact (a linear model on
+radial bumps around `BUMPS` training rows, the low-rank kernel of Williams & Seeger 2001); trees: extremely
 randomized ones (Geurts, Ernst & Wehenkel 2006), boosted ones where rows are many. Strengths are candidates side by
 side: the reader of these losses chooses among them on the other folds.
 """
@@ -49,6 +50,8 @@ def references(
     found = _exact(straight, folds, LINEAR_STRENGTHS, "linear", True, engine, executor)
     for width, data in bumps:
         found += _exact(data, folds, BUMP_STRENGTHS, f"smooth_{width:g}", False, engine, executor)
+    if (products := _with_products(bent, folds)) is not None:
+        found += _exact(products, folds, BUMP_STRENGTHS, "quadratic", False, engine, executor)
     return found + _trees(table, bent, folds, seed)
 
 
@@ -89,6 +92,25 @@ def _with_bumps(data: TrainingData, folds: int, seed: int) -> list[tuple[float, 
     ]
 
 
+def _with_products(data: TrainingData, folds: int) -> TrainingData | None:
+    """Return the data with squares and products of two beside the columns, or None where these are too many."""
+    columns = data.folds[0].x.shape[1]
+    if columns * (columns + 3) // 2 * data.outputs > MOST_WEIGHTS:
+        return None
+    made = []
+    for fold in data.folds[:folds]:
+        first, second = np.triu_indices(fold.x.shape[1])
+        products = fold.x[:, first] * fold.x[:, second]
+        made.append(replace(fold, x=np.hstack([fold.x, _standardized(products, fold.rows.train)])))
+    return replace(data, folds=tuple(made))
+
+
+def _standardized(columns: Array, rows: Array) -> Array:
+    """Return columns with mean 0 and spread 1 over some rows; constant ones as 0."""
+    mean, scale = columns[rows].mean(0), columns[rows].std(0)
+    return (columns - mean) / np.where(scale > 1e-12, scale, np.inf)
+
+
 def _bumps(fold: FoldData, k: int, seed: int, many: int, width: float) -> FoldData:
     draw = generator(seed, RESAMPLE + (k << 40) + (1 << 32))
     own = fold.rows.train
@@ -96,9 +118,7 @@ def _bumps(fold: FoldData, k: int, seed: int, many: int, width: float) -> FoldDa
     squares = (fold.x**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * fold.x @ centres.T
     typical = float(np.median(squares[own])) or 1.0
     bumps = np.exp(-np.maximum(squares, 0) / (width**2 * typical))
-    mean, scale = bumps[own].mean(0), bumps[own].std(0)
-    bumps = (bumps - mean) / np.where(scale > 1e-12, scale, 1.0)
-    return replace(fold, x=np.hstack([fold.x, bumps]))
+    return replace(fold, x=np.hstack([fold.x, _standardized(bumps, own)]))
 
 
 def _trees(table: Table, data: TrainingData, folds: int, seed: int) -> list[Reference]:

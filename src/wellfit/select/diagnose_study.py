@@ -274,7 +274,7 @@ def numbers(rows: Rows, own: Wide, later: Sequence[tuple[int, Wide]], tried: Seq
     return Measured(
         rows=len(rows.rows),
         folds=rows.folds,
-        guess=float(guesses.mean()),
+        guess=float(guesses.mean()) if len(np.unique(rows.table.target[rows.rows])) > 1 else 0.0,
         loss=rows.bound(own.unseen),
         train=rows.bound(own.seen),
         gap=rows.bound(own.unseen - own.seen),
