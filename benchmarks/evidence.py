@@ -4,7 +4,7 @@
 
 Seven truths are planted, each in tables of 100, 250, 600, 1,500 and 5,000 rows, in regression and with two classes:
 
-- variance: a linear truth, ten columns, a network of 32 units (64 from 1,500 rows) with too little L2 (overfits);
+- variance: a linear truth, ten columns (30 from 1,500 rows on), a network of 32 units with too little L2 (overfits);
 - bias: a linear model on a truth with a bend (a square, a product, a corner, a wave, a step) (underfits);
 - longer: a network of 16 units on a bent truth, stopped after some 60 steps (undertrained);
 - good: a linear model, or from 1,500 rows a network of 8 units, with its L2 about right (fits well);
@@ -106,8 +106,7 @@ class Cell:
     def network(self) -> MLP:
         if self.kind in ("bias", "shift", "leak") or (self.kind in ("good", "noise") and self.rows < 1500):
             return MLP(())
-        wide = (32,) if self.rows < 1500 else (64,)
-        return MLP({"variance": wide, "longer": (16,)}.get(self.kind, (8,)))
+        return MLP({"variance": (32,), "longer": (16,)}.get(self.kind, (8,)))
 
     @property
     def cocktail(self) -> Cocktail:
@@ -120,14 +119,14 @@ class Cell:
     def training(self) -> Training:
         batch = 32 if self.rows < 1000 else 128
         large = self.kind == "variance" and self.rows >= 1500
-        steps = 60 if self.kind == "longer" else 1600 if large else 800
+        steps = 60 if self.kind == "longer" else 800
         epochs = max(2, round(steps / np.ceil(0.8 * self.rows / batch)))
         rate = 10**self.knob if self.kind == "longer" else 1e-2 if large else 5e-3
         return Training(learning_rate=rate, epochs=epochs, batch_size=batch)
 
     def draw(self, rows: int, rng: np.random.Generator, shifted: bool = False) -> Sample:
         """Draw rows from the generator."""
-        d = 10 if self.kind == "variance" else 4
+        d = 4 if self.kind != "variance" else 10 if self.rows < 1500 else 30
         x = rng.normal(size=(rows, d))
         if self.kind == "leak":  # measurements of one thing: a leak is told by being unrelated to them
             x = 0.8 * rng.normal(size=(rows, 1)) + 0.6 * x
