@@ -49,8 +49,13 @@ CASES: dict[str, tuple[dict, str, str]] = {
     "both": ({"better": CURE, "regular": CURE, "bias": b(0.1)}, "both", "both"),
     "bias that training on takes away": (
         {"better": CURE, "bias": b(0.1), "bias_later": b(-0.1), "longer": Gain(b(0.0, 0.05), "epochs 40")},
-        "overfits",
-        "variance",
+        "undecided",
+        "better",
+    ),
+    "a cure, but training on may be one too": (
+        {"better": CURE, "regular": CURE, "bias": b(-0.1), "longer": Gain(b(0.05, 0.1), "epochs 40")},
+        "undecided",
+        "better",
     ),
     "too short": ({"better": CURE, "bias": b(0.1), "longer": CURE}, "undertrained", "longer"),
     "unsure": ({"better": UNSURE}, "undecided", "unsure"),

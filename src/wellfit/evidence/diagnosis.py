@@ -149,9 +149,11 @@ def signs(measured: Measured) -> dict[str, Sign]:
     if measured.bias is not None and later is not None:
         both = (measured.bias.above(margin / 2), later.above(margin / 2))
         bias = "no" if "no" in both else "yes" if both == ("yes", "yes") and best == "yes" else "unsure"
-    open_gap = measured.gap.above(0) == "yes"
+    # While training on may well be the cure, a gap is no sign of variance.
+    open_gap = measured.gap.above(0) == "yes" and (longer is None or longer.saved.mean <= margin)
     # Where training rows are scored hardly worse than anything reaches on unseen ones, the gain lies in the gap.
-    cure = cured == "yes" or (best == "yes" and bias == "no")
+    innocent = measured.bias is not None and measured.bias.above(margin / 2) == "no"
+    cure = cured == "yes" or (best == "yes" and innocent)
     variance: Sign = "yes" if open_gap and cure else "no" if best == "no" and cured == "no" else "unsure"
     return {
         "leak": "yes" if measured.leaks else "no",
