@@ -140,15 +140,20 @@ def signs(measured: Measured) -> dict[str, Sign]:
     """Return each sign: seen (yes), absent (no) or unsure. What was not measured is absent where it cannot be."""
     margin = measured.margin
     better, regular, longer = measured.better, measured.regular, measured.longer
-    cured: Sign = "no" if regular is None else regular.saved.above(margin)
-    best: Sign = "unsure" if better is None else better.saved.above(margin)
-    if regular is not None and cured != best:  # some alternatives are among all, so they cannot disagree
-        best = "yes" if "yes" in (cured, best) else "unsure"
+    cured: Sign = "no" if regular is None else regular.saved.beyond(margin)
+    best: Sign = "unsure" if better is None else better.saved.beyond(margin)
+    if (
+        regular is not None and best == "no" and cured != best
+    ):  # some alternatives are among all, so they cannot disagree
+        best = cured
     later = measured.bias if measured.bias_later is None else measured.bias_later
     bias: Sign = "unsure"
     if measured.bias is not None and later is not None:
-        both = (measured.bias.above(margin / 2), later.above(margin / 2))
-        bias = "no" if "no" in both else "yes" if both == ("yes", "yes") and best == "yes" else "unsure"
+        both = (measured.bias.beyond(margin / 2), later.beyond(margin / 2))
+        # Where less flexible ones are surely no better, what is better is better for being more flexible.
+        freer = cured == "no" and min(measured.bias.mean, later.mean) > margin / 2
+        seen = both == ("yes", "yes") or freer
+        bias = "no" if "no" in both else "yes" if seen and best == "yes" else "unsure"
     # While training on may well be the cure, a gap is no sign of variance.
     open_gap = measured.gap.above(0) == "yes" and (longer is None or longer.saved.mean <= margin)
     # Where training rows are scored hardly worse than anything reaches on unseen ones, the gain lies in the gap.
@@ -157,9 +162,9 @@ def signs(measured: Measured) -> dict[str, Sign]:
     variance: Sign = "yes" if open_gap and cure else "no" if best == "no" and cured == "no" else "unsure"
     return {
         "leak": "yes" if measured.leaks else "no",
-        "copies": "no" if measured.copies is None else measured.copies.above(margin),
+        "copies": "no" if measured.copies is None else measured.copies.beyond(margin),
         "shift": _shift(measured.shift),
-        "longer": "no" if longer is None else longer.saved.above(margin),
+        "longer": "no" if longer is None else longer.saved.beyond(margin),
         "better": best,
         "bias": bias,
         "variance": variance,

@@ -49,6 +49,17 @@ class Bound:
             return "unsure"
         return "yes" if self.low > limit else "no" if self.high < limit else "unsure"
 
+    def beyond(self, margin: float) -> Sign:
+        """Return whether the mean is above 0 beyond noise, and above ``margin`` (0 or more) itself.
+
+        No where it is surely below the margin, whether above 0 or not.
+
+        >>> Bound(1.0, 0.5, 1.5).beyond(0.7), Bound(0.6, 0.5, 0.8).beyond(0.7), Bound(1.0, -0.5, 2.5).beyond(0.7)
+        ('yes', 'unsure', 'unsure')
+        """
+        found = self.above(margin)
+        return found if found == "no" else "yes" if self.low > 0 and self.mean > margin else "unsure"
+
     def interval(self, estimates: str) -> Interval:
         """Return the two-sided 95% interval with the sentence that says what it estimates."""
         return Interval(self.mean, *self.ends, estimates)

@@ -80,7 +80,7 @@ def sentence(judged: Judged, look: Look) -> str:
 
 
 def _sure(gain: Gain, measured: Measured) -> bool:
-    return gain.saved.above(measured.margin) == "yes"
+    return gain.saved.beyond(measured.margin) == "yes"
 
 
 def evidence(judged: Judged, look: Look) -> tuple[Evidence, ...]:
@@ -114,7 +114,7 @@ def _gains(judged: Judged, look: Look) -> Iterator[Evidence]:
     for name, gain in tried:
         if gain is None:
             continue
-        sign = gain.saved.above(measured.margin)
+        sign = gain.saved.beyond(measured.margin)
         estimates = say("diagnose.estimates_saved")
         values = {"name": title(gain.name), "margin": figure(measured.margin), **_bounds(gain.saved.interval(""))}
         yield Evidence(name, say(f"diagnose.{name}_{sign}", **values), gain.saved.interval(estimates))
@@ -233,7 +233,7 @@ def _worth(saved: Bound) -> Interval:
 def title(name: str) -> str:
     """Return the name of an alternative for people: ``linear`` and its like by the catalogue, the rest as it is."""
     kind = name.partition("_")[0]
-    if kind in ("linear", "quadratic", "smooth", "trees", "boosting"):
+    if kind in ("linear", "additive", "quadratic", "smooth", "trees", "boosting"):
         return say(f"diagnose.reference_{kind}")
     if name.startswith("epochs "):
         return say("diagnose.epochs", epochs=name.removeprefix("epochs "))

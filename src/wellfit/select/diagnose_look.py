@@ -87,7 +87,7 @@ def look(
     )
 
 
-_NAMES = ("linear", "quadratic", "smooth", "trees", "boosting")
+_NAMES = ("linear", "additive", "quadratic", "smooth", "trees", "boosting")
 
 
 def _text(leak: Finding) -> str:

@@ -1,7 +1,8 @@
 """Strong references on the same folds: how low the loss can be brought without the network under diagnosis.
 
-Four kinds, each strong on other data: the linear model, exact; the quadratic one where columns are few, exact too
-(squares and products of two, the response surface of Box & Wilson 1951); a smooth bent one, exact (a linear model on
+Five kinds, each strong on other data: the linear model, exact; the additive one, exact too (a broken line for each
+column; Hastie & Tibshirani 1986); the quadratic one where columns are few, exact (squares and products of two, the
+response surface of Box & Wilson 1951); a smooth bent one, exact (a linear model on
 radial bumps around `BUMPS` training rows, the low-rank kernel of Williams & Seeger 2001); trees: extremely
 randomized ones (Geurts, Ernst & Wehenkel 2006), boosted ones where rows are many. Strengths are candidates side by
 side: the reader of these losses chooses among them on the other folds.
@@ -26,6 +27,7 @@ from wellfit.rng import RESAMPLE, generator
 
 LINEAR_STRENGTHS = (1e-4, 1e-2, 1e-1, 1.0)
 BUMPS, MOST_WEIGHTS = 100, 300  # bumps, and bumps times outputs
+BINS = 8  # of each column, for the additive model
 WIDTHS, BUMP_STRENGTHS = (1.0, 3.0), (1e-4, 1e-3, 1e-2, 1e-1)
 MOST_LINEAR = 400  # columns times outputs for exact models
 TREES, LEAF, ROUNDS, LEAVES, RATE = 30, 3, 40, 8, 0.15
@@ -46,10 +48,14 @@ def references(
     table: Table, bent: TrainingData, straight: TrainingData, folds: int, seed: int, engine: Engine, executor: Executor
 ) -> list[Reference]:
     """Return the references on the first ``folds`` folds of both data; ``straight`` has unbent columns."""
+    from wellfit.data import prepare
+
     bumps = _with_bumps(bent, folds, seed)
     found = _exact(straight, folds, LINEAR_STRENGTHS, "linear", True, engine, executor)
     for width, data in bumps:
         found += _exact(data, folds, BUMP_STRENGTHS, f"smooth_{width:g}", False, engine, executor)
+    additive = prepare(table, [fold.rows for fold in bent.folds[:folds]], bins=BINS)
+    found += _exact(additive, folds, BUMP_STRENGTHS, "additive", False, engine, executor)
     if (products := _with_products(bent, folds)) is not None:
         found += _exact(products, folds, BUMP_STRENGTHS, "quadratic", False, engine, executor)
     return found + _trees(table, bent, folds, seed)
