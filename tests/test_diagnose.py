@@ -218,6 +218,21 @@ def test_a_network_that_diverges_is_refused_with_advice() -> None:
         diagnosed(rows(60), network="8", training=replace(SHORT, optimizer="gd", learning_rate=1e4, batch_size=None))
 
 
+def test_exact_references_take_fewer_rows_where_there_are_too_many_and_the_same_score_rows(monkeypatch) -> None:
+    from wellfit.data import folds, prepare
+    from wellfit.select import diagnose_references
+
+    table = tables.table(rows(200))
+    data = prepare(table, folds(table, np.arange(200), folds=2, seed=0))
+    assert diagnose_references._lighter(data, 2) is data
+    monkeypatch.setattr(diagnose_references, "MOST_WORK", 40 * 4**2)
+    lighter = diagnose_references._lighter(data, 2)
+    for before, after in zip(data.folds, lighter.folds, strict=True):
+        assert 20 <= len(after.rows.train) <= 40
+        assert set(after.rows.train) < set(before.rows.train)
+        assert after.rows.score is before.rows.score
+
+
 # What it looks at, and what it does not
 
 
