@@ -131,6 +131,15 @@ def test_validation_rows_from_a_second_table_are_the_same() -> None:
     assert named(two, "shift").interval == named(one, "shift").interval
 
 
+@pytest.mark.parametrize(("drift", "verdict"), [(2.0, "shifted validation"), (0.0, "fits well")])
+def test_the_latest_rows_are_the_validation_rows_of_data_with_times(drift: float, verdict: str) -> None:
+    frame = rows(500, noise=0.3)
+    late = np.arange(500) >= 400
+    frame.loc[late, "target"] += drift
+    table = tables.table(frame, times=np.arange(500.0))
+    assert diagnosed(table, cocktail="l2=0.001").verdict == verdict
+
+
 # Two samples
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from wellfit.select.diagnose_study import Study
+
 SEEDS = 2
 # The default training is that of a population of so many members in so many seconds of two cores.
 MEMBERS, SECONDS = 80, 7.0
@@ -77,13 +79,12 @@ def diagnose(
         return _of_history(source, history)
     if source is None:
         raise SettingError("diagnose.no_source")
-    from wellfit.select.diagnose_study import Study, measure
+    from wellfit.select.diagnose_study import Study
 
     member_seeds = seeds_of(seed, seeds)
     if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or folds < 2:
         raise SettingError("select.bad_folds", value=folds)
     table, rows, apart = _read(source, validation, rows, options)
-    measured_by = as_metric(metric, table.task)
     net = default_network(table) if network is None else as_network(network)
     [mix] = as_cocktails([cocktail])
     study = Study.of(
@@ -93,7 +94,7 @@ def diagnose(
         network=net,
         cocktail=mix,
         training=_recipe(training, table, rows, net),
-        metric=measured_by,
+        metric=as_metric(metric, table.task),
         folds=int(folds),
         seeds=member_seeds,
         seed=seed,
@@ -103,6 +104,12 @@ def diagnose(
         ledger=ledger,
         progress=progress,
     )
+    return _answer(study)
+
+
+def _answer(study: Study) -> Diagnosis:
+    from wellfit.select.diagnose_study import measure
+
     look = measure(study)
     judged = judge(look.measured)
     return Diagnosis(
@@ -110,15 +117,15 @@ def diagnose(
         sentence=sentence(judged, look),
         evidence=evidence(judged, look),
         next_steps=next_steps(judged, look),
-        data=table.name,
-        task=table.task,
-        network=str(net),
-        cocktail=str(mix),
+        data=study.table.name,
+        task=study.table.task,
+        network=str(study.network),
+        cocktail=str(study.cocktail),
         training=str(study.training),
-        metric=measured_by.name,
+        metric=study.metric.name,
         folds=study.folds,
         seeds=len(study.seeds),
-        seed=seed,
+        seed=study.seed,
         learning_curve=look.curve,
         curves=look.curves,
         checkpoints=look.checkpoints,

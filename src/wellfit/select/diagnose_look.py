@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wellfit.evidence.diagnosis import Measured
+from wellfit.evidence.diagnosis import Measured, Shift
 from wellfit.evidence.diagnosis_bounds import Bound, bound, nested
 from wellfit.evidence.diagnosis_curve import change, halving, power_law
 from wellfit.evidence.diagnosis_text import Look
@@ -48,9 +48,7 @@ def look(
     leaks = list(find_leaks(study.table, study.rows, study.seed))
     copies, count = _copies(study, rows, ready, own)
     curve, falling, more, halved = _learning_curve(study, rows, found, own)
-    moved = None
-    if len(study.apart):
-        moved = shift(study.table, rows.rows, study.apart, own.unseen, own.elsewhere, study.seed, ready)
+    moved = _moved(study, rows, own, ready)
     names = tuple(dict.fromkeys(name for leak in leaks for name in leak.columns))
     measured = replace(measured, leaks=names, copies=copies, falling=falling, shift=moved)
     near = neighbours(study.table, study.rows, ready, study.seed) if len(study.rows) > 2 else None
@@ -85,6 +83,20 @@ def look(
         curve=curve,
         **_curves(study, found),  # type: ignore[arg-type]  # two fields, by name
     )
+
+
+def _moved(study: Study, rows: Rows, own: Wide, ready: Array) -> Shift | None:
+    """Return how the validation rows that were given, or with times the latest ones, differ; None where there are none.
+
+    The latest rows are scored by networks with more training rows than all others had: what they lose more is drift.
+    """
+    if len(study.apart):
+        return shift(study.table, rows.rows, study.apart, own.unseen, own.elsewhere, study.seed, ready)
+    if study.table.times is None or rows.folds < 2:
+        return None
+    last = rows.fold == rows.folds - 1
+    earlier = np.setdiff1d(study.rows, rows.rows[last])
+    return shift(study.table, earlier, rows.rows[last], own.unseen[~last], own.unseen[last], study.seed, ready)
 
 
 _NAMES = ("linear", "additive", "quadratic", "smooth", "trees", "boosting")
