@@ -36,6 +36,7 @@ _HOMES = {
     "load": "data",
     "bias_variance": "select.bias_variance",
     "compare": "select.compare",
+    "diagnose": "select.diagnose",
     "path": "select.path",
     "search": "select.search",
     "sanity": "select.sanity",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from wellfit.nets.fitted import Fitted
     from wellfit.select.bias_variance import bias_variance
     from wellfit.select.compare import compare
+    from wellfit.select.diagnose import diagnose
     from wellfit.select.path import path
     from wellfit.select.sanity import sanity
     from wellfit.select.search import search
@@ -124,6 +126,7 @@ __all__ = [
     "__version__",
     "bias_variance",
     "compare",
+    "diagnose",
     "load",
     "path",
     "run",

@@ -12,6 +12,7 @@ import click
 import wellfit
 from wellfit.cli import options as given
 from wellfit.cli.bias_variance_command import bias_variance
+from wellfit.cli.diagnose_command import diagnose
 from wellfit.cli.interrupt import kept
 from wellfit.cli.merge_command import merge
 from wellfit.cli.path_command import path
@@ -176,6 +177,7 @@ def _command() -> str:
     return shlex.join(["wellfit", *given.typed()])
 
 
+main.add_command(diagnose)
 main.add_command(merge)
 main.add_command(path)
 main.add_command(bias_variance)
