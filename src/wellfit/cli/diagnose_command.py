@@ -74,7 +74,8 @@ def print_diagnosis(found: Diagnosis) -> None:
         names = ("data", "task", "network", "cocktail", "training", "folds", "seeds")
         answer(say("diagnose.title", **{name: getattr(found, name) for name in names}))
         print()
-    answer(say("diagnose.verdict", verdict=found.verdict, sentence=found.sentence))
+    # A sentence on curves of one's own begins with the verdict.
+    answer(say("diagnose.verdict", verdict=found.verdict, sentence=found.sentence) if found.network else found.sentence)
     print()
     answer(say("diagnose.evidence"))
     for line in found.evidence:
