@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -13,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from wellfit.cli import main
-from wellfit.records import VERDICTS, Diagnosis, Evidence
+from wellfit.records import VERDICTS
 
 BRIEF = ["--network", "8", "--epochs", "4", "--folds", "3", "--seeds", "1"]
 
@@ -63,19 +61,23 @@ def test_validation_rows_in_a_file(tmp_path: Path) -> None:
     assert {"a", "y"} <= set(values["next_steps"][0]["columns"])
 
 
-def test_a_history_is_read_and_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in = ModuleType("wellfit.evidence.from_history")
-    stand_in.diagnose_history = lambda source: Diagnosis(  # type: ignore[attr-defined]
-        "overfits", f"Read {source}.", (Evidence("gap", "The gap widens."),), ()
-    )
-    monkeypatch.setitem(sys.modules, "wellfit.evidence.from_history", stand_in)
-    assert call("--history", "curves.csv").stdout.splitlines() == [
-        "Verdict: overfits. Read curves.csv.",
-        "",
-        "Evidence",
-        "- The gap widens.",
-    ]
-    assert json.loads(call("--history", "curves.csv", "--json").stdout)["verdict"] == "overfits"
+def test_a_history_is_read_and_printed(tmp_path: Path) -> None:
+    draw, epochs = np.random.default_rng(0), np.arange(120)
+    curves = pd.DataFrame({"epoch": epochs, "loss": 0.02 + 0.6 * np.exp(-epochs / 15)})
+    curves["val_loss"] = 0.3 + 0.4 * np.exp(-epochs / 10) + 0.002 * np.maximum(0, epochs - 40)
+    curves["val_loss"] += 0.005 * draw.normal(size=120)
+    curves.to_csv(tmp_path / "curves.csv", index=False)
+    lines = call("--history", tmp_path / "curves.csv").stdout.splitlines()
+    assert lines[0].startswith("Overfits: after about epoch")
+    assert lines[2] == "Evidence"
+    found = json.loads(call("--history", tmp_path / "curves.csv", "--json").stdout)
+    assert found["verdict"] == "overfits"
+    assert found["next_steps"][0]["action"] == "stop early"
+    (tmp_path / "bad.csv").write_text("epoch,loss\n1,0.5\n")
+    bad = call("--history", tmp_path / "bad.csv")
+    assert bad.exit_code == 2
+    assert "Traceback" not in bad.output
+    assert "val" in bad.stderr
 
 
 @pytest.mark.parametrize(
