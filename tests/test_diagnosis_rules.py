@@ -206,7 +206,7 @@ def test_the_next_step_fits_the_word_and_is_worth_what_was_measured() -> None:
 def test_doubtful_rows_are_listed_once_and_counted_from_one_for_people() -> None:
     step = steps("good", contradicted=(4, 7), disagree=(7, 9))["clean_rows"]
     assert step.rows == (4, 7, 9)
-    assert "rows 5, 8, 10" in step.text
+    assert "5, 8, 10 (3 in all)" in step.text
 
 
 # The numbers
