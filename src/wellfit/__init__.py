@@ -33,6 +33,7 @@ _HOMES = {
     "MLP": "nets",
     "Training": "nets",
     "Fitted": "nets.fitted",
+    "lesson": "job.lesson",
     "load": "data",
     "compare": "select.compare",
     "path": "select.path",
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     )
     from wellfit.estimators import WellfitClassifier, WellfitRegressor
     from wellfit.job import run
+    from wellfit.job.lesson import lesson
     from wellfit.nets import MLP, Linear, Training
     from wellfit.nets.fitted import Fitted
     from wellfit.select.compare import compare
@@ -119,6 +121,7 @@ __all__ = [
     "WellfitRegressor",
     "__version__",
     "compare",
+    "lesson",
     "load",
     "path",
     "run",

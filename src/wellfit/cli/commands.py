@@ -12,6 +12,7 @@ import click
 import wellfit
 from wellfit.cli import options as given
 from wellfit.cli.interrupt import kept
+from wellfit.cli.lesson_command import lesson
 from wellfit.cli.merge_command import merge
 from wellfit.cli.path_command import path
 from wellfit.cli.places import placed, tell_share
@@ -174,6 +175,7 @@ def _command() -> str:
     return shlex.join(["wellfit", *given.typed()])
 
 
+main.add_command(lesson)
 main.add_command(merge)
 main.add_command(path)
 main.add_command(search)

@@ -3,6 +3,7 @@
 from wellfit.records.comparing import CocktailResult, Comparison, Difference, History, Interval
 from wellfit.records.diagnosis import VERDICTS, Diagnosis, Evidence, LearningCurve, NextStep
 from wellfit.records.frames import Boundary, Frames
+from wellfit.records.lessons import Samples, Taught
 from wellfit.records.paths import Coefficients, Path, Simplest, WarmStarts
 from wellfit.records.runs import Portrait, RunRecord
 from wellfit.records.searching import Corrected, Part, SearchRecord, Trial
@@ -32,11 +33,13 @@ __all__ = [
     "Path",
     "Portrait",
     "RunRecord",
+    "Samples",
     "SearchRecord",
     "Simplest",
     "Split",
     "Table",
     "Task",
+    "Taught",
     "TrainingData",
     "Trial",
     "WarmStarts",

@@ -107,7 +107,8 @@
 
   function drawErrors() {
     const count = knob.labels.length;
-    const scale = scaleOf([knob.train, knob.loss, [knob.chance], knob.low.map((v) => (known(v) ? Math.max(v, 0) : v))]);
+    const also = knob.also || []; // further lines: what the loss is made of
+    const scale = scaleOf([knob.train, knob.loss, ...also.map((e) => e.values), [knob.chance], knob.low.map((v) => (known(v) ? Math.max(v, 0) : v))]);
     const box = { left: 46, right: THUMB / 2 + 2, top: 24, bottom: 8 };
     const p = panel(at("errors"), 216, box, [0, count - 1], scale, [], ["", texts.loss]);
     const middle = (i) => Math.min(Math.max(p.x(i), p.left), p.right);
@@ -128,11 +129,13 @@
       put(p.svg, "line", { x1: p.left, x2: p.right, y1: p.y(knob.chance), y2: p.y(knob.chance), class: "chance" });
       put(p.svg, "text", { x: p.left + 4, y: p.y(knob.chance) - 5, class: "tick" }, texts.chance);
     }
+    for (const { values, colour: tint } of also)
+      put(p.svg, "path", { d: line(values, p.x, p.y), class: "line also", style: `stroke:var(--${tint})` });
     put(p.svg, "path", { d: line(knob.train, p.x, p.y), class: "line train" });
     put(p.svg, "path", { d: line(knob.loss, p.x, p.y), class: "line validation" });
     const same = knob.best === knob.rule;
     const marks = [[knob.best, same ? `${texts.best}, ${texts.rule}` : texts.best]];
-    if (!same) marks.push([knob.rule, texts.rule]);
+    if (!same && known(knob.rule)) marks.push([knob.rule, texts.rule]);
     for (const [i, name] of marks) {
       const side = p.x(i) > p.right - 60 ? "end" : p.x(i) < p.left + 60 ? "" : "middle";
       put(p.svg, "text", { x: p.x(i), y: p.top - 8, class: `tick mark ${side}` }, name);
@@ -183,7 +186,7 @@
 
   function drawMap() {
     const holder = at("map");
-    holder.parentElement.hidden = !knob.map;
+    holder.parentElement.hidden = !(knob.map || knob.fits);
     if (!knob.map) return;
     at("map-caption").textContent = translate(knob.map.caption);
     const width = Math.max(220, Math.min(holder.clientWidth, 460));
@@ -285,7 +288,7 @@
     slider.value = place;
     slider.setAttribute("aria-valuetext", told);
     at("told").textContent = told;
-    at("word").textContent = translate(data.words[word]);
+    at("word").textContent = translate((knob.words || data.words)[word]);
     at("word").className = `word ${{ right: "better", weak: "worse", strong: "undecided", diverged: "diverged" }[word]}`;
     const { errors, curves, weights } = parts;
     [[knob.train, 0], [knob.loss, 1]].forEach(([values, i]) => {
@@ -311,6 +314,7 @@
       parts.bars[b].setAttribute("height", height);
     });
     if (knob.map) paintMap();
+    root.dispatchEvent(new CustomEvent("wellfit:place", { detail: { knob, place } }));
   }
 
   function go(to) {
@@ -353,18 +357,22 @@
     go(Number(slider.value));
   });
 
+  function turnTo(tab, to = data.knobs[tab].best) {
+    if (sweep) stop();
+    knob = data.knobs[tab];
+    place = to;
+    at("tabs").querySelectorAll("input").forEach((button, i) => (button.checked = i === tab));
+    draw();
+  }
+  root.addEventListener("wellfit:go", (event) => turnTo(event.detail.tab, event.detail.place));
+  at("tabs").parentElement.hidden = data.knobs.length < 2;
   data.knobs.forEach((each, i) => {
     const label = document.createElement("label");
     const button = document.createElement("input");
     button.type = "radio";
     button.name = "knob";
     button.checked = i === 0;
-    button.addEventListener("change", () => {
-      if (sweep) stop();
-      knob = each;
-      place = each.best;
-      draw();
-    });
+    button.addEventListener("change", () => turnTo(i));
     const name = document.createElement("span");
     name.textContent = translate(each.name);
     name.dataset.name = i;
