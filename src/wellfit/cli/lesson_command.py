@@ -31,7 +31,7 @@ def lesson(name: str | None, every: bool, out: str | None, threads: int | None) 
     from wellfit.job.lesson import FOLDER, lessons
     from wellfit.report.lessons import LESSONS, find
 
-    asked = [each.name for each in LESSONS] if every else [find(name).name]
+    asked = [find(name).name] if name else [each.name for each in LESSONS]
     with Watch() as watch:
 
         def written(path: Path) -> None:

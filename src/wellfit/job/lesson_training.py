@@ -41,9 +41,9 @@ def teach(lesson: Lesson, *, executor: Executor | None = None, progress: Progres
     rows = development_rows(table)
     held_out = np.empty(0, dtype=np.int64) if table.test_rows is None else table.test_rows
     paths, shown = [], []
-    for turn in lesson.turns:
-        make = _rates if turn.rates else _path
-        found, frame = make(table, rows, held_out, turn, executor, report)
+    for each in lesson.turns:
+        make = _rates if each.rates else _path
+        found, frame = make(table, rows, held_out, each, executor, report)
         paths.append(found)
         shown.append(frame)
     return Taught(lesson.name, table.task, len(rows), tuple(paths), tuple(shown))
@@ -115,13 +115,20 @@ def _beside(each: Sequence[Path], turn: Turn) -> Path:
 
     losses = joined("losses")
     best, rule, error, right = one_standard_error(losses)
-    arrays = ("train_losses", "scores", "diverged", "weight_norms", "zeros", "inputs_used", "units", "out_of_fold")
     return replace(
         each[0],
         over=turn.over,
         strengths=np.array(turn.rates),
         cocktails=tuple(one.cocktails[0] for one in each),
         losses=losses,
+        train_losses=joined("train_losses"),
+        scores=joined("scores"),
+        diverged=joined("diverged"),
+        weight_norms=joined("weight_norms"),
+        zeros=joined("zeros"),
+        inputs_used=joined("inputs_used"),
+        units=joined("units"),
+        out_of_fold=joined("out_of_fold"),
         loss=tuple(one.loss[0] for one in each),
         train_loss=tuple(one.train_loss[0] for one in each),
         score=tuple(one.score[0] for one in each),
@@ -130,7 +137,6 @@ def _beside(each: Sequence[Path], turn: Turn) -> Path:
         one_standard_error=rule,
         right=right,
         curves={name: np.concatenate([one.curves[name] for one in each]) for name in each[0].curves},
-        **{name: joined(name) for name in arrays},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wellfit.report.lessons import Lesson, Resampled, Turn, training_text
 
+PENALTIES = ("l1", "l2", "elastic_net")  # whose zeros are counted
 # Which strengths the lines of the samples show: few, for here each network is fitted by itself.
 _SHOWN = (0.0, 1e-3, 1e-2, 1e-1)
 
@@ -52,6 +53,7 @@ print(f"best: {{path.strengths[path.best]:g}}; one-standard-error rule: {{path.s
 
 def _several(turns: tuple[Turn, ...]) -> str:
     names = ", ".join(f'"{turn.over}"' for turn in turns)
+    lines = _ZEROS if all(turn.over in PENALTIES for turn in turns) else _LOSSES
     return f"""import wellfit as wf
 
 training = {training_text(turns[0].training)}
@@ -60,24 +62,24 @@ for over in ({names}):
     path = {_call(turns[0], "over")}
     paths.append(path)
     print(f"{{over}}: the best is {{path.strengths[path.best]:g}}")
-    for strength, zeros, loss in zip(path.strengths, path.zeros, path.mean(path.losses)):
-        print(f"  {{strength:<9g}} validation loss {{loss:.3f}}, {{zeros:.0%}} of the weights are zero")
-"""
+{lines}"""
 
 
 def _rates(rates: Turn, turned: Turn) -> str:
-    free = Turn("l2", (0,), rates.network, rates.training, rates.folds, rates.seeds)
     return f"""from dataclasses import replace
 import wellfit as wf
 
 training = {training_text(turned.training)}
-path = {_call(turned, f'"{turned.over}"')}
+settings = dict(folds={turned.folds}, seeds={turned.seeds}, network="{turned.network}")
+path = wf.path("{turned.data}", over="{turned.over}", points={turned.points}, training=training, **settings)
 curves = dict(zip(path.cocktails, path.curves["score_loss"]))
 for rate in {rates.rates!r}:
-    one = {_call(free, '"l2"').replace("training=training", "training=replace(training, learning_rate=rate)")}
+    slower = replace(training, learning_rate=rate)
+    one = wf.path("{turned.data}", over="{turned.over}", points=[0], training=slower, **settings)  # no penalty
     curves[f"learning rate {{rate:g}}"] = one.curves["score_loss"][0]
 for name, curve in curves.items():
-    print(f"{{name:20}} lowest {{curve.min():.3f}} at epoch {{path.checkpoints[curve.argmin()]}}, end {{curve[-1]:.3f}}")
+    epoch = path.checkpoints[curve.argmin()]
+    print(f"{{name:20}} lowest {{curve.min():.3f}} at epoch {{epoch}}, at the end {{curve[-1]:.3f}}")
 """
 
 
@@ -104,6 +106,12 @@ for l2 in {strengths!r}:
 """
 
 
+_ZEROS = """    for strength, zeros, loss in zip(path.strengths, path.zeros, path.mean(path.losses)):
+        print(f"  {strength:<9g} validation loss {loss:.3f}, {zeros:.1%} of the weights are zero")
+"""
+_LOSSES = """    for strength, old, new in zip(path.strengths, path.mean(path.train_losses), path.mean(path.losses)):
+        print(f"  {strength:<9g} training loss {old:.3f}  validation loss {new:.3f}")
+"""
 _PICTURE = """import matplotlib.pyplot as plt
 
 plt.plot(train, "--", label="training loss")

@@ -9,8 +9,8 @@ import numpy as np
 from wellfit.messages import say
 from wellfit.records import Path, Samples, Taught
 from wellfit.report.lessons import Lesson, Place, Turn
-from wellfit.report.path_text import percent, strength
-from wellfit.report.text import digits
+from wellfit.report.path_text import strength
+from wellfit.report.text import digits, share
 
 Facts = Mapping[str, str]
 
@@ -20,8 +20,8 @@ def place(path: Path, where: Place) -> int:
     last = len(path.strengths) - 1
     if where == "strong":
         beyond = [p for p in range(path.best + 1, last + 1) if not path.right[p]]
-        # Two further on it can be seen, not only measured.
-        return min(beyond[0] + 2, last) if beyond else last
+        # One further on it can be seen, not only measured.
+        return min(beyond[0] + 1, last) if beyond else last
     return {"first": 0, "best": path.best, "last": last}[where]
 
 
@@ -34,7 +34,7 @@ def facts(lesson: Lesson, taught: Taught) -> Facts:
         for name, point in (("first", 0), ("best", path.best), ("last", last)):
             for fact, text in point_facts(taught, path, point).items():
                 found[f"{prefix}{name}_{fact}"] = text
-            found[f"{prefix}{name}_drawn_zeros"] = percent(frame.zeros[point])
+            found[f"{prefix}{name}_drawn_zeros"] = share(frame.zeros[point])
         found |= {f"{prefix}{name}": text for name, text in _settings(turn, path).items()}
     if lesson.turns[0].rates:
         found |= _minima(taught.paths[0])
@@ -54,7 +54,7 @@ def point_facts(taught: Taught, path: Path, point: int) -> dict[str, str]:
         "train": digits(train),
         "loss": digits(loss),
         "gap": digits(loss - train),
-        "zeros": percent(frame.zeros[point]),
+        "zeros": share(frame.zeros[point]),
         "low": digits(curve[low]),
         "epoch": str(int(path.checkpoints[low])),
     }
@@ -79,7 +79,7 @@ def amount_text(path: Path, point: int) -> str:
 
 def _settings(turn: Turn, path: Path) -> dict[str, str]:
     return {
-        "network": turn.network,
+        "network": _widths(turn.network),
         "epochs": str(turn.training.epochs),
         "points": str(len(path.strengths)),
         "folds": str(path.folds),
@@ -87,6 +87,11 @@ def _settings(turn: Turn, path: Path) -> dict[str, str]:
         "members": str(path.losses.size),
         "chance": digits(path.chance),
     }
+
+
+def _widths(network: str) -> str:
+    first, *others = network.split(",")
+    return say("lesson.widths", first=first, then=others[0]) if len(others) == 1 else network
 
 
 def _minima(path: Path) -> dict[str, str]:

@@ -227,8 +227,8 @@ _FORMULAS: dict[str, tuple[Formula, ...]] = {
         ),
         Formula(
             _row(
-                _t("@at_rest@:"), _gap(), _o("∇"), _sub(_i("L"), _t("train")), _group(_sup(_W, _o("∗"))), _PLUS, _LAMBDA,
-                _gap(), _sup(_W, _o("∗")), _EQUALS, _n("0"),
+                _t("@at_rest@:"), _gap(), _o("∇"), _sub(_i("L"), _t("train")), _group(_sup(_W, _o("∗"))), _PLUS,
+                _LAMBDA, _gap(), _sup(_W, _o("∗")), _EQUALS, _n("0"),
             ),
             r"\text{@at_rest@:}\quad \nabla L_\text{train}(W^*) + \lambda W^* = 0",
         ),

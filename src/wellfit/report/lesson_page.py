@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wellfit import __version__
-from wellfit import records
+from wellfit import __version__, records
 from wellfit.messages import say
 from wellfit.records import Samples, Taught
 from wellfit.report.knob import knob, payload
@@ -109,7 +108,7 @@ def looks(lesson: Lesson, taught: Taught) -> list[dict[str, object]]:
 def _note(taught: Taught, told: Any) -> str:
     if taught.samples is not None:
         return say("lesson.note_samples", **told)
-    return f"{say('knob.map_points')} {say('lesson.note', **told)}"
+    return say("lesson.note" if taught.paths[0].seeds > 1 else "lesson.note_one", **told)
 
 
 def _knob_markup(lesson: Lesson, taught: Taught) -> Markup:
@@ -146,23 +145,28 @@ def _rates(taught: Taught, path: records.Path) -> dict[str, object]:
 
 def _samples(taught: Taught, path: records.Path, samples: Samples) -> dict[str, object]:
     """Return the fits as lines, and the parts that the loss on new rows is made of."""
-    points = range(len(path.strengths))
+    points, every = range(len(path.strengths)), samples.fits.shape[1]
     noise = np.full(len(points), samples.noise)
-    lines = (("bias", "class2", samples.bias), ("variance", "class3", samples.variance), ("noise", "undecided", noise))
+    lines = (
+        (say("lesson.samples_bias"), "class2", samples.bias),
+        (say("lesson.word_variance"), "class3", samples.variance),
+        (say("lesson.word_noise"), "undecided", noise),
+    )
     told = [
         say("lesson.samples_told", **(point_facts(taught, path, p) | parts(samples, p)), noise=digits(samples.noise))
         for p in points
     ]
     return {
         "told": told,
-        "also": [{"name": say(f"lesson.word_{name}"), "colour": c, "values": _short(v)} for name, c, v in lines],
+        "chance": None,  # far above all that is of interest here
+        "also": [{"name": name, "colour": colour, "values": _short(values)} for name, colour, values in lines],
         "fits": {
             "x": _short(samples.xs),
             "truth": _short(samples.truth),
             "lines": [[_short(line) for line in point[:MOST_LINES]] for point in samples.fits],
             "mean": [_short(line) for line in samples.fits.mean(axis=1)],
             "points": [_short(samples.x), _short(samples.y)],
-            "caption": say("lesson.fits_caption", samples=samples.fits.shape[1], lines=min(MOST_LINES, len(samples.fits[0]))),
+            "caption": say("lesson.fits_caption", samples=every, lines=min(MOST_LINES, every)),
             "names": [say("lesson.fits_truth"), say("lesson.fits_mean")],
         },
     }

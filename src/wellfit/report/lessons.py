@@ -75,7 +75,7 @@ class Lesson:
 
 _LONG = Training(learning_rate=0.01, epochs=1000, batch_size=None)
 _RATES = (0.03, 0.02, 0.01, 0.005, 0.003, 0.002, 0.001, 0.0005, 0.0003, 0.0002, 0.0001)
-_STRENGTHS = (1e-5, 1e-4, 3e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0)
+_STRENGTHS = (1e-5, 1e-4, 3e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2)
 
 LESSONS = (
     Lesson("overfitting", (Turn("l2", 15),), ((0, "first"), (0, "best"), (0, "last"))),

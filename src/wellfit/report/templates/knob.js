@@ -41,13 +41,13 @@
   }
 
   /* A vertical scale for all these lines: logarithmic where they span far, from 0 where that costs little. */
-  function scaleOf(lines) {
+  function scaleOf(lines, even = false) {
     const values = lines.flat().filter(known).sort((a, b) => a - b);
     if (!values.length) return { low: 0, high: 1, log: false };
     const low = values[0];
     let high = values[values.length - 1];
     if (low >= 0) high = Math.min(high, 10 * values[Math.floor(0.95 * (values.length - 1))]) || 1;
-    if (low > 0 && high / low > 30) return { low: low / 1.3, high: high * 1.3, log: true };
+    if (!even && low > 0 && high / low > 30) return { low: low / 1.3, high: high * 1.3, log: true };
     const pad = 0.07 * (high - low) || 0.05 * Math.abs(high) || 1;
     return { low: low >= 0 && low < 0.4 * high ? 0 : low - pad, high: high + pad, log: false };
   }
@@ -108,7 +108,7 @@
   function drawErrors() {
     const count = knob.labels.length;
     const also = knob.also || []; // further lines: what the loss is made of
-    const scale = scaleOf([knob.train, knob.loss, ...also.map((e) => e.values), [knob.chance], knob.low.map((v) => (known(v) ? Math.max(v, 0) : v))]);
+    const scale = scaleOf([knob.train, knob.loss, ...also.map((e) => e.values), [knob.chance], knob.low.map((v) => (known(v) ? Math.max(v, 0) : v))], also.length > 0);
     const box = { left: 46, right: THUMB / 2 + 2, top: 24, bottom: 8 };
     const p = panel(at("errors"), 216, box, [0, count - 1], scale, [], ["", texts.loss]);
     const middle = (i) => Math.min(Math.max(p.x(i), p.left), p.right);
@@ -178,6 +178,7 @@
     p.svg.querySelectorAll(".grid, .tick.end").forEach((e) => e.textContent === texts.weight_axis || e.remove());
     const wide = (p.right - p.left) / bins;
     parts.weights = p;
+    parts.zeros = put(p.svg, "text", { x: p.right, y: 11, class: "tick end" });
     parts.bars = knob.counts[0].map((_, b) =>
       put(p.svg, "rect", { x: p.left + b * wide + 0.5, width: Math.max(wide - 1, 1), class: "bar" }));
   }
@@ -189,6 +190,7 @@
     holder.parentElement.hidden = !(knob.map || knob.fits);
     if (!knob.map) return;
     at("map-caption").textContent = translate(knob.map.caption);
+    holder.style.width = ""; // as wide as there is room for now
     const width = Math.max(220, Math.min(holder.clientWidth, 460));
     const height = Math.round(width * 0.86);
     const canvas = document.createElement("canvas");
@@ -313,6 +315,7 @@
       parts.bars[b].setAttribute("y", weights.bottom - height);
       parts.bars[b].setAttribute("height", height);
     });
+    parts.zeros.textContent = knob.zeros_told ? translate(knob.zeros_told[place]) : "";
     if (knob.map) paintMap();
     root.dispatchEvent(new CustomEvent("wellfit:place", { detail: { knob, place } }));
   }
