@@ -8,6 +8,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 from string import Formatter
 
 import matplotlib as mpl
@@ -135,6 +136,19 @@ def test_every_text_of_a_lesson_has_a_lesson() -> None:
     assert not [
         name for name in catalogue("lesson") if name.startswith(tuple(f"{k}_" for k in keys)) and name not in known
     ]
+
+
+def test_every_common_text_is_used() -> None:
+    """The test of all messages is content with the prefix of a room; this one is not."""
+    package = Path(wf.__file__).parent
+    files = [*package.rglob("*.py"), *(package / "report" / "templates").glob("*")]
+    written = "".join(path.read_text(encoding="utf-8") for path in files)
+    own = tuple(f"{lesson.key}_" for lesson in LESSONS)
+    for name in catalogue("lesson"):
+        if name.startswith(own) or name in ("rate_high", "rate_right", "rate_low"):
+            continue
+        used = f"@{name.removeprefix('word_')}@" if name.startswith("word_") else f"lesson.{name}"
+        assert used in written or f"lesson.{name}" in written, name
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -273,3 +287,17 @@ def test_a_path_of_one_point_is_what_compare_trains() -> None:
     one = path("iris", "l2", points=[0], network="4", training=wf.Training(**SHORT), folds=2, seeds=1)
     same = wf.compare("iris", cocktails="none", network="4", training=wf.Training(**SHORT), folds=2, seeds=1)
     assert one.losses.mean() == pytest.approx(same.results[0].loss.mean)
+
+
+def test_chinese_has_the_same_texts_and_places() -> None:
+    def places(text: str) -> set[str]:
+        return {place for _, place, _, _ in Formatter().parse(text) if place is not None}
+
+    english, chinese = catalogue("lesson"), catalogue("lesson", "zh")
+    assert list(english) == list(chinese)
+    for key, text in chinese.items():
+        assert places(text) == places(english[key]), key
+        assert text != english[key], key
+        assert not re.search(
+            "[\u4e00-\u9fff][,;:?!.]|[,;:?!](?=[\u4e00-\u9fff])|  |[\u4e00-\u9fff] [\u4e00-\u9fff]", text
+        ), key

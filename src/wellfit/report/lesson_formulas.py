@@ -188,12 +188,12 @@ _FORMULAS: dict[str, tuple[Formula, ...]] = {
         ),
         Formula(
             _row(
-                _t("@mixup@:"), _gap(), _hat(_i("x"), "~"), _EQUALS, _i("c"), _gap(), _sub(_i("x"), _i("i")), _PLUS,
+                _t("mixup:"), _gap(), _hat(_i("x"), "~"), _EQUALS, _i("c"), _gap(), _sub(_i("x"), _i("i")), _PLUS,
                 _group(_ONE, _MINUS, _i("c")), _sub(_i("x"), _i("j")), _o(","), '<mspace width="1em"/>',
                 _hat(_i("y"), "~"), _EQUALS, _i("c"), _gap(), _sub(_i("y"), _i("i")), _PLUS,
                 _group(_ONE, _MINUS, _i("c")), _sub(_i("y"), _i("j")),
             ),
-            r"\text{@mixup@:}\quad \tilde x = c\,x_i + (1-c)\,x_j, \qquad \tilde y = c\,y_i + (1-c)\,y_j",
+            r"\text{mixup:}\quad \tilde x = c\,x_i + (1-c)\,x_j, \qquad \tilde y = c\,y_i + (1-c)\,y_j",
         ),
         Formula(
             _row(_i("c"), _o("∼"), _t("Beta"), _group(_i("α"), _o(","), _i("α"))),
