@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,6 +35,10 @@ def lesson(
     told so. Names are those of `wellfit.report.lessons.LESSONS`: overfitting, l1-or-l2, dropout, early-stopping,
     augmentation, bias-variance, learning-rate. Raises `SettingError` for another name, ``OSError`` where the folder
     cannot be written.
+
+    >>> page, notebook = lesson("early-stopping", out="class")
+    >>> page.name, notebook.name
+    ('early-stopping.html', 'early-stopping.ipynb')
     """
     [files] = lessons([name], out=out, threads=threads, executor=executor, progress=progress, notice=notice)
     return files
@@ -49,11 +55,16 @@ def lessons(
     written: Callable[[Path], None] | None = None,
 ) -> list[tuple[Path, Path]]:
     """Write several lessons, as `lesson` does, that link to each other; ``written`` is told each file."""
+    from wellfit.engines.compiled import is_warm
+
     asked = list({each.name: each for each in map(find, names)}.values())
     place = Threads(threads) if executor is None else executor
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     linked = {each.name for each in asked} | {each.name for each in LESSONS if page_of(folder, each).is_file()}
+    _must_be_writable(folder)
+    if notice is not None and not is_warm():
+        notice(say("job.compiling"))
     files = []
     for each in asked:
         taught = teach(each, executor=place, progress=progress)
@@ -64,6 +75,12 @@ def lessons(
         _keep_or_write(book, notebook_text(each, taught).encode(), notice, written)
         files.append((page, book))
     return files
+
+
+def _must_be_writable(folder: Path) -> None:
+    """Raise ``OSError`` before any training where nothing could be written after it."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def page_of(folder: Path, lesson: Lesson) -> Path:

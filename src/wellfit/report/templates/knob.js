@@ -173,8 +173,7 @@
     const bins = knob.counts[0].length;
     const edge = knob.edges[bins];
     const box = { left: 10, right: 10, top: 24, bottom: 36 };
-    const none = { low: 0, high: 1, log: false };
-    const p = panel(at("weights"), 214, box, [-edge, edge], none, ticks(-edge, edge, 4), [texts.weight_axis, texts.weights]);
+    const p = panel(at("weights"), 214, box, [-edge, edge], { low: 0, high: 1 }, ticks(-edge, edge, 4), [texts.weight_axis, texts.weights]);
     p.svg.querySelectorAll(".grid, .tick.end").forEach((e) => e.textContent === texts.weight_axis || e.remove());
     const wide = (p.right - p.left) / bins;
     parts.weights = p;
