@@ -33,6 +33,7 @@ _HOMES = {
     "MLP": "nets",
     "Training": "nets",
     "Fitted": "nets.fitted",
+    "lesson": "job.lesson",
     "load": "data",
     "bias_variance": "select.bias_variance",
     "compare": "select.compare",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     )
     from wellfit.estimators import WellfitClassifier, WellfitRegressor
     from wellfit.job import run
+    from wellfit.job.lesson import lesson
     from wellfit.nets import MLP, Linear, Training
     from wellfit.nets.fitted import Fitted
     from wellfit.select.bias_variance import bias_variance
@@ -127,6 +129,7 @@ __all__ = [
     "bias_variance",
     "compare",
     "diagnose",
+    "lesson",
     "load",
     "path",
     "run",

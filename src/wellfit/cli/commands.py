@@ -14,6 +14,7 @@ from wellfit.cli import options as given
 from wellfit.cli.bias_variance_command import bias_variance
 from wellfit.cli.diagnose_command import diagnose
 from wellfit.cli.interrupt import kept
+from wellfit.cli.lesson_command import lesson
 from wellfit.cli.merge_command import merge
 from wellfit.cli.path_command import path
 from wellfit.cli.places import placed, tell_share
@@ -178,6 +179,7 @@ def _command() -> str:
 
 
 main.add_command(diagnose)
+main.add_command(lesson)
 main.add_command(merge)
 main.add_command(path)
 main.add_command(bias_variance)

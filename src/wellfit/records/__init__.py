@@ -4,6 +4,7 @@ from wellfit.records.comparing import CocktailResult, Comparison, Difference, Hi
 from wellfit.records.decomposition import BiasVariance, Decomposition
 from wellfit.records.diagnosis import VERDICTS, Diagnosis, Evidence, LearningCurve, NextStep
 from wellfit.records.frames import Boundary, Frames
+from wellfit.records.lessons import Samples, Taught
 from wellfit.records.paths import Coefficients, Path, Simplest, WarmStarts
 from wellfit.records.runs import Portrait, RunRecord
 from wellfit.records.searching import Corrected, Part, SearchRecord, Trial
@@ -37,11 +38,13 @@ __all__ = [
     "Path",
     "Portrait",
     "RunRecord",
+    "Samples",
     "SearchRecord",
     "Simplest",
     "Split",
     "Table",
     "Task",
+    "Taught",
     "TrainingData",
     "Trial",
     "WarmStarts",

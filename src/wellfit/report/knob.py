@@ -12,8 +12,8 @@ import numpy as np
 from wellfit.messages import say
 from wellfit.records import Array, Boundary, Frames, Path, Task
 from wellfit.report.figures.boundary import MAX_POINTS, thin, value_range
-from wellfit.report.path_text import axis_name, kind_of, name_of, strength, value, words
-from wellfit.report.text import clean, digits
+from wellfit.report.path_text import axis_name, kind_of, name_of, strength, value, varies, words
+from wellfit.report.text import clean, digits, share
 
 # Checkpoints of a curve that are drawn, about: more cannot be told apart at this size.
 MOST_CHECKPOINTS = 64
@@ -89,6 +89,7 @@ def _knob(path: Path, frame: Frames, task: Task) -> dict[str, object]:
         "edges": _short(frame.edges),
         "counts": frame.counts.astype(int).tolist(),
         "zeros": _short(frame.zeros),
+        "zeros_told": _zeros(frame),
         "map": _map(frame, task),
     }
 
@@ -101,6 +102,13 @@ def _told(path: Path, point: int, train: float, loss: float) -> str:
     marks = "both" if path.best == path.one_standard_error == point else ""
     marks = marks or ("best" if point == path.best else "rule" if point == path.one_standard_error else word)
     return say(f"knob.told_{marks}", strength=strength(path, point), train=digits(train), loss=digits(loss))
+
+
+def _zeros(frame: Frames) -> list[str] | None:
+    """Return what is said of the weights that are exactly zero, where their share changes along the path."""
+    if not varies(frame.zeros):
+        return None
+    return [say("knob.zeros", zeros=share(zeros)) for zeros in frame.zeros]
 
 
 def _spread(count: int) -> Array:

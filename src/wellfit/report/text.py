@@ -118,6 +118,20 @@ def digits(value: float | None) -> str:
     return number(value, decimals([value]))
 
 
+def share(value: float) -> str:
+    """Return a share of 1 in percent: 0% and 100% are none and all of it, exactly.
+
+    >>> share(0.123), share(0.9971), share(0.99999), share(0.0001), share(1)
+    ('12%', '99.7%', '>99.9%', '<0.1%', '100%')
+    """
+    rest = min(value, 1 - value)
+    if rest <= 0 or rest >= 0.01:
+        return f"{100 * value:.0f}%"
+    if rest < 1e-3:
+        return "<0.1%" if value < 0.5 else ">99.9%"
+    return f"{100 * value:.1f}%"
+
+
 def _scientific(value: float, places: int) -> str:
     """Return "3.00·10⁻¹²", or "10⁻¹²" where the number is that power and no decimals are asked for."""
     mantissa, _, exponent = f"{value:.{places}e}".partition("e")

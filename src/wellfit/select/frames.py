@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from wellfit.cocktail import Cocktail, EarlyStopping
@@ -37,11 +39,21 @@ def frames(
     others, and nothing is learned from them. Raises as `wellfit.select.fitting.fit_members`.
     """
     fits = _fits(table, rows, found, network, training, seed, engine, executor, progress)
+    return frames_of(table, rows, held_out, fits, found.best, seed=seed)
+
+
+def frames_of(
+    table: Table, rows: Array, held_out: Array, fits: Sequence[tuple[History, Fitted]], best: int, *, seed: int = 0
+) -> Frames:
+    """Return what there is to be seen of networks fitted on ``rows`` (m,), one a point, drawn as in `frames`.
+
+    Where there are more than two numeric columns, the map's are those that the network at point ``best`` leans on most.
+    """
     sound = np.array([record.status != "diverged" for record, _ in fits])
     models = [model for _, model in fits]
     weights = [np.concatenate([w.ravel() for w, _ in model.layers]).astype(np.float64) for model in models]
     edges = _edges([w for w, good in zip(weights, sound, strict=True) if good])
-    names = leading_features(models[found.best], table, rows, seed) if sound[found.best] else ()
+    names = leading_features(models[best], table, rows, seed) if sound[best] else ()
     maps = []
     if len(names) == 2 and sound.all():
         shown = np.concatenate([rows, held_out])

@@ -41,13 +41,13 @@
   }
 
   /* A vertical scale for all these lines: logarithmic where they span far, from 0 where that costs little. */
-  function scaleOf(lines) {
+  function scaleOf(lines, even = false) {
     const values = lines.flat().filter(known).sort((a, b) => a - b);
     if (!values.length) return { low: 0, high: 1, log: false };
     const low = values[0];
     let high = values[values.length - 1];
     if (low >= 0) high = Math.min(high, 10 * values[Math.floor(0.95 * (values.length - 1))]) || 1;
-    if (low > 0 && high / low > 30) return { low: low / 1.3, high: high * 1.3, log: true };
+    if (!even && low > 0 && high / low > 30) return { low: low / 1.3, high: high * 1.3, log: true };
     const pad = 0.07 * (high - low) || 0.05 * Math.abs(high) || 1;
     return { low: low >= 0 && low < 0.4 * high ? 0 : low - pad, high: high + pad, log: false };
   }
@@ -107,7 +107,8 @@
 
   function drawErrors() {
     const count = knob.labels.length;
-    const scale = scaleOf([knob.train, knob.loss, [knob.chance], knob.low.map((v) => (known(v) ? Math.max(v, 0) : v))]);
+    const also = knob.also || []; // further lines: what the loss is made of
+    const scale = scaleOf([knob.train, knob.loss, ...also.map((e) => e.values), [knob.chance], knob.low.map((v) => (known(v) ? Math.max(v, 0) : v))], also.length > 0);
     const box = { left: 46, right: THUMB / 2 + 2, top: 24, bottom: 8 };
     const p = panel(at("errors"), 216, box, [0, count - 1], scale, [], ["", texts.loss]);
     const middle = (i) => Math.min(Math.max(p.x(i), p.left), p.right);
@@ -128,11 +129,13 @@
       put(p.svg, "line", { x1: p.left, x2: p.right, y1: p.y(knob.chance), y2: p.y(knob.chance), class: "chance" });
       put(p.svg, "text", { x: p.left + 4, y: p.y(knob.chance) - 5, class: "tick" }, texts.chance);
     }
+    for (const { values, colour: tint } of also)
+      put(p.svg, "path", { d: line(values, p.x, p.y), class: "line also", style: `stroke:var(--${tint})` });
     put(p.svg, "path", { d: line(knob.train, p.x, p.y), class: "line train" });
     put(p.svg, "path", { d: line(knob.loss, p.x, p.y), class: "line validation" });
     const same = knob.best === knob.rule;
     const marks = [[knob.best, same ? `${texts.best}, ${texts.rule}` : texts.best]];
-    if (!same) marks.push([knob.rule, texts.rule]);
+    if (!same && known(knob.rule)) marks.push([knob.rule, texts.rule]);
     for (const [i, name] of marks) {
       const side = p.x(i) > p.right - 60 ? "end" : p.x(i) < p.left + 60 ? "" : "middle";
       put(p.svg, "text", { x: p.x(i), y: p.top - 8, class: `tick mark ${side}` }, name);
@@ -170,11 +173,11 @@
     const bins = knob.counts[0].length;
     const edge = knob.edges[bins];
     const box = { left: 10, right: 10, top: 24, bottom: 36 };
-    const none = { low: 0, high: 1, log: false };
-    const p = panel(at("weights"), 214, box, [-edge, edge], none, ticks(-edge, edge, 4), [texts.weight_axis, texts.weights]);
+    const p = panel(at("weights"), 214, box, [-edge, edge], { low: 0, high: 1 }, ticks(-edge, edge, 4), [texts.weight_axis, texts.weights]);
     p.svg.querySelectorAll(".grid, .tick.end").forEach((e) => e.textContent === texts.weight_axis || e.remove());
     const wide = (p.right - p.left) / bins;
     parts.weights = p;
+    parts.zeros = put(p.svg, "text", { x: p.right, y: 11, class: "tick end" });
     parts.bars = knob.counts[0].map((_, b) =>
       put(p.svg, "rect", { x: p.left + b * wide + 0.5, width: Math.max(wide - 1, 1), class: "bar" }));
   }
@@ -183,9 +186,10 @@
 
   function drawMap() {
     const holder = at("map");
-    holder.parentElement.hidden = !knob.map;
+    holder.parentElement.hidden = !(knob.map || knob.fits);
     if (!knob.map) return;
     at("map-caption").textContent = translate(knob.map.caption);
+    holder.style.width = ""; // as wide as there is room for now
     const width = Math.max(220, Math.min(holder.clientWidth, 460));
     const height = Math.round(width * 0.86);
     const canvas = document.createElement("canvas");
@@ -285,7 +289,7 @@
     slider.value = place;
     slider.setAttribute("aria-valuetext", told);
     at("told").textContent = told;
-    at("word").textContent = translate(data.words[word]);
+    at("word").textContent = translate((knob.words || data.words)[word]);
     at("word").className = `word ${{ right: "better", weak: "worse", strong: "undecided", diverged: "diverged" }[word]}`;
     const { errors, curves, weights } = parts;
     [[knob.train, 0], [knob.loss, 1]].forEach(([values, i]) => {
@@ -310,7 +314,9 @@
       parts.bars[b].setAttribute("y", weights.bottom - height);
       parts.bars[b].setAttribute("height", height);
     });
+    parts.zeros.textContent = knob.zeros_told ? translate(knob.zeros_told[place]) : "";
     if (knob.map) paintMap();
+    root.dispatchEvent(new CustomEvent("wellfit:place", { detail: { knob, place } }));
   }
 
   function go(to) {
@@ -353,18 +359,22 @@
     go(Number(slider.value));
   });
 
+  function turnTo(tab, to = data.knobs[tab].best) {
+    if (sweep) stop();
+    knob = data.knobs[tab];
+    place = to;
+    at("tabs").querySelectorAll("input").forEach((button, i) => (button.checked = i === tab));
+    draw();
+  }
+  root.addEventListener("wellfit:go", (event) => turnTo(event.detail.tab, event.detail.place));
+  at("tabs").parentElement.hidden = data.knobs.length < 2;
   data.knobs.forEach((each, i) => {
     const label = document.createElement("label");
     const button = document.createElement("input");
     button.type = "radio";
     button.name = "knob";
     button.checked = i === 0;
-    button.addEventListener("change", () => {
-      if (sweep) stop();
-      knob = each;
-      place = each.best;
-      draw();
-    });
+    button.addEventListener("change", () => turnTo(i));
     const name = document.createElement("span");
     name.textContent = translate(each.name);
     name.dataset.name = i;
