@@ -12,7 +12,7 @@ from wellfit.evidence.diagnosis import Measured, Shift
 from wellfit.evidence.diagnosis_bounds import Bound, bound, nested
 from wellfit.evidence.diagnosis_curve import change, halving, power_law
 from wellfit.evidence.diagnosis_text import Look
-from wellfit.evidence.intervals import fold_interval
+from wellfit.evidence.intervals import fold_interval, trained_interval
 from wellfit.messages import say
 from wellfit.nets import Training
 from wellfit.population import train
@@ -114,8 +114,11 @@ def _disagreement(found: Bound | None, regression: bool) -> Interval | None:
 
 
 def _over_folds(rows: Rows, values: Array, key: str) -> Interval:
-    """Return Nadeau and Bengio's interval over folds of one value each, (K,)."""
-    found = fold_interval(values, estimates=say(key), **rows.sizes)
+    """Return the interval over folds of one value each, (K,); training losses have their own (`trained_interval`)."""
+    if key == "diagnose.estimates_train_loss":
+        found = trained_interval(values, estimates=say(key))
+    else:
+        found = fold_interval(values, estimates=say(key), **rows.sizes)
     return found if key == "diagnose.estimates_gap" else replace(found, low=max(found.low, 0.0))
 
 
