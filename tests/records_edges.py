@@ -37,7 +37,9 @@ def edges() -> dict[str, RunRecord]:
         "no curves": with_([replace(r, curves={}, checkpoints=np.empty(0, np.int64)) for r in told.results]),
         "no summary": replace(record, summary={}),
         "no portraits": replace(record, portraits=()),
-        "nothing around": replace(record, findings=(), rules=(), versions={}, command="", verdict=""),
+        "nothing around": replace(
+            record, findings=(), rules=(), versions={}, command="", verdict="", headline="", signs=()
+        ),
     }
 
 

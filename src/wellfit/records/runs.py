@@ -48,7 +48,8 @@ class RunRecord:
     """All that a report shows. ``summary`` is what ``summary.json`` holds; each of ``paths`` gets a section.
 
     ``search`` is None where none was made: the winner of the comparison is then the model. ``simplest`` is None where
-    the network was not compared with a linear model.
+    the network was not compared with a linear model. ``headline`` is what the verdict comes to and ``signs`` are the
+    clauses it rests on: the same as in ``verdict``, in parts.
     """
 
     summary: Mapping[str, object]
@@ -62,3 +63,5 @@ class RunRecord:
     paths: tuple[Path, ...] = ()
     search: SearchRecord | None = None
     simplest: Simplest | None = None
+    headline: str = ""
+    signs: tuple[str, ...] = ()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wellfit.messages import say
+from wellfit.messages import language, say
 from wellfit.records import RunRecord
 from wellfit.report.answer import cards, metric_name
 from wellfit.report.path_section import path_sections
+from wellfit.report.scripts import policy, script
 from wellfit.report.search_section import search_section
 from wellfit.report.sections import sections
 from wellfit.report.table import forests, table
-from wellfit.report.text import LACKING, clean, finite, number, printable, sentence, short
+from wellfit.report.text import LACKING, clause, clean, finite, number, printable, sentence, short
 from wellfit.report.theme import DARK, LIGHT, variables
+from wellfit.report.words import collecting, mark, place
 
-LANGUAGE = "en"
 MAX_FINDINGS = 40
+SCRIPTS = ("language.js",)
 _TEMPLATES = Path(__file__).parent / "templates"
 # A headline up to this many characters is set large, or at least as a headline; a longer one as a paragraph.
 _LARGE, _MEDIUM = 60, 150
@@ -24,8 +26,9 @@ _LARGE, _MEDIUM = 60, 150
 def render(record: RunRecord) -> str:
     """Return the report as one HTML page; equal records give equal pages.
 
-    The page loads nothing from anywhere, runs no script, follows the reader's light or dark scheme, and treats every
-    name in the record as text. Write it as UTF-8.
+    It begins in the current language (`wellfit.speaking`) and can be switched to each other one. The page loads nothing
+    from anywhere, runs its own scripts only, follows the reader's light or dark scheme, and treats every name in the
+    record as text. Write it as UTF-8.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -36,6 +39,7 @@ def render(record: RunRecord) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=mark,
     )
     look = {
         "light": variables(LIGHT),
@@ -44,26 +48,29 @@ def render(record: RunRecord) -> str:
         "search": record.search is not None,
     }
     style = Markup(environment.get_template("style.css").render(look))  # our own file and our own colours
-    return environment.get_template("page.html").render(_context(record), style=style, t=say)
+    own = {"policy": Markup(policy(*SCRIPTS)), "scripts": [script(name)[0] for name in SCRIPTS], "words": place()}
+    with collecting() as words:
+        page = environment.get_template("page.html").render(_context(record), style=style, t=say, **own)
+        return words.settle(page)
 
 
 def _context(record: RunRecord) -> dict[str, object]:
     """Return all that the template shows: text, numbers written out, and figures as markup."""
     summary, comparison = record.summary, record.comparison
     data = clean(comparison.data)
-    headline, clauses = _verdict(record.verdict)
+    headline = sentence(record.headline or record.verdict)
     shown, paths, search = sections(record), path_sections(record.paths), search_section(record)
     findings = record.findings
     more = len(findings) - MAX_FINDINGS
     return {
-        "language": LANGUAGE,
+        "language": language(),
         "title": say("report.title", data=data),
         "data": data,
         "task": say(f"report.task_{comparison.task}"),
         "size": say("report.size", rows=_count(summary.get("rows")), features=_count(summary.get("features"))),
         "headline": headline,
         "headline_class": "large" if len(headline) <= _LARGE else "medium" if len(headline) <= _MEDIUM else "long",
-        "clauses": clauses,
+        "clauses": [clause(sentence(sign)) for sign in record.signs],
         "cards": cards(record),
         "table": table(comparison),
         "forests": forests(comparison),
@@ -86,16 +93,6 @@ def _context(record: RunRecord) -> dict[str, object]:
         "versions": [(clean(name), clean(version)) for name, version in sorted(record.versions.items())],
         "foot": say("report.foot", version=clean(summary.get("version", ""))),
     }
-
-
-def _verdict(verdict: str) -> tuple[str, list[str]]:
-    """Return the headline and the clauses it rests on: a verdict reads "word: sign; sign; sign."."""
-    whole = sentence(verdict)
-    head, colon, tail = whole.partition(": ")
-    if not colon or len(head) > _MEDIUM or ";" not in tail:
-        return whole, []
-    clauses = [part.strip().removesuffix(".") for part in tail.split("; ")]
-    return f"{head}.", [f"{part[:1].upper()}{part[1:]}." for part in clauses if part]
 
 
 def _settings(record: RunRecord) -> list[tuple[str, str]]:
