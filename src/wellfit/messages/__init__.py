@@ -164,7 +164,7 @@ def _filled(key: str, *values: tuple[str, object]) -> str:
     return catalogue(room, language())[name].format(**dict(values))
 
 
-Kind = Literal["list", "clauses", "sentences", "pair"]
+Kind = Literal["list", "clauses", "sentences", "paragraphs", "pair"]
 
 
 def join(parts: Iterable[str], kind: Kind = "list") -> str:

@@ -72,6 +72,15 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def letters(text: str) -> int:
+    """Return how many letters' room a text takes: a Chinese sign takes that of two.
+
+    >>> letters("loss"), letters("损失")
+    (4, 4)
+    """
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
 def printable(text: str) -> str:
     """Return the text with characters that cannot be written or pasted shown as escapes: for the command.
 
