@@ -21,9 +21,9 @@ FLAG = "--lang"
 class Option(click.Option):
     """An option whose help is in the current language."""
 
-    def __init__(self, *args: Any, help: str | None = None, **settings: Any) -> None:
-        self._said = help
-        super().__init__(*args, help=help, **settings)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        self._said: str | None = settings.get("help")
+        super().__init__(*args, **settings)
 
     @property
     def help(self) -> str | None:
@@ -52,9 +52,9 @@ class _Words:
 class Worded(click.Command):
     """A command that takes ``--lang``, and whose help is in the current language."""
 
-    help = _Words()  # type: ignore[assignment]  # in place of click's plain attributes
-    short_help = _Words()  # type: ignore[assignment]
-    epilog = _Words()  # type: ignore[assignment]
+    help = _Words()  # in place of click's plain attributes
+    short_help = _Words()
+    epilog = _Words()
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)

@@ -138,8 +138,8 @@ def options(*groups: tuple[Callable, ...]) -> Callable:
     """Return a decorator that gives a command the options of ``groups``, in order."""
 
     def decorate(function: Callable) -> Callable:
-        for option in reversed([option for group in groups for option in group]):
-            function = option(function)
+        for give in reversed([each for group in groups for each in group]):
+            function = give(function)
         return function
 
     return decorate

@@ -35,9 +35,10 @@ ALONG = (
 )
 
 
-@click.command(
-    cls=Command, help=join([say("cli.path"), say("path.help_linear")], "paragraphs"), short_help=say("cli.path_short")
-)
+_HELP = join([say("cli.path"), say("path.help_linear")], "paragraphs")
+
+
+@click.command(cls=Command, help=_HELP, short_help=say("cli.path_short"))
 @click.argument("data")
 @given.options(given.DATA, ALONG, given.TRAINING, given.STUDY, given.OUTPUT, given.QUICK)
 @given.options(given.PLACE, given.SHARE)

@@ -115,7 +115,7 @@ class Program(Worded, click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         with speaking(asked_language(sys.argv[1:] if args is None else args)):
-            self._main(args, complete_var, **extra)
+            return self._main(args, complete_var, **extra)
 
     def _main(self, args: Sequence[str] | None, complete_var: str | None, **extra: Any) -> NoReturn:
         settle_streams()

@@ -118,7 +118,7 @@ def speaking(name: str) -> Iterator[None]:
 
     >>> with speaking("zh"):
     ...     print(say("errors.missing_extra", package="torch", extra="torch"))
-    此功能需要 torch 包:请运行 pip install 'wellfit[torch]' 安装。
+    此功能需要 torch 包：请运行 pip install 'wellfit[torch]' 安装。
     """
     found = known_language(name)
     if found is None:
