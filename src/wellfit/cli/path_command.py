@@ -14,6 +14,7 @@ from wellfit.cli.language import option
 from wellfit.cli.places import placed, tell_share
 from wellfit.cli.program import Command, Problem, Stopped
 from wellfit.cli.screen import answer, console, harmless, tell
+from wellfit.evidence.metrics import metric_said
 from wellfit.messages import join, say
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def print_path(found: records.Path) -> None:
     screen.width = width
     screen.print(_table(rows(found, points), axis_name(found), found.metric, width))
     print()
-    note = say("path.note_high" if found.higher_is_better else "path.note_low", metric=found.metric)
+    note = say("path.note_high" if found.higher_is_better else "path.note_low", metric=metric_said(found.metric))
     if len(points) < every:
         note = join([note, say("path.some", shown=len(points), all=every)], "sentences")
     if found.linear is not None:

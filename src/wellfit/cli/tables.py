@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wellfit.cli.screen import answer, console, harmless
+from wellfit.evidence.metrics import metric_said
 from wellfit.messages import say
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def print_comparison(comparison: Comparison) -> None:
     screen.print(_table(comparison, wide=width >= _WIDE))
     print()
     note = "cli.table_note_high" if comparison.higher_is_better else "cli.table_note_low"
-    answer(say(note, metric=comparison.metric, winner=comparison.winner))
+    answer(say(note, metric=metric_said(comparison.metric), winner=comparison.winner))
 
 
 def _table(comparison: Comparison, *, wide: bool) -> Table:
