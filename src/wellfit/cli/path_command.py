@@ -14,7 +14,6 @@ from wellfit.cli.language import option
 from wellfit.cli.places import placed, tell_share
 from wellfit.cli.program import Command, Problem, Stopped
 from wellfit.cli.screen import answer, console, harmless, tell
-from wellfit.evidence.metrics import metric_said
 from wellfit.messages import join, say
 
 if TYPE_CHECKING:
@@ -94,6 +93,7 @@ def print_path(found: records.Path) -> None:
     """Print what was trained, a table of at most 15 points, and the sentences; then a linear model's coefficients."""
     import shutil
 
+    from wellfit.evidence.metrics import metric_said
     from wellfit.report.path_text import axis_name, rows, sentences, shown, title
 
     points, every = shown(found), len(found.strengths)

@@ -121,7 +121,7 @@ def read_simplest(linear: Sequence[Path], network: Sequence[Path], table: Table,
         network_score=high,
         difference=against,
         loss_difference=by_loss,
-        sentence=_sentence(first.metric, mixes[0], low, high, against, by_loss),
+        sentence=_sentence(metric_said(first.metric), mixes[0], low, high, against, by_loss),
     )
 
 
