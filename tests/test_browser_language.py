@@ -110,9 +110,8 @@ def test_the_policy_stops_what_is_not_the_pages_own(pages, show) -> None:  # noq
 
 def test_scripts_of_the_page_can_ask_for_texts_and_hear_the_switch(pages, show) -> None:  # noqa: F811
     opened = show(pages["en"])
-    opened.page.evaluate(
-        "document.addEventListener('wellfit:language', e => { window.heard = [e.detail.language, wellfitWords.language] })"
-    )
+    hear = "e => { window.heard = [e.detail.language, wellfitWords.language] }"
+    opened.page.evaluate(f"document.addEventListener('wellfit:language', {hear})")
     assert opened.page.evaluate("wellfitWords.say('Learning curves')") == "Learning curves"
     switch(opened, "zh")
     assert opened.page.evaluate("window.heard") == ["zh", "zh"]

@@ -40,6 +40,7 @@ _HOMES = {
     "sanity": "select.sanity",
     "simplest": "select.simplest",
     "run": "job",
+    "speaking": "messages",
     "WellfitClassifier": "estimators",
     "WellfitRegressor": "estimators",
     "DataError": "errors",
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     )
     from wellfit.estimators import WellfitClassifier, WellfitRegressor
     from wellfit.job import run
+    from wellfit.messages import speaking
     from wellfit.nets import MLP, Linear, Training
     from wellfit.nets.fitted import Fitted
     from wellfit.select.compare import compare
@@ -125,6 +127,7 @@ __all__ = [
     "sanity",
     "search",
     "simplest",
+    "speaking",
 ]
 
 
