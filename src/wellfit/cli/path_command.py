@@ -102,7 +102,7 @@ def print_path(found: records.Path) -> None:
     print()
     screen = console(sys.stdout)
     screen.width = width
-    screen.print(_table(rows(found, points), axis_name(found), found.metric, width))
+    screen.print(_table(rows(found, points), axis_name(found), metric_said(found.metric), width))
     print()
     note = say("path.note_high" if found.higher_is_better else "path.note_low", metric=metric_said(found.metric))
     if len(points) < every:

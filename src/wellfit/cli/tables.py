@@ -46,7 +46,7 @@ def _table(comparison: Comparison, *, wide: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD if wide else box.HORIZONTALS, show_edge=False, pad_edge=False)
     table.show_lines = not wide
     table.add_column(say("cli.table_cocktail"), overflow="fold")
-    for heading in (say("cli.table_loss"), harmless(comparison.metric), say("cli.table_difference")):
+    for heading in (say("cli.table_loss"), harmless(metric_said(comparison.metric)), say("cli.table_difference")):
         table.add_column(heading, justify="right", no_wrap=wide)
     table.add_column(say("cli.table_word"), no_wrap=True)
     losses, scores = [r.loss for r in comparison.results], [r.score for r in comparison.results]
