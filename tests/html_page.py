@@ -94,3 +94,28 @@ def only_own_scripts(text: str) -> None:
     assert hashes == allowed[1].split()
     assert len(re.findall("<script", text)) == len(page.scripts) == text.count("</script")
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+
+
+class Marked(HTMLParser):
+    """The texts and labels of a page, each with whether the page's switch of languages knows it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[tuple[str, bool]] = []
+        self.found: list[tuple[str, bool]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        if "aria-label" in given:
+            self.found.append((given["aria-label"], "data-say-label" in given))
+        if tag not in VOID:
+            self.open.append((tag, "data-say" in given))
+
+    def handle_endtag(self, tag):
+        self.open.pop()
+
+    def handle_data(self, data):
+        if data.strip() and self.open[-1][0] not in ("style", "script"):
+            self.found.append((data, self.open[-1][1]))

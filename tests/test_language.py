@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from html_page import Marked, Page
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -242,6 +243,48 @@ def test_columns_of_files_are_the_same_in_every_language() -> None:
         assert type(standard("job.column_prediction")) is str
 
 
+# The page of a real run
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory) -> dict[str, str]:
+    """Reports of whole runs (comparison, paths, search, linear model), made in each language."""
+    made = {}
+    for name in languages():
+        folder = tmp_path_factory.mktemp(name)
+        with speaking(name):
+            wf.run("iris", network="4", training={"epochs": 12}, folds=2, quick=True, budget="400 steps", out=folder)
+        made[name] = (folder / "report.html").read_text(encoding="utf-8")
+    return made
+
+
+def texts_of(report: str) -> dict[str, list[str]]:
+    found = next(body for attributes, body in Page(report).scripts if attributes.get("id") == "words")
+    return json.loads(found)["texts"]
+
+
+def test_every_chinese_text_of_a_report_can_be_switched(reports) -> None:
+    found = Marked(reports["zh"]).found
+    assert not [text for text, known in found if CHINESE.search(text) and not known]
+    assert sum(known for _, known in found) > 200
+
+
+def test_a_report_holds_every_text_in_both_languages(reports) -> None:
+    english, chinese = texts_of(reports["en"]), texts_of(reports["zh"])
+    assert len(english["en"]) > 150
+    for texts in (english, chinese):
+        assert not [text for text in texts["en"] if CHINESE.search(text)]
+        # Runs of English words that are no name: the settings of a training are typed so.
+        assert not [text for text in texts["zh"] if re.search("[a-z]{3,} [a-z]{2,} [a-z]{2,}", text)]
+
+    # The seconds a run took are in none of its other sentences.
+    def timeless(texts: list[str]) -> set[str]:
+        return {text for text in texts if not re.fullmatch(r"[\d.]+ (s|秒)", text)}
+
+    for name in languages():
+        assert timeless(english[name]) == timeless(chinese[name])
+
+
 # The command line
 
 
@@ -320,6 +363,14 @@ def test_an_unknown_language_is_an_error_with_exit_code_2(monkeypatch) -> None:
     monkeypatch.setenv(VARIABLE, "fr")
     _, told = run("run", "iris", code=2)
     assert VARIABLE in told
+
+
+def test_a_run_is_resumed_in_its_language_unless_another_is_asked_for(tmp_path) -> None:
+    small = ("iris", "--network", "2", "--epochs", "2", "--folds", "2", "--seeds", "1", "--cocktails", "none")
+    run("--lang", "zh", "compare", *small, "--out", str(tmp_path))
+    assert "最优组合是" in run("resume", str(tmp_path))[0]
+    assert "The winner is" in run("resume", str(tmp_path), "--lang", "en")[0]
+    assert language() == "en"
 
 
 def test_what_is_typed_is_remembered_with_the_command_first() -> None:

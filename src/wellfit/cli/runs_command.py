@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wellfit.cli.language import option
+from wellfit.cli.language import asked_language, option
 from wellfit.cli.program import Command, Problem, Program
 from wellfit.cli.screen import answer, console, harmless, tell
-from wellfit.messages import say
+from wellfit.messages import say, speaking
 
 if TYPE_CHECKING:
     from wellfit.job.runs import RunInfo
@@ -42,7 +42,10 @@ def resume(context: click.Context, run: str) -> Any:
         raise Problem("runs.not_resumable", folder=folder, command=written)
     if Path(found.asking.folder).is_dir():
         os.chdir(found.asking.folder)
+    # In the language that the run was started in, unless another is asked for now.
+    spoken = asked_language((*arguments, *context.find_root().obj))
     with (
+        speaking(spoken),
         click.Context(program, info_name="wellfit", obj=arguments) as root,
         command.make_context(arguments[0], list(arguments[1:]), parent=root) as inner,
     ):
