@@ -335,6 +335,11 @@ def test_all_help_is_in_the_language(path, before) -> None:
     assert not CHINESE.search(english)
 
 
+def test_a_language_alone_shows_the_help() -> None:
+    for typed in (("--lang", "zh"), ("runs", "--lang=zh")):
+        assert run(*typed)[0].startswith("用法：wellfit")
+
+
 def test_errors_are_in_the_language() -> None:
     for arguments in (
         ("rum",),

@@ -100,6 +100,16 @@ def asked_language(arguments: Sequence[str]) -> str:
     return found
 
 
+def only_language(arguments: Sequence[str]) -> bool:
+    """Return whether nothing but ``--lang`` was typed: then a group shows its help, as it does for nothing at all.
+
+    >>> only_language(["--lang", "zh"]), only_language(["--lang=zh", "run"])
+    (True, False)
+    """
+    order = typed_order(arguments)
+    return bool(order) and order[0].startswith(FLAG)
+
+
 def typed_order(arguments: Sequence[str]) -> tuple[str, ...]:
     """Return the arguments with the command's name first: a ``--lang`` before it goes behind it.
 

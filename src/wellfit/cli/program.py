@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from wellfit.cli.interrupt import INTERRUPTED, twice_leaves
-from wellfit.cli.language import Worded, asked_language, typed_order
+from wellfit.cli.language import Worded, asked_language, only_language, typed_order
 from wellfit.cli.screen import settle_streams, tell
 from wellfit.errors import WellfitError
 from wellfit.messages import ENGLISH, VARIABLE, join, known_language, languages, say, speaking
@@ -78,6 +78,10 @@ class Program(Worded, click.Group):
     ) -> click.Context:
         """Keep the arguments as they were typed: the report shows the command that repeats it."""
         return super().make_context(info_name, args, parent, **extra, obj=typed_order(args))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the group's own arguments; without a command its help is shown."""
+        return super().parse_args(ctx, [] if only_language(args) else args)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
         """Find the command, or say which one is near."""

@@ -91,7 +91,7 @@ class Pages(click.HelpFormatter):
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         """Write the usage with the catalogue's word in front."""
-        super().write_usage(prog, args, say("cli.usage") + " " if prefix is None else prefix)
+        super().write_usage(prog, args, say("cli.usage") if prefix is None else prefix)
 
     def write_heading(self, heading: str) -> None:
         """Write a heading of click's in the catalogue's words."""
