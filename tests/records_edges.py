@@ -38,7 +38,9 @@ def edges() -> dict[str, RunRecord]:
         "with code": replace(record, codes=dict.fromkeys(("keras", "torch", "sklearn"), "import this")),
         "no summary": replace(record, summary={}),
         "no portraits": replace(record, portraits=()),
-        "nothing around": replace(record, findings=(), rules=(), versions={}, command="", verdict=""),
+        "nothing around": replace(
+            record, findings=(), rules=(), versions={}, command="", verdict="", headline="", signs=()
+        ),
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from html_page import Page
+from html_page import Page, only_own_scripts
 from records_edges import edges, many_points, with_word
 from records_factory import comparison, run_record
 
@@ -67,7 +67,8 @@ def gallery() -> tuple[dict[str, str], set[str]]:
     }
     with pytest.MonkeyPatch.context() as patch:
         texts_ = Listening(catalogue("report"))
-        patch.setattr(messages, "catalogue", lambda room, language="en": texts_)
+        heard = messages.catalogue
+        patch.setattr(messages, "catalogue", lambda room, told="en": texts_ if room == "report" else heard(room, told))
         return {name: render(record) for name, record in records.items()}, said
 
 
@@ -89,16 +90,16 @@ def test_page_is_well_formed(name: str, gallery) -> None:
         for value in attributes.values():
             for target in re.findall(r"url\(#([^)]*)\)", value):
                 assert target in ids
-    assert page.all("a")[0] == {"class": "skip", "href": "#answer"}
+    assert page.all("a")[0].items() >= {"class": "skip", "href": "#answer"}.items()
     assert all(scope in ("col", "row") for scope in (th.get("scope") for th in page.all("th")))
 
 
 @pytest.mark.parametrize("which", ["football", "hostile"])
-def test_no_request_leaves_the_page_and_nothing_runs(which: str, request: pytest.FixtureRequest) -> None:
+def test_no_request_leaves_the_page_and_only_its_own_scripts_run(which: str, request: pytest.FixtureRequest) -> None:
     _, text = request.getfixturevalue(which)
     page = Page(text)
     used = {tag for tag, _ in page.tags}
-    assert not used & {"script", "iframe", "object", "embed", "img", "image", "form", "base", "foreignobject", "b2"}
+    assert not used & {"iframe", "object", "embed", "img", "image", "form", "base", "foreignobject", "b2"}
     for tag, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")]
         for name in ("src", "href", "xlink:href", "action", "data", "srcset", "poster"):
@@ -107,8 +108,7 @@ def test_no_request_leaves_the_page_and_nothing_runs(which: str, request: pytest
     assert not re.findall(r"url\((?!#)", text)
     assert "@import" not in text
     assert not re.findall(r"\b(?:https?|ftp|wss?|file|javascript|blob):", text)
-    policy = next(meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
-    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    only_own_scripts(text)
 
 
 def test_hostile_names_are_shown_as_text(hostile: tuple[RunRecord, str]) -> None:
@@ -116,7 +116,7 @@ def test_hostile_names_are_shown_as_text(hostile: tuple[RunRecord, str]) -> None
     page = Page(text)
     text.encode("utf-8")
     assert "<script>alert(1)</script>" in page.words
-    assert "<script" not in text
+    only_own_scripts(text)
     assert "\"quoted\" 'both' & <b>bold</b>" in page.words
     assert not page.all("b")[1:]  # only the page's own
     assert "x" * 200 not in text
@@ -198,7 +198,7 @@ def test_the_answer_stands_on_top(football: tuple[RunRecord, str]) -> None:
 def test_a_verdict_of_one_sentence_is_the_headline_whole() -> None:
     record = replace(run_record(features=3, cocktails=2), portraits=())
     for verdict in ("Undecided.", "One thing: no list of signs.", "w" * 400):
-        page = Page(render(replace(record, verdict=verdict)))
+        page = Page(render(replace(record, verdict=verdict, headline="", signs=())))
         assert page.headings[0][1] == sentence(verdict)
         assert say("report.evidence") not in page.words
 

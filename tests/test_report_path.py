@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from html_page import Page
+from html_page import Page, only_own_scripts
 from hypothesis import given
 from hypothesis import strategies as st
 from records_factory import HOSTILE, run_record
@@ -384,7 +384,7 @@ def test_hostile_names_do_no_harm() -> None:
     found = replace(path("l2"), data=HOSTILE[0], base=HOSTILE[1], metric=HOSTILE[3], end=HOSTILE[2] + HOSTILE[5])
     text = render(small(found))
     parsed = Page(text)
-    assert "<script" not in text
+    only_own_scripts(text)
     assert not parsed.all("b")[1:]
     assert "x" * 200 not in text
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text)

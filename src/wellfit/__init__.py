@@ -44,6 +44,7 @@ _HOMES = {
     "simplest": "select.simplest",
     "workings": "select.workings",
     "run": "job",
+    "speaking": "messages",
     "WellfitClassifier": "estimators",
     "WellfitRegressor": "estimators",
     "DataError": "errors",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from wellfit.estimators import WellfitClassifier, WellfitRegressor
     from wellfit.job import run
     from wellfit.job.lesson import lesson
+    from wellfit.messages import speaking
     from wellfit.nets import MLP, Linear, Training
     from wellfit.nets.fitted import Fitted
     from wellfit.select.bias_variance import bias_variance
@@ -136,6 +138,7 @@ __all__ = [
     "sanity",
     "search",
     "simplest",
+    "speaking",
     "workings",
 ]
 

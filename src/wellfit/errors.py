@@ -6,19 +6,24 @@ exits with 2; Python users catch `WellfitError`, or ``ValueError`` where a value
 
 from __future__ import annotations
 
-from wellfit.messages import say
+from wellfit.messages import again, say
 
 
 class WellfitError(Exception):
     """Base of all errors that a user can mend.
 
-    ``key`` is the message's key in the catalogue and ``values`` what filled its places.
+    ``key`` is the message's key in the catalogue and ``values`` what filled its places. The message is in the language
+    of whoever reads it: an error may come from another thread or process.
     """
 
     def __init__(self, key: str, /, **values: object) -> None:
         self.key = key
         self.values = values
         super().__init__(say(key, **values))
+
+    def __str__(self) -> str:
+        values = {name: again(value) for name, value in self.values.items()}
+        return str.__str__(say(self.key, **values))
 
     def __reduce__(self) -> tuple:
         """Pickle by key and values (a pool of processes sends errors home)."""

@@ -10,6 +10,7 @@ import click
 
 from wellfit.cli import options as given
 from wellfit.cli.interrupt import kept
+from wellfit.cli.language import option
 from wellfit.cli.places import placed
 from wellfit.cli.program import Command, Stopped
 from wellfit.cli.screen import answer, console, harmless, tell
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from wellfit import records
 
 MEASURED = (
-    click.option("--over", metavar="INGREDIENT", help=say("bias_variance.opt_over")),
-    click.option("--points", metavar="N", type=given.Whole(3), help=say("bias_variance.opt_points")),
-    click.option("--cocktail", metavar="TEXT", help=say("bias_variance.opt_cocktail")),
-    click.option("--resamples", metavar="N", type=given.Whole(2), default=50, help=say("bias_variance.opt_resamples")),
-    click.option("--seeds", metavar="N", type=given.Whole(), default=4, help=say("bias_variance.opt_seeds")),
+    option("--over", metavar="INGREDIENT", help=say("bias_variance.opt_over")),
+    option("--points", metavar="N", type=given.Whole(3), help=say("bias_variance.opt_points")),
+    option("--cocktail", metavar="TEXT", help=say("bias_variance.opt_cocktail")),
+    option("--resamples", metavar="N", type=given.Whole(2), default=50, help=say("bias_variance.opt_resamples")),
+    option("--seeds", metavar="N", type=given.Whole(), default=4, help=say("bias_variance.opt_seeds")),
 )
 
 

@@ -14,6 +14,7 @@ from wellfit.cli import options as given
 from wellfit.cli.bias_variance_command import bias_variance
 from wellfit.cli.diagnose_command import diagnose
 from wellfit.cli.interrupt import kept
+from wellfit.cli.language import Option, option
 from wellfit.cli.lesson_command import lesson
 from wellfit.cli.merge_command import merge
 from wellfit.cli.path_command import path
@@ -28,7 +29,13 @@ from wellfit.messages import say
 
 @click.group(cls=Program, help=say("cli.program"), epilog=say("cli.epilog"))
 @click.version_option(
-    wellfit.__version__, "-V", "--version", prog_name="wellfit", message="%(prog)s %(version)s", help=say("cli.version")
+    wellfit.__version__,
+    "-V",
+    "--version",
+    prog_name="wellfit",
+    message="%(prog)s %(version)s",
+    help=say("cli.version"),
+    cls=Option,
 )
 def main() -> None:
     """The group; its help is in the catalogue."""
@@ -157,7 +164,7 @@ def sanity(data: str, **asked: Any) -> None:
 @main.command(help=say("cli.predict"), short_help=say("cli.predict_short"))
 @click.argument("model")
 @click.argument("data")
-@click.option("--out", metavar="FILE", help=say("cli.opt_out_file"))
+@option("--out", metavar="FILE", help=say("cli.opt_out_file"))
 def predict(model: str, data: str, out: str | None) -> None:
     """Predict the rows of a table with a saved model."""
     from wellfit import job

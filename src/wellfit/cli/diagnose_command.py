@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wellfit.cli import options as given
+from wellfit.cli.language import option
 from wellfit.cli.places import placed
 from wellfit.cli.program import Command, Problem
 from wellfit.cli.screen import answer
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from wellfit.records import Diagnosis
 
 ABOUT = (
-    click.option("--history", metavar="CURVES", help=say("diagnose.opt_history")),
-    click.option("--validation", metavar="FILE", help=say("diagnose.opt_validation")),
-    click.option("--cocktail", metavar="TEXT", help=say("diagnose.opt_cocktail")),
+    option("--history", metavar="CURVES", help=say("diagnose.opt_history")),
+    option("--validation", metavar="FILE", help=say("diagnose.opt_validation")),
+    option("--cocktail", metavar="TEXT", help=say("diagnose.opt_cocktail")),
 )
-SEEDS = (click.option("--seeds", metavar="N", type=given.Whole(), help=say("diagnose.opt_seeds")),)
+SEEDS = (option("--seeds", metavar="N", type=given.Whole(), help=say("diagnose.opt_seeds")),)
 
 
 @click.command(cls=Command, help=say("diagnose.help"), short_help=say("diagnose.short"))

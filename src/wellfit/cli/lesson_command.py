@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from wellfit.cli import options as given
+from wellfit.cli.language import option
 from wellfit.cli.program import Command, Problem
 from wellfit.cli.screen import answer, console
 from wellfit.messages import say
@@ -15,9 +16,9 @@ from wellfit.messages import say
 
 @click.command(cls=Command, help=say("cli.lesson"), short_help=say("cli.lesson_short"))
 @click.argument("name", required=False)
-@click.option("--all", "every", is_flag=True, help=say("cli.opt_all_lessons"))
-@click.option("--out", metavar="DIR", help=say("cli.opt_out_lessons"))
-@click.option("--threads", metavar="N", type=given.Whole(), help=say("cli.opt_threads"))
+@option("--all", "every", is_flag=True, help=say("cli.opt_all_lessons"))
+@option("--out", metavar="DIR", help=say("cli.opt_out_lessons"))
+@option("--threads", metavar="N", type=given.Whole(), help=say("cli.opt_threads"))
 def lesson(name: str | None, every: bool, out: str | None, threads: int | None) -> None:
     """Write lessons, or list them."""
     if name and every:

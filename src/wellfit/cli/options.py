@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from wellfit.cli.language import option
 from wellfit.messages import say
 
 
@@ -80,7 +81,7 @@ def _flag(param: click.Parameter | None) -> str:
 def _option(*flags: str, **settings: Any) -> Callable:
     """Return a click option whose help is the catalogue's ``cli.opt_<name>``."""
     name = flags[-1].removeprefix("--").replace("-", "_")
-    return click.option(*flags, help=say(f"cli.opt_{name}"), **settings)
+    return option(*flags, help=say(f"cli.opt_{name}"), **settings)
 
 
 def _columns(flag: str) -> Callable:
@@ -137,8 +138,8 @@ def options(*groups: tuple[Callable, ...]) -> Callable:
     """Return a decorator that gives a command the options of ``groups``, in order."""
 
     def decorate(function: Callable) -> Callable:
-        for option in reversed([option for group in groups for option in group]):
-            function = option(function)
+        for give in reversed([each for group in groups for each in group]):
+            function = give(function)
         return function
 
     return decorate

@@ -10,10 +10,11 @@ import click
 
 from wellfit.cli import options as given
 from wellfit.cli.interrupt import kept
+from wellfit.cli.language import option
 from wellfit.cli.places import placed, tell_share
 from wellfit.cli.program import Command, Problem, Stopped
 from wellfit.cli.screen import answer, console, harmless, tell
-from wellfit.messages import say
+from wellfit.messages import join, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,14 +28,17 @@ _MOST_WEIGHTS = 15
 _STYLES = {"weak": "yellow", "right": "green", "strong": "yellow", "diverged": "red"}
 
 ALONG = (
-    click.option("--over", metavar="INGREDIENT", help=say("cli.opt_over")),
-    click.option("--points", metavar="N", type=given.Whole(3), help=say("cli.opt_points")),
-    click.option("--warm", is_flag=True, help=say("cli.opt_warm")),
-    click.option("--cocktail", metavar="TEXT", help=say("cli.opt_base")),
+    option("--over", metavar="INGREDIENT", help=say("cli.opt_over")),
+    option("--points", metavar="N", type=given.Whole(3), help=say("cli.opt_points")),
+    option("--warm", is_flag=True, help=say("cli.opt_warm")),
+    option("--cocktail", metavar="TEXT", help=say("cli.opt_base")),
 )
 
 
-@click.command(cls=Command, help=f"{say('cli.path')}\n\n{say('path.help_linear')}", short_help=say("cli.path_short"))
+_HELP = join([say("cli.path"), say("path.help_linear")], "paragraphs")
+
+
+@click.command(cls=Command, help=_HELP, short_help=say("cli.path_short"))
 @click.argument("data")
 @given.options(given.DATA, ALONG, given.TRAINING, given.STUDY, given.OUTPUT, given.QUICK)
 @given.options(given.PLACE, given.SHARE)
@@ -89,6 +93,7 @@ def print_path(found: records.Path) -> None:
     """Print what was trained, a table of at most 15 points, and the sentences; then a linear model's coefficients."""
     import shutil
 
+    from wellfit.evidence.metrics import metric_said
     from wellfit.report.path_text import axis_name, rows, sentences, shown, title
 
     points, every = shown(found), len(found.strengths)
@@ -97,13 +102,13 @@ def print_path(found: records.Path) -> None:
     print()
     screen = console(sys.stdout)
     screen.width = width
-    screen.print(_table(rows(found, points), axis_name(found), found.metric, width))
+    screen.print(_table(rows(found, points), axis_name(found), metric_said(found.metric), width))
     print()
-    note = say("path.note_high" if found.higher_is_better else "path.note_low", metric=found.metric)
+    note = say("path.note_high" if found.higher_is_better else "path.note_low", metric=metric_said(found.metric))
     if len(points) < every:
-        note = f"{note} {say('path.some', shown=len(points), all=every)}"
+        note = join([note, say("path.some", shown=len(points), all=every)], "sentences")
     if found.linear is not None:
-        note = f"{note} {say('path.freedom_note')}"
+        note = join([note, say("path.freedom_note")], "sentences")
     for sentence in (note, *sentences(found)):
         answer(sentence)
     if found.linear is not None:
@@ -169,16 +174,18 @@ def _short(name: str, room: int) -> str:
 
 def _table(points: list[Row], strength: str, metric: str, width: int) -> Table:
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    words = [_verdict(row) for row in points]
+    parts = [_verdict(row) for row in points]
+    words = [join(each) for each in parts]
     columns = _columns(points, strength, metric, wide=True)
     # Headings are whole where all fits, else they break between words and ranges stand below their means.
-    wide = sum(max(room, len(name)) + 3 for name, _, room in columns) + max(map(len, words)) <= width
+    wide = sum(max(room, cell_len(name)) + 3 for name, _, room in columns) + max(map(cell_len, words)) <= width
     if not wide:
         columns = _columns(points, strength, metric, wide=False)
-        rest = 1 + max(len(part) for word in words for part in word.split(", "))
+        rest = 1 + max(cell_len(part) for each in parts for part in each)
         # Numbers never break; what does not fit is left to a wider screen.
         while sum(room + 2 for _, _, room in columns) + rest > width and len(columns) > _LEAST_COLUMNS:
             columns.pop()
@@ -211,7 +218,14 @@ def _columns(points: list[Row], strength: str, metric: str, *, wide: bool) -> li
 
 def _room(name: str, cells: list[str]) -> int:
     """Return the width that a column's numbers need, and the longest word of its heading."""
-    return max(len(part) for part in [*name.split(), *(line for cell in cells for line in cell.split("\n"))])
+    from rich.cells import cell_len
+
+    return max(cell_len(part) for part in [*_unbroken(name), *(line for cell in cells for line in cell.split("\n"))])
+
+
+def _unbroken(name: str) -> list[str]:
+    """Return the parts of a heading that stay on one line: words, or a pair of Chinese signs."""
+    return [part[:2] if part[:1] > "\u2e7f" else part for part in name.split()]
 
 
 def _ranged(row: Row, wide: bool) -> str:
@@ -220,7 +234,7 @@ def _ranged(row: Row, wide: bool) -> str:
     return f"{row.loss} [{row.loss_range}]" if wide else f"{row.loss}\n{row.loss_range}"
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: Row) -> list[str]:
     """Return the word for a point, and what it was chosen as."""
     marks = [say("path.mark_best")] * row.best + [say("path.mark_rule")] * row.rule
-    return ", ".join([row.word_text, *marks])
+    return [row.word_text, *marks]

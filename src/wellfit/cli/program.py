@@ -15,9 +15,10 @@ from typing import Any, NoReturn
 import click
 
 from wellfit.cli.interrupt import INTERRUPTED, twice_leaves
+from wellfit.cli.language import Worded, asked_language, only_language, typed_order
 from wellfit.cli.screen import settle_streams, tell
 from wellfit.errors import WellfitError
-from wellfit.messages import say
+from wellfit.messages import ENGLISH, VARIABLE, join, known_language, languages, say, speaking
 
 MENDABLE, PIPE_CLOSED = 2, 141
 
@@ -37,7 +38,7 @@ class Problem(click.UsageError):
         super().__init__(say(key, **values))
 
 
-class Command(click.Command):
+class Command(Worded):
     """A command that names a surplus argument in the catalogue's words."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -63,7 +64,7 @@ class Command(click.Command):
         return _worded(super().get_help_option(ctx))
 
 
-class Program(click.Group):
+class Program(Worded, click.Group):
     """The group of commands, and the one place where errors become lines and exit codes."""
 
     command_class = Command
@@ -76,7 +77,11 @@ class Program(click.Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Keep the arguments as they were typed: the report shows the command that repeats it."""
-        return super().make_context(info_name, args, parent, **extra, obj=tuple(args))
+        return super().make_context(info_name, args, parent, **extra, obj=typed_order(args))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the group's own arguments; without a command its help is shown."""
+        return super().parse_args(ctx, [] if only_language(args) else args)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
         """Find the command, or say which one is near."""
@@ -113,7 +118,14 @@ class Program(click.Group):
         """Run the program and exit: the entry point of ``wellfit``."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        with speaking(asked_language(sys.argv[1:] if args is None else args)):
+            return self._main(args, complete_var, **extra)
+
+    def _main(self, args: Sequence[str] | None, complete_var: str | None, **extra: Any) -> NoReturn:
         settle_streams()
+        unknown = os.environ.get(VARIABLE, ENGLISH)
+        if known_language(unknown) is None:
+            _fail(say("cli.bad_language_variable", name=VARIABLE, value=unknown, known=join(languages())))
         if args is None and not sys.warnoptions:
             # Libraries' warnings are for programmers; what a user should know is said as a finding.
             warnings.simplefilter("ignore")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wellfit.cli.language import asked_language, option
 from wellfit.cli.program import Command, Problem, Program
 from wellfit.cli.screen import answer, console, harmless, tell
-from wellfit.messages import say
+from wellfit.messages import say, speaking
 
 if TYPE_CHECKING:
     from wellfit.job.runs import RunInfo
@@ -41,7 +42,10 @@ def resume(context: click.Context, run: str) -> Any:
         raise Problem("runs.not_resumable", folder=folder, command=written)
     if Path(found.asking.folder).is_dir():
         os.chdir(found.asking.folder)
+    # In the language that the run was started in, unless another is asked for now.
+    spoken = asked_language((*arguments, *context.find_root().obj))
     with (
+        speaking(spoken),
         click.Context(program, info_name="wellfit", obj=arguments) as root,
         command.make_context(arguments[0], list(arguments[1:]), parent=root) as inner,
     ):
@@ -59,7 +63,7 @@ def runs() -> None:
 
 @runs.command("list", help=say("runs.list"), short_help=say("runs.list_short"))
 @click.argument("folder", required=False)
-@click.option("as_json", "--json", is_flag=True, help=say("cli.opt_json"))
+@option("as_json", "--json", is_flag=True, help=say("cli.opt_json"))
 def list_command(folder: str | None, as_json: bool) -> None:
     """List the runs in a folder."""
     from wellfit import job
@@ -78,7 +82,7 @@ def list_command(folder: str | None, as_json: bool) -> None:
 
 @runs.command(help=say("runs.show"), short_help=say("runs.show_short"))
 @click.argument("run", metavar="RUN")
-@click.option("as_json", "--json", is_flag=True, help=say("cli.opt_json"))
+@option("as_json", "--json", is_flag=True, help=say("cli.opt_json"))
 def show(run: str, as_json: bool) -> None:
     """Show one run."""
     from wellfit import job
@@ -94,7 +98,7 @@ def show(run: str, as_json: bool) -> None:
 
 @runs.command(help=say("runs.remove"), short_help=say("runs.remove_short"))
 @click.argument("given", metavar="RUN...", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help=say("runs.opt_yes"))
+@option("--yes", is_flag=True, help=say("runs.opt_yes"))
 def remove(given: tuple[str, ...], yes: bool) -> None:
     """Remove runs."""
     from wellfit.job.runs import find_run, read_run, remove_run

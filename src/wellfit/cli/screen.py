@@ -44,12 +44,13 @@ def tell(text: object) -> None:
 def answer(text: object) -> None:
     """Print one harmless paragraph on stdout, wrapped to a terminal's width and left whole elsewhere."""
     import shutil
-    import textwrap
+
+    from wellfit.cli.wrapping import wrapped
 
     line = harmless(text)
     if sys.stdout.isatty():
         width = max(40, shutil.get_terminal_size().columns)
-        line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+        line = wrapped(line, width)
     print(line)
 
 

@@ -128,4 +128,6 @@ def _table(trials: list[Row], width: int) -> Table:
 
 def _room(name: str, trials: list[Row]) -> int:
     """Return the width that a column needs."""
-    return max(len(say(f"search.column_{name}")), *(len(harmless(getattr(row, name))) for row in trials))
+    from rich.cells import cell_len
+
+    return max(cell_len(say(f"search.column_{name}")), *(cell_len(harmless(getattr(row, name))) for row in trials))

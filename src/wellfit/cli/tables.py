@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wellfit.cli.screen import answer, console, harmless
+from wellfit.evidence.metrics import metric_said
 from wellfit.messages import say
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def print_comparison(comparison: Comparison) -> None:
     screen.print(_table(comparison, wide=width >= _WIDE))
     print()
     note = "cli.table_note_high" if comparison.higher_is_better else "cli.table_note_low"
-    answer(say(note, metric=comparison.metric, winner=comparison.winner))
+    answer(say(note, metric=metric_said(comparison.metric), winner=comparison.winner))
 
 
 def _table(comparison: Comparison, *, wide: bool) -> Table:
@@ -45,7 +46,7 @@ def _table(comparison: Comparison, *, wide: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD if wide else box.HORIZONTALS, show_edge=False, pad_edge=False)
     table.show_lines = not wide
     table.add_column(say("cli.table_cocktail"), overflow="fold")
-    for heading in (say("cli.table_loss"), harmless(comparison.metric), say("cli.table_difference")):
+    for heading in (say("cli.table_loss"), harmless(metric_said(comparison.metric)), say("cli.table_difference")):
         table.add_column(heading, justify="right", no_wrap=wide)
     table.add_column(say("cli.table_word"), no_wrap=True)
     losses, scores = [r.loss for r in comparison.results], [r.score for r in comparison.results]

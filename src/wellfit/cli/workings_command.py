@@ -10,6 +10,7 @@ import click
 
 from wellfit.cli import options as given
 from wellfit.cli.interrupt import kept
+from wellfit.cli.language import option
 from wellfit.cli.places import placed
 from wellfit.cli.program import Command, Stopped
 from wellfit.cli.screen import answer, console, harmless, tell
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from wellfit.records import Workings
 
 ALONG = (
-    click.option("--over", metavar="INGREDIENT", help=say("cli.opt_over")),
-    click.option("--model", metavar="RUN", help=say("workings.opt_model")),
-    click.option("--points", metavar="N", type=given.Whole(3), help=say("workings.opt_points")),
-    click.option("--cocktail", metavar="TEXT", help=say("cli.opt_base")),
-    click.option("--folds", metavar="N", type=given.Whole(2), help=say("workings.opt_folds")),
+    option("--over", metavar="INGREDIENT", help=say("cli.opt_over")),
+    option("--model", metavar="RUN", help=say("workings.opt_model")),
+    option("--points", metavar="N", type=given.Whole(3), help=say("workings.opt_points")),
+    option("--cocktail", metavar="TEXT", help=say("cli.opt_base")),
+    option("--folds", metavar="N", type=given.Whole(2), help=say("workings.opt_folds")),
 )
 
 

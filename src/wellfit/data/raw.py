@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wellfit.errors import DataError
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.records import Array, Finding, Kind, Task
 
 
@@ -200,7 +200,7 @@ def brief(value: object, top: int = 40) -> str:
 def listing(names: Iterable[str], top: int = 10) -> str:
     """Return names for a message, cut short after ``top``."""
     names = list(names)
-    shown = ", ".join(brief(name) for name in names[:top])
+    shown = join(brief(name) for name in names[:top])
     return shown if len(names) <= top else say("data.and_more", shown=shown, count=len(names) - top)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from wellfit.data import drawing
 from wellfit.errors import DataError, SettingError
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.records import Array, Fold, Split, Table
 from wellfit.rng import SPLIT, generator
 
@@ -247,4 +247,6 @@ def fold_rule(table: Table, made: list[Fold], *, asked: int, seed: int) -> str:
     else:
         kind = "random" if table.task == "regression" else "classes"
     rule = say(f"splits.folds_{kind}", folds=len(made), seed=seed)
-    return rule + (say("splits.fewer_folds", asked=asked, folds=len(made)) if len(made) < asked else "")
+    if len(made) >= asked:
+        return rule
+    return join([rule, say("splits.fewer_folds", asked=asked, folds=len(made))], "sentences")

@@ -28,7 +28,7 @@ import numpy as np
 
 from wellfit import rng
 from wellfit.errors import SettingError
-from wellfit.evidence.metrics import Metric, as_metric
+from wellfit.evidence.metrics import Metric, as_metric, metric_said
 from wellfit.messages import say
 from wellfit.records import Array, Corrected, Interval, Task
 
@@ -89,7 +89,7 @@ def corrected(
     draw = rng.generator(seed, rng.RESAMPLE)
     naive, outside = score(picked), _left_out(score, select, len(target), count, draw)
     if np.isnan(naive) or not len(outside):
-        sentence = say("ensemble.corrected_undefined", metric=chosen.name, rows=len(target))
+        sentence = say("ensemble.corrected_undefined", metric=metric_said(chosen.name), rows=len(target))
         return Corrected(Interval(np.nan, np.nan, np.nan, sentence), naive, np.nan, len(outside))
     out = float(outside.mean())
     shuffled = (chosen.function(task, draw.permutation(target), picked) for _ in range(_PERMUTED))
@@ -97,7 +97,7 @@ def corrected(
     allowance = _allowance(fold)
     variance = allowance * _row_variance(score, picked, draw) + (DOUBT * (out - naive)) ** 2
     low, high = _ends(chosen, mean, variance, len(target) / allowance)
-    sentence = say("ensemble.corrected", metric=chosen.name, rows=len(target), resamples=len(outside))
+    sentence = say("ensemble.corrected", metric=metric_said(chosen.name), rows=len(target), resamples=len(outside))
     optimism = naive - mean if chosen.higher_is_better else mean - naive
     return Corrected(Interval(mean, low, high, sentence), naive, optimism, len(outside))
 

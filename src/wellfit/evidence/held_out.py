@@ -6,7 +6,7 @@ import numpy as np
 
 from wellfit.errors import SettingError
 from wellfit.evidence.bootstrap import accelerated, mean_interval, newcombe
-from wellfit.evidence.metrics import Metric, as_metric
+from wellfit.evidence.metrics import Metric, as_metric, metric_said
 from wellfit.messages import say
 from wellfit.records import Array, Interval, Task
 
@@ -37,14 +37,14 @@ def test_interval(metric: str | Metric, target: Array, predictions: Array, seed:
     chosen = as_metric(metric, task)
     score = chosen.function(task, target, predictions) if len(target) else float("nan")
     if np.isnan(score):
-        sentence = say("evidence.test_undefined", metric=chosen.name, rows=len(target))
+        sentence = say("evidence.test_undefined", metric=metric_said(chosen.name), rows=len(target))
         return Interval(score, np.nan, np.nan, sentence)
     if chosen.name == "accuracy":
-        sentence = say("evidence.wilson", metric=chosen.name, rows=len(target))
+        sentence = say("evidence.wilson", metric=metric_said(chosen.name), rows=len(target))
         return Interval(score, *_wilson(score, len(target)), sentence)
     resamples = int(np.clip(WORK // len(target), 500, RESAMPLES))
     low, high, key = _bounds(chosen, task, target, predictions, seed, resamples)
-    sentence = say(f"evidence.{key}", metric=chosen.name, rows=len(target), resamples=resamples)
+    sentence = say(f"evidence.{key}", metric=metric_said(chosen.name), rows=len(target), resamples=resamples)
     return Interval(score, low, high, sentence)
 
 

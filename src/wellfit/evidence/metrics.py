@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wellfit.errors import SettingError
+from wellfit.messages import catalogue, say
 from wellfit.records import Array, Task
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -153,3 +154,13 @@ def as_metric(name: str | Metric | None, task: Task) -> Metric:
         known = ", ".join(m.name for m in METRICS.values() if task in m.tasks)
         raise SettingError("evidence.wrong_metric", name=metric.name, task=task, known=known)
     return metric
+
+
+def metric_said(name: str) -> str:
+    """Return a metric's name as it stands in a sentence; one that the catalogue lacks keeps its own.
+
+    >>> metric_said("balanced-accuracy"), metric_said("of_my_own")
+    ('balanced-accuracy', 'of_my_own')
+    """
+    key = f"named_{name.replace('-', '_')}"
+    return say(f"evidence.{key}") if key in catalogue("evidence") else name

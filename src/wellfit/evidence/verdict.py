@@ -16,29 +16,35 @@ from typing import Literal
 import numpy as np
 
 from wellfit.evidence.intervals import LEVEL, holm, one_sided
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.records import CocktailResult, Comparison, Interval
 
 MARGIN = 0.05
 Sign = Literal["yes", "no", "unsure"]
 Word = Literal["overfits", "no sign of overfitting", "undecided"]
-_SENTENCES: dict[Word, str] = {
-    "overfits": "evidence.verdict_yes",
-    "no sign of overfitting": "evidence.verdict_no",
-    "undecided": "evidence.verdict_undecided",
+_HEADS: dict[Word, str] = {
+    "overfits": "evidence.head_yes",
+    "no sign of overfitting": "evidence.head_no",
+    "undecided": "evidence.head_undecided",
 }
 
 
 def verdict(comparison: Comparison) -> str:
     """Return the sentence: overfits, no sign of overfitting or undecided, with the figures behind it."""
+    return verdict_parts(comparison)[0]
+
+
+def verdict_parts(comparison: Comparison) -> tuple[str, str, tuple[str, ...]]:
+    """Return the sentence, and its parts: a headline, and the clauses it rests on (none where there is no verdict)."""
     none = next((r for r in comparison.results if r.cocktail == "none"), None)
-    if none is None:
-        return say("evidence.verdict_no_reference")
-    if none.diverged:
-        return say("evidence.verdict_diverged", diverged=none.diverged, members=none.members)
+    if none is None or none.diverged:
+        counts = {} if none is None else {"diverged": none.diverged, "members": none.members}
+        sentence = say("evidence.verdict_no_reference" if none is None else "evidence.verdict_diverged", **counts)
+        return sentence, sentence, ()
     word, clauses = judge(comparison, none)
-    key = "evidence.verdict_little" if word == "overfits" and _little(comparison, none) else _SENTENCES[word]
-    return say(key, signs="; ".join(clauses))
+    head = say("evidence.head_little" if word == "overfits" and _little(comparison, none) else _HEADS[word])
+    sentence = say("evidence.verdict", head=head, signs=join(clauses, "clauses"))
+    return sentence, say("evidence.headline", head=head), tuple(clauses)
 
 
 def _little(comparison: Comparison, none: CocktailResult) -> bool:

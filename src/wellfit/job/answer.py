@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from wellfit.evidence.metrics import metric_said
 from wellfit.messages import say
 from wellfit.records import CocktailResult, Interval, Path, RunRecord, SearchRecord
 
@@ -44,7 +45,7 @@ def _searched(search: SearchRecord) -> str:
         count=len(search.trials),
         cocktail=winner.cocktail,
         network=winner.network,
-        metric=search.metric,
+        metric=metric_said(search.metric),
         score=f"{interval.mean:.3g}",
         low=f"{interval.low:.3g}",
         high=f"{interval.high:.3g}",
@@ -57,7 +58,7 @@ def _choice(record: RunRecord) -> str:
     values: dict[str, object] = {
         "cocktail": comparison.winner,
         "count": len(comparison.results),
-        "metric": comparison.metric,
+        "metric": metric_said(comparison.metric),
         **_score(winner),
     }
     difference = winner.score_difference
@@ -86,7 +87,7 @@ def _test(record: RunRecord) -> str:
     test, none = summary["test"], summary["none"]
     assert isinstance(test, Mapping)
     assert isinstance(none, Mapping)
-    metric, winner = record.comparison.metric, record.comparison.winner
+    metric, winner = metric_said(record.comparison.metric), record.comparison.winner
     scores = {"best": _written(test), "none": _written(none["test"])}
     if record.search is not None:
         return say("job.test_two", cocktail=say("job.the_ensemble"), metric=metric, **scores)

@@ -17,12 +17,12 @@ import numpy as np
 
 from wellfit.cocktail import EarlyStopping
 from wellfit.errors import SettingError
-from wellfit.evidence import verdict
+from wellfit.evidence.verdict import verdict_parts
 from wellfit.job.files import COMPARISON, MODEL, OUT_OF_FOLD, REPORT, SUMMARY
 from wellfit.job.refit import Refit
 from wellfit.job.study import Study
 from wellfit.job.testing import Tested
-from wellfit.messages import say
+from wellfit.messages import say, standard
 from wellfit.nets.ensemble import Ensemble
 from wellfit.nets.fitted import Predictor
 from wellfit.nets.storage import write_whole
@@ -74,7 +74,7 @@ class Work:
 
 def make_record(work: Work, *, command: str, started: float) -> RunRecord:
     """Return the record; ``started`` is the `perf_counter` at the beginning."""
-    sentence = verdict(work.comparison)
+    sentence, headline, signs = verdict_parts(work.comparison)
     return RunRecord(
         summary=_summary(work, sentence, perf_counter() - started),
         verdict=sentence,
@@ -89,6 +89,8 @@ def make_record(work: Work, *, command: str, started: float) -> RunRecord:
         codes=_codes(work),
         search=None if work.search is None else work.search.record,
         simplest=work.simplest,
+        headline=headline,
+        signs=signs,
     )
 
 
@@ -257,15 +259,15 @@ def _out_of_fold(work: Work) -> str:
     found = {name: comparison.out_of_fold[name] for name in (comparison.winner, "none")}
     if work.search is not None:
         place = np.searchsorted(work.search.record.rows, comparison.rows)
-        found = {say("job.ensemble"): work.search.record.out_of_fold[place], **found}
-    columns: dict[str, Array] = {say("job.column_row"): comparison.rows + 1}
+        found = {standard("job.ensemble"): work.search.record.out_of_fold[place], **found}
+    columns: dict[str, Array] = {standard("job.column_row"): comparison.rows + 1}
     target = table.target[comparison.rows]
-    columns[say("job.column_target")] = np.array(table.classes, dtype=object)[target] if table.classes else target
+    columns[standard("job.column_target")] = np.array(table.classes, dtype=object)[target] if table.classes else target
     for name, outputs in found.items():
         labels, chances = work.winner.model.read_outputs(outputs)
-        columns[say("job.column_prediction_of", cocktail=name)] = labels
+        columns[standard("job.column_prediction_of", cocktail=name)] = labels
         for i, label in enumerate(table.classes):
-            columns[say("job.column_chance_of", cocktail=name, label=label)] = chances[:, i]
+            columns[standard("job.column_chance_of", cocktail=name, label=label)] = chances[:, i]
     return csv_text(columns)
 
 

@@ -14,7 +14,7 @@ from wellfit.executors.base import Progress
 from wellfit.job.files import COEFFICIENTS, COEFFICIENTS_PICTURE, PATH, PICTURE
 from wellfit.job.outputs import csv_text
 from wellfit.job.study import Asked, default_folder, opened, read_table
-from wellfit.messages import say
+from wellfit.messages import standard
 from wellfit.nets import MLP, Training
 from wellfit.nets.storage import write_whole
 from wellfit.population import Shard
@@ -122,12 +122,12 @@ def coefficients_csv(path: Path) -> str:
     """
     linear = linear_of(path)
     columns: dict[str, Array] = {
-        say("path.csv_feature"): np.array([say("path.intercept"), *linear.names], dtype=object)
+        standard("path.csv_feature"): np.array([standard("path.intercept"), *linear.names], dtype=object)
     }
-    marks = ((say("path.mark_best"), path.best), (say("path.mark_rule"), path.one_standard_error))
+    marks = ((standard("path.mark_best"), path.best), (standard("path.mark_rule"), path.one_standard_error))
     for k, output in enumerate(linear.outputs):
         for mark, point in marks:
-            name = mark if len(linear.outputs) == 1 else say("path.csv_output", output=output, mark=mark)
+            name = mark if len(linear.outputs) == 1 else standard("path.csv_output", output=output, mark=mark)
             columns[name] = np.append(linear.intercepts[point, k], linear.coefficients[point, k])
-            columns[say("path.csv_standardized", name=name)] = np.append(np.nan, linear.standardized[point, k])
+            columns[standard("path.csv_standardized", name=name)] = np.append(np.nan, linear.standardized[point, k])
     return csv_text(columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wellfit.job.outputs import csv_text
-from wellfit.messages import say
+from wellfit.messages import standard
 from wellfit.nets.fitted import Fitted
 from wellfit.records import Array
 
@@ -20,7 +20,7 @@ def predictions(model: str | Path, source: object) -> str:
 
     fitted = Fitted.load(model)
     labels, chances = fitted.read_outputs(fitted.outputs_of(read_features(source, fitted.kinds)))
-    columns: dict[str, Array] = {say("job.column_prediction"): labels}
+    columns: dict[str, Array] = {standard("job.column_prediction"): labels}
     for i, label in enumerate(fitted.classes):
-        columns[say("job.column_chance", label=label)] = chances[:, i]
+        columns[standard("job.column_chance", label=label)] = chances[:, i]
     return csv_text(columns)

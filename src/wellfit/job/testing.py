@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wellfit.evidence import as_metric, test_interval
-from wellfit.evidence.metrics import log_loss, rmse
+from wellfit.evidence.metrics import log_loss, metric_said, rmse
 from wellfit.job.study import Study
 from wellfit.messages import say
 from wellfit.nets.fitted import Predictor
@@ -29,7 +29,7 @@ def on_test_rows(study: Study, name: str, model: Predictor | None, rows: Array) 
     """
     table, metric = study.table, as_metric(study.asked.metric, study.table.task)
     if model is None:
-        text = say("job.test_diverged", cocktail=name, metric=metric.name)
+        text = say("job.test_diverged", cocktail=name, metric=metric_said(metric.name))
         return Tested(np.nan, Interval(np.nan, np.nan, np.nan, text))
     predictions = model.outputs_of({name: table.columns[name][rows] for name in model.kinds})
     target = table.target[rows]

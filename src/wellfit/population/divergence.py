@@ -8,7 +8,7 @@ from dataclasses import replace
 from wellfit.cocktail import Cocktail
 from wellfit.engines.base import Engine, Member
 from wellfit.executors import Executor
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.population.train import train
 from wellfit.records import Finding, History, TrainingData
 
@@ -52,7 +52,7 @@ def diverged_findings(
         bad = {m.training.learning_rate for m in mine}
         held = [m.training.learning_rate for m in beside if m.training.learning_rate < min(bad)]
         if held:
-            text += " " + say("population.rate_held", rate=f"{max(held):g}")
+            text = join([text, say("population.rate_held", rate=f"{max(held):g}")], "sentences")
         found.append(Finding("diverged", text, count=len(mine)))
     return tuple(found)
 
@@ -112,4 +112,4 @@ def _lower_rates(member: Member) -> list[float]:
 
 
 def _rates(members: Sequence[Member]) -> str:
-    return ", ".join(f"{rate:g}" for rate in sorted({m.training.learning_rate for m in members}))
+    return join(f"{rate:g}" for rate in sorted({m.training.learning_rate for m in members}))

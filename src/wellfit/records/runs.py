@@ -34,7 +34,8 @@ class RunRecord:
     the best network as a script for other libraries, by library.
 
     ``search`` is None where none was made: the winner of the comparison is then the model. ``simplest`` is None where
-    the network was not compared with a linear model.
+    the network was not compared with a linear model. ``headline`` is what the verdict comes to and ``signs`` are the
+    clauses it rests on: the same as in ``verdict``, in parts.
     """
 
     summary: Mapping[str, object]
@@ -50,3 +51,5 @@ class RunRecord:
     simplest: Simplest | None = None
     frames: tuple[Frames, ...] = ()
     codes: Mapping[str, str] = field(default_factory=dict)
+    headline: str = ""
+    signs: tuple[str, ...] = ()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from wellfit.records import Array, Boundary, Frames, Path, Task
 from wellfit.report.figures.boundary import MAX_POINTS, thin, value_range
 from wellfit.report.path_text import axis_name, kind_of, name_of, strength, value, varies, words
 from wellfit.report.text import clean, digits, share
+from wellfit.report.words import heard, script_json
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 # Checkpoints of a curve that are drawn, about: more cannot be told apart at this size.
 MOST_CHECKPOINTS = 64
@@ -55,14 +59,23 @@ def knob(paths: Sequence[Path], frames: Sequence[Frames], task: Task) -> dict[st
     }
 
 
-def payload(found: dict[str, object]) -> str:
-    """Return the values as JSON that may stand inside a script element: no mark of HTML is left in it.
+def payload(found: dict[str, object]) -> Markup:
+    """Return the values as JSON that may stand inside a script element, every text of the catalogue made known to it.
 
     >>> payload({"name": "</script><b>"})
-    '{"name":"\\\\u003c/script\\\\u003e\\\\u003cb\\\\u003e"}'
+    Markup('{"name":"\\u003c/script\\u003e\\u003cb\\u003e"}')
     """
-    text = json.dumps(found, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    from markupsafe import Markup
+
+    return Markup(script_json(_heard(found)))  # escaped there
+
+
+def _heard(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _heard(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_heard(each) for each in value]
+    return heard(value) if isinstance(value, str) else value
 
 
 def _knob(path: Path, frame: Frames, task: Task) -> dict[str, object]:

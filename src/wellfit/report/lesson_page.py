@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,17 +16,15 @@ from wellfit.report.lesson_code import code
 from wellfit.report.lesson_facts import facts, parts, place, point_facts
 from wellfit.report.lesson_formulas import formulas
 from wellfit.report.lessons import LESSONS, Lesson
+from wellfit.report.rendering import rendered
 from wellfit.report.text import digits
-from wellfit.report.theme import DARK, LIGHT, variables
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
+    pass
 
-LANGUAGE = "en"
 PARAGRAPHS, ASKED = ("one", "two", "three"), ("one", "two", "three")
 # Of the samples so many are drawn as lines: more cannot be told apart.
 MOST_LINES = 30
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def lesson_page(lesson: Lesson, taught: Taught, *, linked: Collection[str] = ()) -> str:
@@ -37,23 +32,15 @@ def lesson_page(lesson: Lesson, taught: Taught, *, linked: Collection[str] = ())
 
     The page loads nothing from anywhere. Write it as UTF-8.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    look = {"light": variables(LIGHT), "dark": variables(DARK), "paths": False, "search": False, "knob": True}
-    styles = "\n".join(environment.get_template(name).render(look) for name in ("style.css", "lesson.css"))
+    parts = {"paths": False, "search": False, "knob": True}
     # Listeners first: what the knob tells as it begins is heard.
-    script = "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("lesson.js", "knob.js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    marks = {"style": Markup(styles), "script": Markup(script), "script_hash": digest}  # our own files
-    return environment.get_template("lesson.html").render(_context(lesson, taught, linked), **marks, t=say)
+    return rendered(
+        "lesson.html",
+        lambda: _context(lesson, taught, linked),
+        parts=parts,
+        styles=("style.css", "lesson.css"),
+        scripts=("lesson.js", "knob.js"),
+    )
 
 
 def _context(lesson: Lesson, taught: Taught, linked: Collection[str]) -> dict[str, object]:
@@ -63,14 +50,13 @@ def _context(lesson: Lesson, taught: Taught, linked: Collection[str]) -> dict[st
     names = [each.name for each in LESSONS]
     number = names.index(lesson.name) + 1
     return {
-        "language": LANGUAGE,
         "title": lesson.title,
         "eyebrow": say("lesson.number", number=number, count=len(names)),
         "lead": say(f"lesson.{lesson.key}_lead"),
         "paragraphs": paragraphs(lesson, taught),
         "formulas": [Markup(formula.mathml) for formula in formulas(lesson.name)],  # our own
         "where": say(f"lesson.{lesson.key}_where"),
-        "knob": _knob_markup(lesson, taught),
+        "knob": payload(knob_data(lesson, taught)),
         "knob_note": _note(taught, told),
         "looks": looks(lesson, taught),
         "code": code(lesson),
@@ -109,12 +95,6 @@ def _note(taught: Taught, told: Any) -> str:
     if taught.samples is not None:
         return say("lesson.note_samples", **told)
     return say("lesson.note" if taught.paths[0].seeds > 1 else "lesson.note_one", **told)
-
-
-def _knob_markup(lesson: Lesson, taught: Taught) -> Markup:
-    from markupsafe import Markup
-
-    return Markup(payload(knob_data(lesson, taught)))  # escaped there
 
 
 def knob_data(lesson: Lesson, taught: Taught) -> dict[str, object]:

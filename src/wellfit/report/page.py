@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from pathlib import Path
-
 from wellfit.messages import say
 from wellfit.records import RunRecord
 from wellfit.report.answer import cards, metric_name, told
 from wellfit.report.knob import knob, payload
 from wellfit.report.path_section import path_sections
+from wellfit.report.rendering import rendered
 from wellfit.report.search_section import search_section
 from wellfit.report.sections import sections
 from wellfit.report.table import forests, table
-from wellfit.report.text import LACKING, clean, finite, number, printable, sentence, short
-from wellfit.report.theme import DARK, LIGHT, variables
+from wellfit.report.text import LACKING, clause, clean, finite, number, printable, sentence, short
 
-LANGUAGE = "en"
 MAX_FINDINGS = 40
-_TEMPLATES = Path(__file__).parent / "templates"
 # A headline up to this many characters is set large, or at least as a headline; a longer one as a paragraph.
 _LARGE, _MEDIUM = 60, 150
 
@@ -27,46 +21,25 @@ _LARGE, _MEDIUM = 60, 150
 def render(record: RunRecord) -> str:
     """Return the report as one HTML page; equal records give equal pages.
 
-    The page loads nothing from anywhere, runs no script, follows the reader's light or dark scheme, and treats every
-    name in the record as text. Write it as UTF-8.
+    It begins in the current language (`wellfit.speaking`) and can be switched to each other one. The page loads nothing
+    from anywhere, runs its own scripts only, follows the reader's light or dark scheme, and treats every name in the
+    record as text. Write it as UTF-8.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES, encoding="utf-8"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    look = {
-        "light": variables(LIGHT),
-        "dark": variables(DARK),
-        "paths": bool(record.paths),
-        "search": record.search is not None,
-        "knob": bool(record.frames),
-    }
-    style = Markup(environment.get_template("style.css").render(look))  # our own file and our own colours
-    script = (_TEMPLATES / "knob.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    marks = {"style": style, "script": Markup(script), "script_hash": digest}  # our own files
-    return environment.get_template("page.html").render(_context(record), **marks, t=say)
+    parts = {"paths": bool(record.paths), "search": record.search is not None, "knob": bool(record.frames)}
+    scripts = ("knob.js",) if record.frames else ()
+    return rendered("page.html", lambda: _context(record), parts=parts, scripts=scripts)
 
 
 def _context(record: RunRecord) -> dict[str, object]:
     """Return all that the template shows: text, numbers written out, and figures as markup."""
-    from markupsafe import Markup
-
     summary, comparison = record.summary, record.comparison
     data = clean(comparison.data)
-    headline, clauses = _verdict(record.verdict)
+    headline = sentence(record.headline or record.verdict)
     turned = knob(record.paths, record.frames, comparison.task) if record.frames else None
     shown, paths, search = sections(record), path_sections(record.paths), search_section(record)
     findings = record.findings
     more = len(findings) - MAX_FINDINGS
     return {
-        "language": LANGUAGE,
         "title": say("report.title", data=data),
         "data": data,
         "task": say(f"report.task_{comparison.task}"),
@@ -74,9 +47,9 @@ def _context(record: RunRecord) -> dict[str, object]:
         "headline": headline,
         "headline_class": "large" if len(headline) <= _LARGE else "medium" if len(headline) <= _MEDIUM else "long",
         "told": told(record),
-        "clauses": clauses,
-        "codes": [(library, text) for library, text in record.codes.items()],
-        "knob": Markup(payload(turned)) if turned else "",  # escaped there
+        "clauses": [clause(sentence(sign)) for sign in record.signs],
+        "codes": list(record.codes.items()),
+        "knob": payload(turned) if turned else "",
         "knob_maps": any(frame.boundaries for frame in record.frames),
         "cards": cards(record),
         "table": table(comparison),
@@ -101,16 +74,6 @@ def _context(record: RunRecord) -> dict[str, object]:
         "versions": [(clean(name), clean(version)) for name, version in sorted(record.versions.items())],
         "foot": say("report.foot", version=clean(summary.get("version", ""))),
     }
-
-
-def _verdict(verdict: str) -> tuple[str, list[str]]:
-    """Return the headline and the clauses it rests on: a verdict reads "word: sign; sign; sign."."""
-    whole = sentence(verdict)
-    head, colon, tail = whole.partition(": ")
-    if not colon or len(head) > _MEDIUM or ";" not in tail:
-        return whole, []
-    clauses = [part.strip().removesuffix(".") for part in tail.split("; ")]
-    return f"{head}.", [f"{part[:1].upper()}{part[1:]}." for part in clauses if part]
 
 
 def _settings(record: RunRecord) -> list[tuple[str, str]]:

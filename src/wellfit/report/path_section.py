@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.records import Path
 from wellfit.report.answer import metric_name
 from wellfit.report.figures.coefficients import MOST_PANELS, coefficients_figure, coefficients_label
@@ -66,7 +66,7 @@ def _section(path: Path, index: int) -> PathSection:
     name, points = name_of(path), rows(path, shown(path))
     lead = say("path.lead" if path.linear is None else "path.lead_linear")
     if path.base != "none":
-        lead = f"{lead} {say('path.lead_base', base=clean(path.base, 140))}"
+        lead = join([lead, say("path.lead_base", base=clean(path.base, 140))], "sentences")
     columns, lines = _table(path, points)
     return PathSection(
         id=f"path{index}",
@@ -90,7 +90,7 @@ def _note(path: Path, points: Sequence[Row]) -> str:
         parts.append(say("path.off_note"))
     if path.linear is not None:
         parts.append(say("path.freedom_note"))
-    return " ".join(parts)
+    return join(parts, "sentences")
 
 
 def _table(path: Path, points: Sequence[Row]) -> tuple[list[dict[str, object]], list[dict[str, object]]]:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from wellfit.errors import SettingError
-from wellfit.messages import catalogue, say
+from wellfit.messages import catalogue, join, say
 from wellfit.records import Coefficients, Interval, Path
 from wellfit.report.text import amount, clean, decimals, digits, number
 
@@ -224,7 +224,7 @@ def right_sentence(path: Path) -> str:
             shape = "one" if low == high else "inside"
         told = say(f"path.right_{shape}_{kind_of(path)}", first=value(path, low), last=value(path, high))
     gaps = high - low + 1 - len(right) - int((path.diverged[low : high + 1] > 0).sum())
-    return f"{told} {say('path.right_gaps', count=gaps)}" if gaps > 0 else told
+    return join([told, say("path.right_gaps", count=gaps)], "sentences") if gaps > 0 else told
 
 
 def _diverged(path: Path) -> str:
@@ -238,7 +238,7 @@ def _diverged(path: Path) -> str:
         all=len(path.strengths),
         members=int(path.diverged.sum()),
         every=len(path.strengths) * path.folds * path.seeds,
-        strengths=", ".join(named),
+        strengths=join(named),
     )
 
 
@@ -270,7 +270,7 @@ def freedom(linear: Coefficients, point: int) -> str:
 
 def _freedom(linear: Coefficients, point: int) -> str:
     known = freedom(linear, point)
-    return f" {say('path.freedom_is', freedom=known)}" if known else ""
+    return say("path.freedom_is", freedom=known) if known else ""
 
 
 def linear_sentences(path: Path) -> list[str]:
@@ -290,12 +290,13 @@ def linear_sentences(path: Path) -> list[str]:
         used=len(used),
         all=every,
         freedom=_freedom(linear, rule),
-        names=", ".join(names),
+        names=join(names),
     )
     if best != rule:
         count = len(linear.used(best))
         at_best = {"strength": strength(path, best), "used": count, "all": every, "freedom": _freedom(linear, best)}
-        told = f"{told} {say('path.used_best_all' if count == every else 'path.used_best_some', **at_best)}"
+        at_best_told = say("path.used_best_all" if count == every else "path.used_best_some", **at_best)
+        told = join([told, at_best_told], "sentences")
     lacking = "" if linear.exists.all() else say(f"path.no_solution_{path.task}")
     return [sentence for sentence in (told, lacking) if sentence]
 
@@ -341,5 +342,5 @@ def weights_note(path: Path, shown_features: int, left_out: Sequence[str] = ()) 
         names = [clean(name, 40) for name in left_out[:_MOST_LOST]]
         if len(left_out) > _MOST_LOST:
             names.append(say("path.more", count=len(left_out) - _MOST_LOST))
-        parts.append(say("path.outputs_left", names=", ".join(names)))
-    return " ".join(parts)
+        parts.append(say("path.outputs_left", names=join(names)))
+    return join(parts, "sentences")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, TypedDict
 
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.records import RunRecord, SearchRecord
 from wellfit.report.answer import metric_name
 from wellfit.report.figures.search import search_figure, search_label, worth_figure
@@ -88,7 +88,7 @@ def _lead(search: SearchRecord) -> str:
     who = say(key, portfolio=portfolio, proposed=proposed, sampler=sampler_name(search))
     rungs = ", ".join(map(str, search.epochs))
     how = say("search.lead_how" if len(search.epochs) > 1 else "search.lead_how_one", folds=search.folds, rungs=rungs)
-    return f"{say('search.lead', budget=short(search.budget))} {who} {how}"
+    return join([say("search.lead", budget=short(search.budget)), who, how], "sentences")
 
 
 def _legend(search: SearchRecord) -> list[dict[str, str]]:
@@ -133,7 +133,7 @@ def _worth_label(search: SearchRecord) -> str:
         )
         for row in worth_rows(search)
     ]
-    return say("search.worth_label", rows=" ".join(told))
+    return say("search.worth_label", rows=join(told, "sentences"))
 
 
 def _cards(search: SearchRecord) -> list[dict[str, object]]:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from wellfit.messages import catalogue, say
+from wellfit.messages import catalogue, join, say
 from wellfit.records import Difference, Interval, SearchRecord, Trial
 from wellfit.report.answer import metric_name
 from wellfit.report.path_text import percent
@@ -152,9 +152,9 @@ def note(search: SearchRecord, shown: int) -> str:
     """Return how to read the table of trials."""
     told = say("search.note" if len(search.epochs) > 1 else "search.note_one", folds=search.folds)
     if any(trial.binned for trial in search.trials):
-        told = f"{told} {say('search.note_bins')}"
+        told = join([told, say("search.note_bins")], "sentences")
     if shown < len(search.trials):
-        told = f"{told} {say('search.some', shown=shown, all=len(search.trials))}"
+        told = join([told, say("search.some", shown=shown, all=len(search.trials))], "sentences")
     return told
 
 
@@ -168,7 +168,7 @@ def winner_sentence(search: SearchRecord) -> str:
     (row,) = rows(search, [trial_of(search, search.winner)])
     values = {"number": row.number, "cocktail": row.cocktail, "network": row.network, "rate": row.rate}
     told = say("search.winner", **values, batch=row.batch, epoch=search.winner_epoch)
-    return f"{told} {say('search.winner_binned')}" if row.inputs else told
+    return join([told, say("search.winner_binned")], "sentences") if row.inputs else told
 
 
 def ensemble_sentence(search: SearchRecord) -> str:
@@ -180,7 +180,7 @@ def ensemble_sentence(search: SearchRecord) -> str:
         parts.append(say("search.part_more", count=len(order) - MOST_PARTS))
     if len(order) == 1:
         return say("search.ensemble_one", number=order[0], folds=search.folds, networks=_networks(search))
-    return say("search.ensemble", count=len(order), parts=", ".join(parts), networks=_networks(search))
+    return say("search.ensemble", count=len(order), parts=join(parts), networks=_networks(search))
 
 
 def _networks(search: SearchRecord) -> int:
@@ -204,8 +204,8 @@ def score_sentences(search: SearchRecord) -> list[str]:
     ranged = "search.score" if finite(score.score.low) is not None else "search.score_alone"
     told = say(ranged, metric=metric, mean=mean, low=low, high=high)
     flattered = finite(score.optimism) is not None and float(optimism.replace("−", "-")) > 0
-    told += " " + say("search.naive_flatters" if flattered else "search.naive", naive=naive, optimism=optimism)
-    return [told, clean(score.score.estimates, 900)]
+    beside = say("search.naive_flatters" if flattered else "search.naive", naive=naive, optimism=optimism)
+    return [join([told, beside], "sentences"), clean(score.score.estimates, 900)]
 
 
 def score_numbers(search: SearchRecord) -> tuple[str, str, str, str, str]:
@@ -270,7 +270,7 @@ def worth_notes(search: SearchRecord) -> list[str]:
     told = [say("search.worth_note")] if measured else []
     lacking = [name for part in cocktail.split(" + ") if (name := part.partition("=")[0]) not in measured]
     if lacking:
-        told.append(say("search.worth_lacking", names=", ".join(map(_name, lacking))))
+        told.append(say("search.worth_lacking", names=join(map(_name, lacking))))
     return told
 
 

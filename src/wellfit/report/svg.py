@@ -8,7 +8,9 @@ import warnings
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from wellfit.messages import Said
 from wellfit.report.theme import LIGHT, drawing
+from wellfit.report.words import mark
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,10 +27,13 @@ def inline_svg(figure: Figure, label: str, prefix: str) -> str:
     ``prefix`` begins every id, so that several such elements can stand in one page. Equal figures give equal text.
     """
     root = ET.fromstring(_draw(figure))
+    told = _told(figure)
     names: dict[str, str] = {}
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
         _attributes(element, names, prefix)
+        if element.text:
+            element.text = str(mark(told.get(element.text, element.text)))
     for element in root.iter():
         name = element.attrib.pop("id", None)
         if name in names:
@@ -36,8 +41,17 @@ def inline_svg(figure: Figure, label: str, prefix: str) -> str:
     _prune(root)
     box = root.get("viewBox", "")
     root.attrib.clear()
-    root.attrib.update({"viewBox": box, "role": "img", "aria-label": label, "focusable": "false"})
+    root.attrib.update({"viewBox": box, "role": "img", "aria-label": str(mark(label)), "focusable": "false"})
     return ET.tostring(root, encoding="unicode")
+
+
+def _told(figure: Figure) -> dict[str, Said]:
+    """Return the figure's texts that are the catalogue's, and not also a name of the reader's that is the same."""
+    from matplotlib.text import Text
+
+    found = [text.get_text() for text in figure.findobj(Text)]
+    names = {text for text in found if not isinstance(text, Said)}
+    return {str.__str__(text): text for text in found if isinstance(text, Said) and text not in names}
 
 
 def _draw(figure: Figure) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.records import CocktailResult, Comparison, Interval
 from wellfit.report.answer import metric_name
 from wellfit.report.figures import comparison_figure
@@ -118,4 +118,4 @@ def _told(results: list[CocktailResult], measure: Measure) -> str:
         rows.append(say("report.forest_label_row", cocktail=cocktail, mean=mean, low=low, high=high, word=word))
     more = len(rows) - _LABEL_ROWS
     told = rows[:_LABEL_ROWS] + ([say("report.forest_label_more", count=more)] if more > 0 else [])
-    return " ".join(told)
+    return join(told, "sentences")

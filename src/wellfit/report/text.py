@@ -7,13 +7,16 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from wellfit.messages import retold, say
+
 MINUS = "−"
 TOO_SMALL = 8
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LACKING = "–"
 # Embeddings, overrides, isolates and marks: left in, one name could turn round the text that follows it.
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_LONG_WORD = re.compile(r"\S{81,}")
+# Chinese has no spaces between its words, and may be broken between any two of its characters.
+_LONG_WORD = re.compile("[^\\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]{81,}")
 # Where a command line's characters are not plain ones, the command is shown escaped, so that it can still be pasted.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 
@@ -27,8 +30,12 @@ def clean(text: object, limit: int = 60) -> str:
     >>> clean("a\\tb\\x00c"), clean("x" * 50, limit=9)
     ('a b\ufffdc', 'xxxxxx…xx')
     """
+    return retold(_clean, text if isinstance(text, str) else str(text), limit)
+
+
+def _clean(text: str, limit: int) -> str:
     # The cut comes first as well, so that a name of a million characters costs nothing.
-    raw = str(text)
+    raw = text
     if len(raw) > 40 * limit:
         raw = raw[: 20 * limit] + raw[-20 * limit :]
     line = " ".join(_BIDI.sub("", raw).split())
@@ -45,7 +52,33 @@ def sentence(text: object, limit: int = 900) -> str:
     >>> len(sentence("The column " + "x" * 10_000 + " holds one value."))
     108
     """
-    return clean(_LONG_WORD.sub(lambda m: clean(m[0], 80), str(text)), limit)
+    return retold(_sentence, text if isinstance(text, str) else str(text), limit)
+
+
+def _sentence(text: str, limit: int) -> str:
+    return _clean(_LONG_WORD.sub(lambda m: _clean(m[0], 80), text), limit)
+
+
+def clause(text: str) -> str:
+    """Return part of a sentence as a sentence of its own: a capital in front, a full stop behind.
+
+    >>> clause("its loss rose")
+    'Its loss rose.'
+    """
+    return say("report.clause", text=retold(_capital, text))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def letters(text: str) -> int:
+    """Return how many letters' room a text takes: a Chinese sign takes that of two.
+
+    >>> letters("loss"), letters("损失")
+    (4, 4)
+    """
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def printable(text: str) -> str:

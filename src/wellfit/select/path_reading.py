@@ -10,7 +10,7 @@ import numpy as np
 from wellfit.engines.base import CURVES
 from wellfit.errors import SettingError
 from wellfit.evidence.intervals import difference, fold_interval, trained_interval
-from wellfit.evidence.metrics import Metric
+from wellfit.evidence.metrics import Metric, metric_said
 from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.training import checkpoints
@@ -149,7 +149,7 @@ def _intervals(values: Array, data: TrainingData, asked: PathAsked, what: str) -
         if np.isnan(point).all() or (what != "score" and np.isnan(point).any()):
             found.append(None)
             continue
-        sentence = say(f"select.{what}", metric=metric.name)
+        sentence = say(f"select.{what}", metric=metric_said(metric.name))
         trained = what == "train_loss"
         interval = (
             trained_interval(point, estimates=sentence)

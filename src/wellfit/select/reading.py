@@ -14,7 +14,7 @@ from wellfit.cocktail import Cocktail
 from wellfit.engines.base import CURVES
 from wellfit.errors import SettingError
 from wellfit.evidence.intervals import difference, family, fold_interval, ratio_interval, trained_interval
-from wellfit.evidence.metrics import Metric
+from wellfit.evidence.metrics import Metric, metric_said
 from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.training import checkpoints
@@ -154,7 +154,7 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
     def interval(values: Array, what: str, lowest: float = 0.0, highest: float = np.inf) -> Interval | None:
         if line.diverged:
             return None
-        sentence = say(f"select.{what}", metric=metric.name)
+        sentence = say(f"select.{what}", metric=metric_said(metric.name))
         if what == "train_loss":
             found = trained_interval(values, estimates=sentence)
         else:
@@ -171,7 +171,7 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
             train_rows=train_rows,
             test_rows=test_rows,
             higher_is_better=higher,
-            estimates=say(f"select.{what}", metric=metric.name),
+            estimates=say(f"select.{what}", metric=metric_said(metric.name)),
         )
         return Difference(found.interval, "reference") if line is none else found
 

@@ -20,7 +20,7 @@ from wellfit.engines.choice import by_steps, default_engine
 from wellfit.errors import SettingError
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.nets import MLP, Training, as_network
 from wellfit.population import check, train
 from wellfit.records import Array, Fold, History, Table, Task, TrainingData
@@ -218,16 +218,16 @@ def _falls(members: Sequence[Member], histories: Sequence[History], chance: floa
         "first_losses": [float(curve[0]) for curve in curves],
         "last_losses": [float(curve[-1]) for curve in curves],
     }
-    diverged = " " + say("sanity.diverged", rates=", ".join(f"{rate:g}" for rate in sorted(wild))) if wild else ""
+    diverged = [say("sanity.diverged", rates=join(f"{rate:g}" for rate in sorted(wild)))] if wild else []
     if not steady:
         sound = [float(c[-1]) for c, rate in zip(curves, rates, strict=True) if rate not in wild]
         key = "sanity.never_falls" if sound else "sanity.all_wild"
         figures = {"start": _shown(curves[0][0]), "end": _shown(min(sound, default=np.nan))}
         text = say(key, steps=STEPS, low=f"{min(rates):g}", high=f"{max(rates):g}", **figures)
-        return SanityCheck("falls", False, text + (diverged if sound else ""), values)
+        return SanityCheck("falls", False, join([text, *(diverged if sound else [])], "sentences"), values)
     best = curves[rates.index(max(steady))]
     text = say("sanity.falls", rate=f"{max(steady):g}", start=_shown(best[0]), end=_shown(best[-1]), steps=STEPS)
-    return SanityCheck("falls", True, text + diverged, values)
+    return SanityCheck("falls", True, join([text, *diverged], "sentences"), values)
 
 
 def _memorizes(data: TrainingData, histories: Sequence[History]) -> SanityCheck:
@@ -254,7 +254,7 @@ def _memorizes(data: TrainingData, histories: Sequence[History]) -> SanityCheck:
     if conflicting:
         parts.append(say("sanity.conflicts", count=conflicting))
     parts.append(say("sanity.forgets_targets" if possible else "sanity.forgets_network"))
-    return SanityCheck("memorizes", False, " ".join(parts), values)
+    return SanityCheck("memorizes", False, join(parts, "sentences"), values)
 
 
 def _curve(past: History, name: str) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from wellfit.engines.base import Engine
 from wellfit.errors import SettingError
 from wellfit.evidence.intervals import difference, fold_interval
-from wellfit.evidence.metrics import Metric, as_metric
+from wellfit.evidence.metrics import Metric, as_metric, metric_said
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
@@ -100,10 +100,10 @@ def read_simplest(linear: Sequence[Path], network: Sequence[Path], table: Table,
     counts = {"train_rows": [len(p.train) for p in parts], "test_rows": [len(p.score) for p in parts]}
     measure = as_metric(first.metric, first.task)
     ours, theirs = _side(network), _side(linear)
-    word = say("simplest.difference", metric=first.metric)
+    word = say("simplest.difference", metric=metric_said(first.metric))
 
     def score(values: Array) -> Interval:
-        found = fold_interval(values, **counts, estimates=say("simplest.score", metric=first.metric))
+        found = fold_interval(values, **counts, estimates=say("simplest.score", metric=metric_said(first.metric)))
         low, high = max(found.low, measure.lowest), min(found.high, measure.highest)
         return Interval(found.mean, low, high, found.estimates)
 
@@ -121,7 +121,7 @@ def read_simplest(linear: Sequence[Path], network: Sequence[Path], table: Table,
         network_score=high,
         difference=against,
         loss_difference=by_loss,
-        sentence=_sentence(first.metric, mixes[0], low, high, against, by_loss),
+        sentence=_sentence(metric_said(first.metric), mixes[0], low, high, against, by_loss),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.records import Array, Coefficients, Path
 from wellfit.report.figures.panels import quiet
 from wellfit.report.figures.path import places, spread
@@ -129,7 +129,7 @@ def coefficients_label(path: Path) -> str:
         best_used=int(used[path.best]),
         rule=strength(path, path.one_standard_error),
         rule_used=int(used[path.one_standard_error]),
-        largest=", ".join(largest) or say("path.none"),
+        largest=join(largest) or say("path.none"),
     )
 
 
@@ -320,11 +320,12 @@ def _head(axes: Axes, canvas: _Canvas) -> None:
         _write(axes, label, (0, 1), (canvas.across(at), 18), ha="center")
     best, rule = value(path, path.best), value(path, path.one_standard_error)
     marks = [
-        (f"{say('path.mark_best')} {best}", path.best),
-        (f"{say('path.mark_rule')} {rule}", path.one_standard_error),
+        (join([say("path.mark_best"), best], "pair"), path.best),
+        (join([say("path.mark_rule"), rule], "pair"), path.one_standard_error),
     ]
     if path.best == path.one_standard_error:
-        marks = [(f"{say('path.mark_best')}, {say('path.mark_rule')} {best}", path.best)]
+        both = join([say("path.mark_best"), say("path.mark_rule")])
+        marks = [(join([both, best], "pair"), path.best)]
     widths = [_width(text, _NAME) for text, _ in marks]
     taken = _width(clean(canvas.linear.outputs[0]), FONT) * 1.1 + 16 - left if len(canvas.linear.outputs) > 1 else 0.0
     wanted = [canvas.across(float(canvas.x[p])) for _, p in marks]
@@ -370,7 +371,7 @@ def _apart(canvas: _Canvas, wanted: Sequence[tuple[float, str]]) -> list[tuple[f
 
 def _left_out(linear: Coefficients) -> str:
     names = [clean(name, 18) for name in linear.outputs[MOST_PANELS:][:3]]
-    return ", ".join(names) + (", …" if len(linear.outputs) > MOST_PANELS + 3 else "")
+    return join([*names, *(["…"] if len(linear.outputs) > MOST_PANELS + 3 else [])])
 
 
 def _write(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.records import Array, Path
 from wellfit.report.figures.panels import LEFT, RIGHT, Scale, name_axes, quiet, scale_of, set_scale
 from wellfit.report.path_text import axis_name, kind_of, name_of, right_sentence, strength, value, varies
 from wellfit.report.svg import inline_svg
-from wellfit.report.text import digits, short
+from wellfit.report.text import digits, letters, short
 from wellfit.report.theme import DARK, FONT, LIGHT, drawing, variables
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _ticks(path: Path, x: Array) -> tuple[list[float], list[str]]:
     for tick in [*ends, *round_ones]:
         label = say("path.none") if apart and tick == s[0] else short(tick)
         at = float(x[0]) if apart and tick == s[0] else _place(path, x, tick)
-        room = (_LETTER * FONT * len(label) + 16) / (WIDTH - LEFT - RIGHT) * reach
+        room = (_LETTER * FONT * letters(label) + 16) / (WIDTH - LEFT - RIGHT) * reach
         if all(abs(at - other) >= room for other, _ in kept):
             kept.append((at, label))
     kept.sort()
@@ -229,7 +229,7 @@ def _name_lines(axes: Axes, path: Path, x: Array, train: Array, loss: Array) -> 
     floor = axes.transAxes.transform((0, 0))[1] * 72 / axes.figure.dpi
     # Above its line, below it where there is room, or beside the other name.
     under, close = up[1] - floor > 18, up[0] - up[1] < 18
-    beside = _LETTER * FONT * len(say("path.validation")) + 12 if close and not under else 0.0
+    beside = _LETTER * FONT * letters(say("path.validation")) + 12 if close and not under else 0.0
     for name, line, below in (("validation", loss, False), ("train", loss if beside else train, under)):
         axes.annotate(
             say(f"path.{name}"),
@@ -282,15 +282,16 @@ def _head(axes: Axes, path: Path, x: Array) -> None:
     parts = [("weak", low, left, "muted"), ("right", left, right, "better"), ("strong", right, high, "muted")]
     parts = [part for part in parts if part[2] - part[1] > 1e-9 * (high - low)]
     names = [(say(f"path.word_{word}"), ((a + b) / 2 - low) / (high - low), colour) for word, a, b, colour in parts]
-    chosen = [(f"{say('path.mark_best')} {value(path, path.best)}", path.best)]
+    chosen = [(join([say("path.mark_best"), value(path, path.best)], "pair"), path.best)]
     if path.one_standard_error == path.best:
-        chosen[0] = (f"{say('path.mark_best')}, {say('path.mark_rule')} {value(path, path.best)}", path.best)
+        both = join([say("path.mark_best"), say("path.mark_rule")])
+        chosen[0] = (join([both, value(path, path.best)], "pair"), path.best)
     else:
         rule = path.one_standard_error
-        chosen.append((f"{say('path.mark_rule')} {value(path, rule)}", rule))
+        chosen.append((join([say("path.mark_rule"), value(path, rule)], "pair"), rule))
     marks = [(text, (float(x[point]) - low) / (high - low), "better") for text, point in chosen]
     for row, up, size in ((names, 26.0, FONT), (marks, 8.0, FONT - 1)):
-        widths = [_LETTER * size * len(text) for text, _, _ in row]
+        widths = [_LETTER * size * letters(text) for text, _, _ in row]
         middles = spread([at * wide for _, at, _ in row], widths, 30.0 if up < 20 else 0.0, wide)
         for (text, _, colour), middle in zip(row, middles, strict=True):
             axes.annotate(

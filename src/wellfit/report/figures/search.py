@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.records import Array, SearchRecord, Trial
 from wellfit.report.figures.comparison import FOOT
 from wellfit.report.figures.panels import LEFT, RIGHT, name_axes, quiet
@@ -148,7 +148,7 @@ def _chosen(axes: Axes, search: SearchRecord) -> None:
     axes.axhline(search.ensemble_loss, color=LIGHT["winner"], linewidth=1.1, linestyle=(0, (4, 2.4)), gid="ensemble")
     left = at > len(search.trials) / 2  # where the line's name hides least
     axes.annotate(
-        f"{say('search.line_ensemble')} {digits(search.ensemble_loss)}",
+        join([say("search.line_ensemble"), digits(search.ensemble_loss)], "pair"),
         (0.0 if left else 1.0, search.ensemble_loss),
         (2 if left else -2, -3),
         xycoords=axes.get_yaxis_transform(),

@@ -4,6 +4,7 @@
   "use strict";
   const root = document.getElementById("knob");
   if (!root) return;
+  const translate = (text) => window.wellfitWords.say(text);
   const SVG = "http://www.w3.org/2000/svg";
 
   document.querySelectorAll("[data-tab]").forEach((button) => {
@@ -35,7 +36,7 @@
       key.className = "key line";
       key.style.setProperty("--c", `var(--${colour})`);
       key.setAttribute("aria-hidden", "true");
-      item.append(key, name);
+      item.append(key, translate(name));
       list.append(item);
     }
   }
@@ -44,7 +45,7 @@
     const holder = root.querySelector('[data-part="map"]');
     const figure = holder.parentElement;
     figure.hidden = false;
-    root.querySelector('[data-part="map-caption"]').textContent = fits.caption;
+    root.querySelector('[data-part="map-caption"]').textContent = translate(fits.caption);
     holder.style.width = holder.style.height = "";
     const width = Math.max(220, Math.min(figure.clientWidth, 460));
     const height = Math.round(width * 0.78);
@@ -72,7 +73,7 @@
     ["truth", "mean"].forEach((name, i) => {
       const from = left + i * 0.34 * width;
       put(svg, "path", { d: `M${from} 9h22`, class: name });
-      put(svg, "text", { x: from + 28, y: 13, class: "tick" }, fits.names[i]);
+      put(svg, "text", { x: from + 28, y: 13, class: "tick" }, translate(fits.names[i]));
     });
   }
 
