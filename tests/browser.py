@@ -1,6 +1,6 @@
 """A page in a real browser: the system's Chromium, without a network; what it asks for and complains of is kept.
 
-Use it with ``pytest_plugins = ("browser",)`` or by importing the fixtures. Where there is no browser tests skip, unless
+`conftest` hands its fixtures to all tests. Where there is no browser tests skip, unless
 the environment variable ``WELLFIT_BROWSER`` is set to 1 (the checks on a bare machine do): then a missing one fails.
 """
 

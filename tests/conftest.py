@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 
 import pytest
+from browser import browser as browser
+from browser import show as show
 from hypothesis import settings
 
 # A deadline for one example says more about the machine's other work than about the code.

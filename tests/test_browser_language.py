@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from browser import browser, show  # noqa: F401
 from records_factory import HOSTILE, run_record
 
 from wellfit.messages import catalogue, languages, speaking
@@ -42,7 +41,7 @@ def switch(opened, language: str) -> list[str]:
     return opened.page.evaluate(SEEN)
 
 
-def test_switching_gives_the_page_made_in_the_other_language(pages, show) -> None:  # noqa: F811
+def test_switching_gives_the_page_made_in_the_other_language(pages, show) -> None:
     """The independent check: text by text, the switched page equals the page rendered in that language."""
     seen = {language: show(html).page.evaluate(SEEN) for language, html in pages.items()}
     assert len(seen["en"]) > 200
@@ -56,7 +55,7 @@ def test_switching_gives_the_page_made_in_the_other_language(pages, show) -> Non
         opened.is_quiet()
 
 
-def test_the_page_in_chinese_holds_no_english_sentence(pages, show) -> None:  # noqa: F811
+def test_the_page_in_chinese_holds_no_english_sentence(pages, show) -> None:
     opened = show(pages["en"])
     told = switch(opened, "zh")
     english = {text for room in ("report", "path", "search") for text in catalogue(room).values() if " " in text}
@@ -65,7 +64,7 @@ def test_the_page_in_chinese_holds_no_english_sentence(pages, show) -> None:  # 
     assert not any(CHINESE.search(text) for text in switch(opened, "en"))
 
 
-def test_names_that_are_also_words_of_the_catalogue_stay(show) -> None:  # noqa: F811
+def test_names_that_are_also_words_of_the_catalogue_stay(show) -> None:
     """A class called "train", a column called "loss", data called "better": the reader's names are not ours."""
     record = run_record(grid=30)
     portraits = tuple(
@@ -87,7 +86,7 @@ def test_names_that_are_also_words_of_the_catalogue_stay(show) -> None:  # noqa:
     opened.is_quiet()
 
 
-def test_hostile_names_run_nothing_in_either_language(show) -> None:  # noqa: F811
+def test_hostile_names_run_nothing_in_either_language(show) -> None:
     names = [*HOSTILE, "</script><script>document.title='owned'</script>", "\ufdd05\ufdd1x\ufdd2", "<!--<script>"]
     record = run_record(hostile=True)
     for name in names:
@@ -100,7 +99,7 @@ def test_hostile_names_run_nothing_in_either_language(show) -> None:  # noqa: F8
         opened.is_quiet()
 
 
-def test_the_policy_stops_what_is_not_the_pages_own(pages, show) -> None:  # noqa: F811
+def test_the_policy_stops_what_is_not_the_pages_own(pages, show) -> None:
     """A mutant: the same page with a foreign script in it. The policy must refuse it, and the browser says so."""
     html = pages["en"].replace("</body>", "<script>document.title = 'owned'</script></body>")
     opened = show(html)
@@ -108,7 +107,7 @@ def test_the_policy_stops_what_is_not_the_pages_own(pages, show) -> None:  # noq
     assert any("Content Security Policy" in text for text in opened.errors)
 
 
-def test_scripts_of_the_page_can_ask_for_texts_and_hear_the_switch(pages, show) -> None:  # noqa: F811
+def test_scripts_of_the_page_can_ask_for_texts_and_hear_the_switch(pages, show) -> None:
     opened = show(pages["en"])
     hear = "e => { window.heard = [e.detail.language, wellfitWords.language] }"
     opened.page.evaluate(f"document.addEventListener('wellfit:language', {hear})")
@@ -119,7 +118,7 @@ def test_scripts_of_the_page_can_ask_for_texts_and_hear_the_switch(pages, show) 
     assert opened.page.evaluate("wellfitWords.say('not ours')") == "not ours"
 
 
-def test_the_switch_works_with_the_keyboard_and_is_named(pages, show) -> None:  # noqa: F811
+def test_the_switch_works_with_the_keyboard_and_is_named(pages, show) -> None:
     opened = show(pages["en"])
     button = opened.page.get_by_role("button", name="中文")
     assert button.get_attribute("aria-pressed") == "false"
@@ -131,18 +130,18 @@ def test_the_switch_works_with_the_keyboard_and_is_named(pages, show) -> None:  
 
 
 @pytest.mark.parametrize("width", [1200, 360])
-def test_nothing_overflows_in_chinese(pages, show, width: int) -> None:  # noqa: F811
+def test_nothing_overflows_in_chinese(pages, show, width: int) -> None:
     opened = show(pages["zh"], width=width)
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_without_scripts_the_page_is_whole_and_offers_no_switch(pages, show) -> None:  # noqa: F811
+def test_without_scripts_the_page_is_whole_and_offers_no_switch(pages, show) -> None:
     opened = show(pages["zh"], java_script_enabled=False)
     assert opened.page.inner_text("#curves-h") == "学习曲线"
     assert not opened.page.is_visible("#languages")
 
 
-def test_labels_in_figures_do_not_overlap(pages, show) -> None:  # noqa: F811
+def test_labels_in_figures_do_not_overlap(pages, show) -> None:
     """Boxes of texts in one picture, in both languages: none lies on another."""
     boxes = """() => [...document.querySelectorAll("svg")].map(svg => [...svg.querySelectorAll("text")].map(t => {
       const b = t.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }))"""

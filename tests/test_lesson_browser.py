@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from small_lessons import small
 
@@ -11,29 +9,18 @@ from wellfit.job.lesson_training import teach
 from wellfit.report.lesson_page import knob_data, lesson_page
 from wellfit.report.lessons import LESSONS, find
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the system's Chromium")
 SEEN = """() => [...document.querySelectorAll("#knob [data-part] svg")].map((svg) => svg.innerHTML).concat(
   [...document.querySelectorAll("#knob canvas")].map((canvas) => canvas.toDataURL()))"""
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.mark.parametrize("width", [1200, 390])
 @pytest.mark.parametrize("name", [lesson.name for lesson in LESSONS])
-def test_the_slider_moves_the_pictures(chromium, tmp_path, name, width) -> None:
+def test_the_slider_moves_the_pictures(browser, tmp_path, name, width) -> None:
     lesson = small(find(name))
     taught = teach(lesson)
     place = tmp_path / f"{name}.html"
     place.write_text(lesson_page(lesson, taught), encoding="utf-8")
-    page = chromium.new_page(viewport={"width": width, "height": 900})
+    page = browser.new_page(viewport={"width": width, "height": 900})
     trouble: list[str] = []
     asked: list[str] = []
     page.on("console", lambda message: trouble.append(message.text))
