@@ -86,6 +86,12 @@ def test_every_text_is_a_sentence_with_named_places(room: str) -> None:
 
 # Words that are the same in every language: formulas, abbreviations, what is typed, and what only joins places.
 SAME = {
+    "diagnose.line",
+    "diagnose.step_free",
+    "knob.rule",
+    "report.library_keras",
+    "report.library_sklearn",
+    "report.library_torch",
     "cli.table_reference",
     "path.mark_rule",
     "path.name_l1",

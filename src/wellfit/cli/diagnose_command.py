@@ -76,7 +76,8 @@ def print_diagnosis(found: Diagnosis) -> None:
         answer(say("diagnose.title", **{name: getattr(found, name) for name in names}))
         print()
     # A sentence on curves of one's own begins with the verdict.
-    answer(say("diagnose.verdict", verdict=found.verdict, sentence=found.sentence) if found.network else found.sentence)
+    word = say(f"diagnose.word_{found.verdict.replace(' ', '_').replace('-', '_')}")
+    answer(say("diagnose.verdict", verdict=word, sentence=found.sentence) if found.network else found.sentence)
     print()
     answer(say("diagnose.evidence"))
     for line in found.evidence:

@@ -9,7 +9,8 @@ import numpy as np
 
 from wellfit.evidence.diagnosis import Gain, Judged, Measured
 from wellfit.evidence.diagnosis_bounds import Bound
-from wellfit.messages import say
+from wellfit.evidence.metrics import metric_said
+from wellfit.messages import join, say
 from wellfit.records import Array, Evidence, Interval, LearningCurve, NextStep
 
 MOST_TIMES = 1000.0
@@ -92,7 +93,7 @@ def _evidence(judged: Judged, look: Look) -> Iterator[Evidence]:
     measured = look.measured
     for name, interval in (("validation_loss", look.loss), ("train_loss", look.train_loss), ("gap", look.gap)):
         yield Evidence(name, say(f"diagnose.{name}", **_bounds(interval)), interval)
-    yield Evidence("score", say("diagnose.score", metric=look.metric, **_bounds(look.score)), look.score)
+    yield Evidence("score", say("diagnose.score", metric=metric_said(look.metric), **_bounds(look.score)), look.score)
     share = "" if not measured.guess > 0 else _percent(measured.loss.mean / measured.guess)
     sign = judged.signs["unexplained"]
     yield Evidence("unexplained", say(f"diagnose.unexplained_{sign}", guess=figure(measured.guess), share=share))
@@ -261,8 +262,8 @@ def _bounds(interval: Interval, *, percent: bool = False) -> dict[str, str]:
 
 
 def _list(names: tuple[str, ...]) -> str:
-    more = say("diagnose.and_more", count=len(names) - _SHOWN) if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    shown = join(names[:_SHOWN])
+    return say("diagnose.and_more", names=shown, count=len(names) - _SHOWN) if len(names) > _SHOWN else shown
 
 
 def _rows(rows: tuple[int, ...]) -> str:

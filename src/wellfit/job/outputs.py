@@ -22,7 +22,7 @@ from wellfit.job.files import COMPARISON, MODEL, OUT_OF_FOLD, REPORT, SUMMARY
 from wellfit.job.refit import Refit
 from wellfit.job.study import Study
 from wellfit.job.testing import Tested
-from wellfit.messages import say, standard
+from wellfit.messages import ENGLISH, say, speaking, standard
 from wellfit.nets.ensemble import Ensemble
 from wellfit.nets.fitted import Predictor
 from wellfit.nets.storage import write_whole
@@ -162,7 +162,8 @@ def _codes(work: Work) -> dict[str, str]:
     model = work.winner.model if work.search is None else work.search.single.parts[0]
     found = {}
     for library in LIBRARIES:
-        with suppress(SettingError):  # the library has no such loss: what it can build otherwise, it says itself
+        # English whatever the language: the page cannot say a script's comments again.
+        with suppress(SettingError), speaking(ENGLISH):  # a library may have no such loss
             found[library] = model.code(library)
     return found
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wellfit.messages import catalogue, say
+from wellfit.messages import catalogue, join, retold, say
 from wellfit.records import BiasVariance, Decomposition, Interval
 from wellfit.records.decomposition import Loss
 from wellfit.report.text import clean, digits
@@ -30,7 +30,7 @@ def title(found: BiasVariance) -> str:
     begin = say(f"bias_variance.title_{kind}", **values)
     what = say("bias_variance.title_exact" if found.exact else "bias_variance.title_trained", **values)
     along = say("bias_variance.title_along", over=found.over, points=len(found.strengths)) if found.over else ""
-    return f"{begin}{along}; {what}"
+    return join([part for part in (begin, along, what) if part], "clauses")
 
 
 def axis(found: BiasVariance) -> str:
@@ -83,9 +83,13 @@ def sentences(found: BiasVariance) -> list[str]:
     best = parts[found.best]
     assert best is not None
     told = [say("bias_variance.note_fresh" if found.known else "bias_variance.note_bootstrap", rows=found.train_rows)]
-    values = {"loss": loss_name(loss).lower(), "at": found.cocktails[found.best], "total": digits(best.total.mean)}
+    values = {
+        "loss": retold(str.lower, loss_name(loss)),
+        "at": found.cocktails[found.best],
+        "total": digits(best.total.mean),
+    }
     values |= {"bias": digits(best.bias.mean), "variance": digits(best.variance.mean)}
-    values["name"] = part_name(found, loss, "bias").lower()
+    values["name"] = retold(str.lower, part_name(found, loss, "bias"))
     if found.over and parts[0] is not None:
         first, last = parts[0], next(d for d in reversed(parts) if d is not None)
         told.append(

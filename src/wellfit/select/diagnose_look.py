@@ -13,6 +13,7 @@ from wellfit.evidence.diagnosis_bounds import Bound, bound, nested
 from wellfit.evidence.diagnosis_curve import change, halving, power_law
 from wellfit.evidence.diagnosis_text import Look
 from wellfit.evidence.intervals import fold_interval, trained_interval
+from wellfit.evidence.metrics import metric_said
 from wellfit.messages import say
 from wellfit.nets import Training
 from wellfit.population import train
@@ -132,7 +133,9 @@ def _score(study: Study, rows: Rows, found: Trained) -> Interval:
         target = study.table.target[part.score]
         mine = histories[k * seeds : (k + 1) * seeds]
         scores.append(np.mean([metric.function(study.table.task, target, h.predictions[here]) for h in mine]))
-    made = fold_interval(scores, estimates=say("diagnose.estimates_score", metric=metric.name), **rows.sizes)
+    made = fold_interval(
+        scores, estimates=say("diagnose.estimates_score", metric=metric_said(metric.name)), **rows.sizes
+    )
     return replace(made, low=max(made.low, metric.lowest), high=min(made.high, metric.highest))
 
 

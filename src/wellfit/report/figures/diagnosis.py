@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.records import Array, Diagnosis, LearningCurve
 from wellfit.report.figures.panels import measured, name_axes, panels, scale_of, set_scale, title
 from wellfit.report.text import digits, short
@@ -51,7 +51,7 @@ def diagnosis_label(diagnosis: Diagnosis) -> str:
         ends = {"few": int(curve.sizes[0]), "many": int(curve.sizes[-1])}
         first, last = (digits(float(_mean(curve.losses)[i])) for i in (0, -1))
         told.append(say("showing.rows_label", first=first, last=last, **ends))
-    return " ".join(told)
+    return join(told, "sentences")
 
 
 def _mean(losses: Array) -> Array:

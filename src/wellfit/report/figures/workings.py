@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.records import Array, Workings
 from wellfit.report.figures.panels import name_axes, panels, remark, scale_of, set_scale, title
 from wellfit.report.path_text import varies
@@ -43,7 +43,7 @@ def workings_figure(found: Workings) -> Figure:
 
 def workings_label(found: Workings) -> str:
     """Return the picture in words."""
-    names = ", ".join(say(f"workings.panel_{name}") for name, _, there in _subjects(found) if there)
+    names = join(say(f"workings.panel_{name}") for name, _, there in _subjects(found) if there)
     first, last = strength(found, 0), strength(found, len(found.strengths) - 1)
     return say("workings.picture", over=found.over, first=first, last=last, data=found.data, subjects=names)
 
