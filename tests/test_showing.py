@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from html_page import Page
 from matplotlib.figure import Figure
-from records_factory import HOSTILE, comparison
+from records_factory import HOSTILE, comparison, run_record
 from test_report_search import record as search_record
 
 import wellfit as wf
 from wellfit.data import load
 from wellfit.nets import MLP, Training
-from wellfit.records import Diagnosis, Evidence, LearningCurve, NextStep, Table
+from wellfit.records import Diagnosis, Difference, Evidence, Interval, LearningCurve, NextStep, Simplest, Table
 from wellfit.report.showing import figure_of, html_of
 from wellfit.select.fitting import fit
 
@@ -108,6 +108,19 @@ def test_a_diagnosis_draws_what_was_measured():
     bare = replace(found, learning_curve=None, curves={}, evidence=(), next_steps=())
     assert len(bare.plot().axes) == 1
     assert "<ul>" not in bare._repr_html_()
+
+
+def test_a_run_shows_its_answer_and_a_simple_answer_its_sentence():
+    found = run_record()
+    words = " ".join(Page(found._repr_html_()).text)
+    assert found.comparison.winner in words
+    assert isinstance(found.plot(measure="loss"), Figure)
+    none = Interval(0.9, 0.8, 1.0, "")
+    undecided = Difference(none, "undecided")
+    answer = Simplest("accuracy", "l2=1", "8", "none", none, none, undecided, undecided, "A & B.")
+    assert "A & B." in " ".join(Page(answer._repr_html_()).text)
+    with pytest.raises(TypeError, match="Simplest"):
+        answer.plot()
 
 
 def test_no_name_becomes_markup():

@@ -112,7 +112,7 @@ class Path(Shown):
 
 
 @dataclass(frozen=True)
-class Simplest:
+class Simplest(Shown):
     """Whether a network is better than a linear model: both regularized, on the same folds.
 
     ``linear`` and ``network_cocktail`` are the cocktails that are best over all folds; scores and differences are at

@@ -9,6 +9,7 @@ from wellfit.records.comparing import Comparison, History
 from wellfit.records.frames import Boundary, Frames
 from wellfit.records.paths import Path, Simplest
 from wellfit.records.searching import SearchRecord
+from wellfit.records.showing import Shown
 from wellfit.records.tables import Array, Finding
 
 
@@ -27,7 +28,7 @@ class Portrait:
 
 
 @dataclass(frozen=True, eq=False)
-class RunRecord:
+class RunRecord(Shown):
     """All that a report shows. ``summary`` is what ``summary.json`` holds; each of ``paths`` gets a section.
 
     ``frames`` belong to the ``paths``, one by one; without them there is no knob to turn. ``codes`` holds

@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wellfit.messages import say
-from wellfit.records import BiasVariance, CocktailResult, Comparison, Diagnosis, History, Path, SearchRecord, Workings
+from wellfit.records import (
+    BiasVariance,
+    CocktailResult,
+    Comparison,
+    Diagnosis,
+    History,
+    Path,
+    RunRecord,
+    SearchRecord,
+    Simplest,
+    Workings,
+)
 from wellfit.report import bias_variance_text, workings_text
-from wellfit.report.answer import metric_name
+from wellfit.report.answer import metric_name, told
 from wellfit.report.figures import comparison_figure, curves_figure
 from wellfit.report.figures.coefficients import coefficients_figure, coefficients_label
 from wellfit.report.figures.comparison import Measure
@@ -53,14 +64,14 @@ def _(record: Comparison, *, measure: Measure = "score") -> Figure:
 
 @html_of.register(Comparison)
 def _(record: Comparison) -> str:
-    told = table(record)
+    shown = table(record)
     names = [say(f"report.column_{name}") for name in ("cocktail", "train_loss", "loss")]
     names += [metric_name(record.metric), say("report.column_interval"), say("report.column_word")]
     fields = ("cocktail", "train_loss", "loss", "score", "score_range", "word_text")
-    rows = told["rows"]
+    rows = shown["rows"]
     assert isinstance(rows, list)
     pictures = [str(forest["svg"]) for forest in forests(record)]
-    return _piece(str(told["caption"]), [_table(names, [[str(row[f]) for f in fields] for row in rows]), *pictures])
+    return _piece(str(shown["caption"]), [_table(names, [[str(row[f]) for f in fields] for row in rows]), *pictures])
 
 
 @figure_of.register(Path)
@@ -110,6 +121,21 @@ def _(record: BiasVariance) -> str:
     picture = inline_svg(decomposition_figure(record), decomposition_label(record), "decomposition-")
     told = [*bias_variance_text.sentences(record)]
     return _piece(bias_variance_text.title(record), [picture, *_paragraphs(told)])
+
+
+@figure_of.register(RunRecord)
+def _(record: RunRecord, *, measure: Measure = "score") -> Figure:
+    return figure_of(record.comparison, measure=measure)
+
+
+@html_of.register(RunRecord)
+def _(record: RunRecord) -> str:
+    return _piece(record.headline or record.verdict, _paragraphs(told(record))) + html_of(record.comparison)
+
+
+@html_of.register(Simplest)
+def _(record: Simplest) -> str:
+    return _piece(record.sentence, [])
 
 
 @figure_of.register(Workings)
