@@ -197,7 +197,7 @@ def test_nothing_listens_beyond_this_machine(started):
     if not Path("/proc/net/tcp").exists():
         pytest.skip("no /proc to read sockets from")
     mine = family(os.getpid())
-    inodes = {os.readlink(p) for pid in mine for p in safe_glob(Path(f"/proc/{pid}/fd"))}
+    inodes = {link_of(p) for pid in mine for p in safe_glob(Path(f"/proc/{pid}/fd"))}
     found = []
     for table, loopback in (("tcp", "0100007F"), ("tcp6", "0000000000000000FFFF00000100007F")):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
@@ -223,6 +223,13 @@ def family(pid: int) -> set[int]:
         found.add(here)
         waiting += parents.get(here, [])
     return found
+
+
+def link_of(path: Path) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:  # closed in the meantime
+        return ""
 
 
 def safe_glob(folder: Path) -> list[Path]:

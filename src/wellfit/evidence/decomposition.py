@@ -224,7 +224,8 @@ def _parts(error: Array, bias: Array, seed: Array | None, noise: Array | None) -
 
 def _domingos(shares: Array, right: Array) -> Parts:
     """Return the parts of each row from the shares of members, (..., n, classes), that say each class."""
-    main = shares.argmax(axis=-1)
+    # Shares are means of means: rounding must not decide a tie, which goes to the first class.
+    main = shares.round(9).argmax(axis=-1)
     bias = (main != right).astype(np.float64)
     hits = shares[..., np.arange(len(right)), right]
     unbiased, biased = (1 - bias) * (1 - hits), bias * hits

@@ -62,8 +62,8 @@ def knob(paths: Sequence[Path], frames: Sequence[Frames], task: Task) -> dict[st
 def payload(found: dict[str, object]) -> Markup:
     """Return the values as JSON that may stand inside a script element, every text of the catalogue made known to it.
 
-    >>> payload({"name": "</script><b>"})
-    Markup('{"name":"\\u003c/script\\u003e\\u003cb\\u003e"}')
+    >>> print(payload({"name": "</b>"}))
+    {"name":"\\u003c/b\\u003e"}
     """
     from markupsafe import Markup
 
