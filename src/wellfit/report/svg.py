@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from wellfit.messages import Said
-from wellfit.report.theme import LIGHT, drawing
+from wellfit.report.theme import DARK, LIGHT, drawing, variables
 from wellfit.report.words import mark
 
 if TYPE_CHECKING:
@@ -52,6 +52,18 @@ def _told(figure: Figure) -> dict[str, Said]:
     found = [text.get_text() for text in figure.findobj(Text)]
     names = {text for text in found if not isinstance(text, Said)}
     return {str.__str__(text): text for text in found if isinstance(text, Said) and text not in names}
+
+
+def svg_file(figure: Figure, label: str, prefix: str) -> str:
+    """Return the figure as an SVG file of its own, which follows the reader's light or dark scheme."""
+    family = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue','Noto Sans','Liberation Sans',sans-serif"
+    style = (
+        f"<style>:root{{{variables(LIGHT)}}}@media (prefers-color-scheme:dark){{:root{{{variables(DARK)}}}}}"
+        f"text{{font-family:{family};white-space:pre}}</style>"
+        '<rect width="100%" height="100%" style="fill:var(--paper)"/>'
+    )
+    head, _, rest = inline_svg(figure, label, prefix).partition(">")
+    return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'
 
 
 def _draw(figure: Figure) -> str:

@@ -13,9 +13,9 @@ from wellfit.records import Array, Coefficients, Path
 from wellfit.report.figures.panels import quiet
 from wellfit.report.figures.path import places, spread
 from wellfit.report.path_text import axis_name, freedom, linear_of, name_of, strength, strongest, value
-from wellfit.report.svg import inline_svg
+from wellfit.report.svg import svg_file
 from wellfit.report.text import clean, digits, short
-from wellfit.report.theme import CLASSES, DARK, FONT, LIGHT, class_colour, drawing, variables
+from wellfit.report.theme import CLASSES, FONT, LIGHT, class_colour, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,15 +135,7 @@ def coefficients_label(path: Path) -> str:
 
 def coefficients_svg(path: Path) -> str:
     """Return the figure as an SVG file of its own, which follows the reader's light or dark scheme."""
-    svg = inline_svg(coefficients_figure(path), coefficients_label(path), "coefficients-")
-    family = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue','Noto Sans','Liberation Sans',sans-serif"
-    style = (
-        f"<style>:root{{{variables(LIGHT)}}}@media (prefers-color-scheme:dark){{:root{{{variables(DARK)}}}}}"
-        f"text{{font-family:{family};white-space:pre}}</style>"
-        '<rect width="100%" height="100%" style="fill:var(--paper)"/>'
-    )
-    head, _, rest = svg.partition(">")
-    return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'
+    return svg_file(coefficients_figure(path), coefficients_label(path), "coefficients-")
 
 
 def _signed(linear: Coefficients, point: int, feature: int) -> float:

@@ -13,9 +13,9 @@ from wellfit.records.decomposition import Loss
 from wellfit.report.bias_variance_text import axis, loss_name, part_name, parts_of, strength
 from wellfit.report.figures.panels import LEFT, RIGHT, Scale, name_axes, quiet, set_scale
 from wellfit.report.figures.path import places
-from wellfit.report.svg import inline_svg
+from wellfit.report.svg import svg_file
 from wellfit.report.text import digits, short
-from wellfit.report.theme import DARK, FONT, LIGHT, drawing, variables
+from wellfit.report.theme import FONT, LIGHT, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -197,12 +197,4 @@ def decomposition_label(found: BiasVariance) -> str:
 
 def decomposition_svg(found: BiasVariance) -> str:
     """Return the figure as an SVG file of its own, which follows the reader's light or dark scheme."""
-    svg = inline_svg(decomposition_figure(found), decomposition_label(found), "bias-variance-")
-    family = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue','Noto Sans','Liberation Sans',sans-serif"
-    style = (
-        f"<style>:root{{{variables(LIGHT)}}}@media (prefers-color-scheme:dark){{:root{{{variables(DARK)}}}}}"
-        f"text{{font-family:{family};white-space:pre}}</style>"
-        '<rect width="100%" height="100%" style="fill:var(--paper)"/>'
-    )
-    head, _, rest = svg.partition(">")
-    return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'
+    return svg_file(decomposition_figure(found), decomposition_label(found), "bias-variance-")

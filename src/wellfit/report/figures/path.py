@@ -11,9 +11,9 @@ from wellfit.messages import join, say
 from wellfit.records import Array, Path
 from wellfit.report.figures.panels import LEFT, RIGHT, Scale, name_axes, quiet, scale_of, set_scale
 from wellfit.report.path_text import axis_name, kind_of, name_of, right_sentence, strength, value, varies
-from wellfit.report.svg import inline_svg
+from wellfit.report.svg import svg_file
 from wellfit.report.text import digits, letters, short
-from wellfit.report.theme import DARK, FONT, LIGHT, drawing, variables
+from wellfit.report.theme import FONT, LIGHT, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,15 +101,7 @@ def path_label(path: Path) -> str:
 
 def path_svg(path: Path) -> str:
     """Return the figure as an SVG file of its own, which follows the reader's light or dark scheme."""
-    svg = inline_svg(path_figure(path), path_label(path), "path-")
-    family = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue','Noto Sans','Liberation Sans',sans-serif"
-    style = (
-        f"<style>:root{{{variables(LIGHT)}}}@media (prefers-color-scheme:dark){{:root{{{variables(DARK)}}}}}"
-        f"text{{font-family:{family};white-space:pre}}</style>"
-        '<rect width="100%" height="100%" style="fill:var(--paper)"/>'
-    )
-    head, _, rest = svg.partition(">")
-    return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'
+    return svg_file(path_figure(path), path_label(path), "path-")
 
 
 def places(path: Path) -> Array:

@@ -11,9 +11,9 @@ from wellfit.messages import join, say
 from wellfit.records import Array, Workings
 from wellfit.report.figures.panels import name_axes, panels, remark, scale_of, set_scale, title
 from wellfit.report.path_text import varies
-from wellfit.report.svg import inline_svg
+from wellfit.report.svg import svg_file
 from wellfit.report.text import short
-from wellfit.report.theme import DARK, FONT, LIGHT, drawing, variables
+from wellfit.report.theme import FONT, LIGHT, drawing
 from wellfit.report.workings_text import best, strength
 
 if TYPE_CHECKING:
@@ -50,15 +50,7 @@ def workings_label(found: Workings) -> str:
 
 def workings_svg(found: Workings) -> str:
     """Return the figure as an SVG file of its own, which follows the reader's light or dark scheme."""
-    svg = inline_svg(workings_figure(found), workings_label(found), "workings-")
-    family = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue','Noto Sans','Liberation Sans',sans-serif"
-    style = (
-        f"<style>:root{{{variables(LIGHT)}}}@media (prefers-color-scheme:dark){{:root{{{variables(DARK)}}}}}"
-        f"text{{font-family:{family};white-space:pre}}</style>"
-        '<rect width="100%" height="100%" style="fill:var(--paper)"/>'
-    )
-    head, _, rest = svg.partition(">")
-    return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'
+    return svg_file(workings_figure(found), workings_label(found), "workings-")
 
 
 def _subjects(found: Workings) -> list[tuple[str, Callable[[Axes], None], bool]]:
