@@ -41,7 +41,7 @@ def knob(paths: Sequence[Path], frames: Sequence[Frames], task: Task) -> dict[st
     """Return what the script needs, as plain values for JSON; None where there is nothing to turn.
 
     ``frames`` belong to the ``paths``, one by one. Names of columns and classes are cleaned of control characters, and
-    numbers rounded to what a picture can show.
+    numbers rounded to what a picture can show. The slider starts on the path that helps most.
     """
     pairs = [(path, frame) for path, frame in zip(paths, frames, strict=True) if frame.sound.any()]
     if not pairs:
@@ -55,8 +55,13 @@ def knob(paths: Sequence[Path], frames: Sequence[Frames], task: Task) -> dict[st
             "diverged": say("knob.diverged"),
         },
         "classes": [clean(name, 40) for name in first.classes] if first else [],
+        "start": min(range(len(pairs)), key=lambda i: _lowest(pairs[i][0])),
         "knobs": [_knob(path, frame, task) for path, frame in pairs],
     }
+
+
+def _lowest(path: Path) -> float:
+    return float(path.mean(path.losses)[path.best])
 
 
 def payload(found: dict[str, object]) -> Markup:

@@ -100,6 +100,7 @@ def _note(taught: Taught, told: Any) -> str:
 def knob_data(lesson: Lesson, taught: Taught) -> dict[str, object]:
     """Return what the page's script is given: the knob of the paths, and what the lesson adds to it."""
     found: Any = knob(taught.paths, taught.frames, taught.task)
+    found["start"] = 0  # the text turns its own first
     turned = zip(found["knobs"], lesson.turns, taught.paths, strict=True)
     for shown, turn, path in turned:
         if turn.rates:

@@ -99,7 +99,7 @@
 
   // What is shown -------------------------------------------------------------------------------------------------
 
-  let knob = data.knobs[0];
+  let knob = data.knobs[data.start];
   let place = knob.best;
   let parts = {};
   const slider = at("slider");
@@ -373,7 +373,7 @@
     const button = document.createElement("input");
     button.type = "radio";
     button.name = "knob";
-    button.checked = i === 0;
+    button.checked = i === data.start;
     button.addEventListener("change", () => turnTo(i));
     const name = document.createElement("span");
     name.textContent = translate(each.name);
