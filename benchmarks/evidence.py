@@ -46,7 +46,7 @@ from wellfit.evidence.diagnosis_bounds import row_losses
 from wellfit.evidence.verdict import MARGIN
 from wellfit.nets import MLP, Training
 from wellfit.population import plan, train
-from wellfit.records import Array, Fold, FoldData, Table, TrainingData
+from wellfit.records import Array, Fold, FoldData, Table, Task, TrainingData
 from wellfit.select.diagnose import diagnose
 from wellfit.select.diagnose_members import epochs_of
 
@@ -89,7 +89,7 @@ class Cell:
     kind: str
     rows: int
     level: int
-    task: str
+    task: Task
     knob: float = 0.0
 
     @property
@@ -156,7 +156,7 @@ class Cell:
         return Sample(x, features, target, signal[:, None])
 
     def losses(self, sample: Sample, predictions: Array) -> Array:
-        return row_losses(self.task, sample.y, predictions)  # type: ignore[arg-type]
+        return row_losses(self.task, sample.y, predictions)
 
     @property
     def leak(self) -> float:
@@ -178,7 +178,7 @@ def members(cell: Cell, samples: list[tuple[Sample, Sample]], training: Training
         rows = Fold(np.arange(len(learn.y)), np.empty(0, dtype=np.int64), np.arange(len(learn.y), len(y)))
         mean, scale = (learn.y.mean(), learn.y.std()) if cell.task == "regression" else (0.0, 1.0)
         folds.append(FoldData(x, (y - mean) / scale, rows, scale**2, mean, scale))
-    data = TrainingData(cell.task, 1, tuple(folds))  # type: ignore[arg-type]
+    data = TrainingData(cell.task, 1, tuple(folds))
     asked = plan(
         data,
         folds=len(folds),
@@ -299,7 +299,7 @@ def problem(cell: Cell, rng: np.random.Generator) -> tuple[Table, dict[str, obje
         extra["validation"] = np.arange(cell.rows, len(target))
     kinds = dict.fromkeys(columns, "numeric")
     classes = ("no", "yes") if cell.task == "binary" else ()
-    table = Table(cell.kind, columns, kinds, target, "y", cell.task, classes)  # type: ignore[arg-type]
+    table = Table(cell.kind, columns, kinds, target, "y", cell.task, classes)
     return table, {"network": cell.network, "cocktail": cell.cocktail, "training": cell.training, **extra}
 
 

@@ -241,7 +241,7 @@ def _seed(random_state: Any) -> int:
 
 def _threads(n_jobs: Any) -> int:
     """Return the number of threads. Raises `SettingError` for what is none."""
-    from joblib.parallel import get_active_backend  # type: ignore[import-untyped]
+    from joblib.parallel import get_active_backend  # type: ignore[import-untyped]  # has no types
 
     cores = usable_cores()
     if n_jobs is None:

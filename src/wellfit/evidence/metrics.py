@@ -98,12 +98,12 @@ def log_loss(task: Task, target: Array, predictions: Array, weights: Array | Non
     return _mean(-np.log(np.clip(chance, _EPS, 1 - _EPS)), _weights(target, weights))
 
 
-def rmse(task: Task, target: Array, predictions: Array, weights: Array | None = None) -> float:  # noqa: ARG001
+def rmse(task: Task, target: Array, predictions: Array, weights: Array | None = None) -> float:  # noqa: ARG001 (any metric)
     """Return the root of the mean squared error, in the target's own unit."""
     return float(np.sqrt(_mean((target - predictions[:, 0]) ** 2, _weights(target, weights))))
 
 
-def r2(task: Task, target: Array, predictions: Array, weights: Array | None = None) -> float:  # noqa: ARG001
+def r2(task: Task, target: Array, predictions: Array, weights: Array | None = None) -> float:  # noqa: ARG001 (any metric)
     """Return the share of the target's variance explained, about these rows' own mean; NaN for a constant target."""
     counts = _weights(target, weights)
     around = _mean((target - _mean(target, counts)) ** 2, counts)

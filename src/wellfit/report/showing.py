@@ -94,8 +94,7 @@ def _(record: SearchRecord) -> Figure:
 
 @html_of.register(SearchRecord)
 def _(record: SearchRecord) -> str:
-    picture = inline_svg(search_figure(record), search_label(record), "search-")
-    return _piece(search_title(record), [picture, *_paragraphs(sentences(record))])
+    return _told(search_title(record), search_figure(record), search_label(record), sentences(record))
 
 
 @figure_of.register(Diagnosis)
@@ -118,9 +117,8 @@ def _(record: BiasVariance) -> Figure:
 
 @html_of.register(BiasVariance)
 def _(record: BiasVariance) -> str:
-    picture = inline_svg(decomposition_figure(record), decomposition_label(record), "decomposition-")
-    told = [*bias_variance_text.sentences(record)]
-    return _piece(bias_variance_text.title(record), [picture, *_paragraphs(told)])
+    heading, sentences = bias_variance_text.title(record), bias_variance_text.sentences(record)
+    return _told(heading, decomposition_figure(record), decomposition_label(record), sentences)
 
 
 @figure_of.register(RunRecord)
@@ -145,8 +143,8 @@ def _(record: Workings) -> Figure:
 
 @html_of.register(Workings)
 def _(record: Workings) -> str:
-    picture = inline_svg(workings_figure(record), workings_label(record), "workings-")
-    return _piece(workings_text.title(record), [picture, *_paragraphs(workings_text.sentences(record))])
+    heading, sentences = workings_text.title(record), workings_text.sentences(record)
+    return _told(heading, workings_figure(record), workings_label(record), sentences)
 
 
 @figure_of.register(History)
@@ -178,6 +176,10 @@ def _as_result(record: History) -> CocktailResult:
         curves["score_loss"] = curves["stop_loss"]
     lost = int(record.status == "diverged")
     return CocktailResult("", 1, lost, None, None, None, None, None, record.best_epoch, curves, record.checkpoints)
+
+
+def _told(heading: str, figure: Figure, label: str, sentences: list[str]) -> str:
+    return _piece(heading, [inline_svg(figure, label, "figure-"), *_paragraphs(sentences)])
 
 
 def _piece(heading: str, parts: list[str]) -> str:

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wellfit.cocktail import Cocktail, EarlyStopping, Ingredient, as_cocktail
-from wellfit.engines.base import Engine, Member, engine_of
-from wellfit.engines.choice import default_engine
+from wellfit.engines.base import Engine, Member
+from wellfit.engines.choice import default_engine, exact_engine
 from wellfit.errors import SettingError
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
-from wellfit.messages import say
 from wellfit.nets import MLP, Training, as_network
 from wellfit.population import advise, train
 from wellfit.records import Array, BiasVariance, History, Table, TrainingData
-from wellfit.select.axes import Over, as_over, grid
+from wellfit.select.axes import Over, as_over
 from wellfit.select.bias_variance_data import (
     SCORE_ROWS,
     TRAIN_ROWS,
@@ -33,13 +32,13 @@ from wellfit.select.compare import seeds_of
 from wellfit.select.defaults import default_network, default_training
 from wellfit.select.path import count_points
 from wellfit.select.source import development_rows, read_source
+from wellfit.select.strengths import strengths_along
 
 if TYPE_CHECKING:
     from os import PathLike
 
     import pandas as pd
 
-    from wellfit.engines.convex import ConvexEngine
 
 POINTS = 10
 MOST_RESAMPLES, MOST_SEEDS, MOST_ROWS = 10_000, 1000, 10_000_000
@@ -150,14 +149,18 @@ def _measured(
     place: _Place,
 ) -> BiasVariance:
     """Train members like the ``sample`` on every resample, at every strength, and read what they did."""
-    solver = _solver(sample if along is None else replace(sample, cocktail=along.cocktail(0.5)), given, place)
+    probe = sample if along is None else replace(sample, cocktail=along.cocktail(0.5))
+    solver = exact_engine(place.engine, probe, given.data)
     seeds = 1 if solver else seeds
     members = [
         replace(sample, seed=(seed << 24) + MOST_SEEDS * r + s, fold=r) for r in range(resamples) for s in range(seeds)
     ]
     strengths, end = np.zeros(1), ""
     if along is not None:
-        strengths, end = _strengths(along, points, members[::seeds][:_END_FOLDS], given, place, solver)
+        ends = members[::seeds][:_END_FOLDS]
+        strengths, end = strengths_along(
+            along, points, ends, given.data, lambda asked: place.train(asked, given.data), place.engine
+        )
     mixes = [sample.cocktail if along is None else along.cocktail(float(s)) for s in strengths]
     asked = [replace(m, cocktail=mix) for mix in mixes for m in members]
     histories = place.train(asked, given.data)
@@ -195,34 +198,6 @@ def _measured(
         diverged=lost,
         best=lowest(next(iter(parts.values()))),
     )
-
-
-def _solver(member: Member, given: Resamples, place: _Place) -> ConvexEngine | None:
-    """Return the engine that solves the member exactly, or None where it is trained."""
-    if member.network.hidden:
-        return None
-    from wellfit.engines.convex import ConvexEngine
-
-    found = engine_of(place.engine, member, given.data)
-    return found if isinstance(found, ConvexEngine) else None
-
-
-def _strengths(
-    along: Over,
-    points: int | Sequence[float],
-    members: Sequence[Member],
-    given: Resamples,
-    place: _Place,
-    solver: ConvexEngine | None,
-) -> tuple[Array, str]:
-    """Return the strengths, (P,), the weakest first, and why they end there."""
-    if isinstance(points, int | np.integer):
-        problems = [solver.problem(m, given.data) for m in members] if solver else ()
-        return grid(along, int(points), members, given.data, lambda asked: place.train(asked, given.data), problems)
-    for strength in points:
-        along.cocktail(float(strength))
-    strengths = np.unique(np.append(np.asarray(points, dtype=np.float64), along.axis.none))
-    return (strengths[::-1] if along.axis.spacing == "bound" else strengths), say("path.end_given")
 
 
 def _recipe(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,17 +9,16 @@ import numpy as np
 
 from wellfit.cocktail import Cocktail, EarlyStopping
 from wellfit.cocktail.base import Strong
-from wellfit.engines.base import Engine, Member, history
-from wellfit.engines.choice import by_steps
+from wellfit.engines.base import Engine, Member
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress, member_steps
-from wellfit.ledger import LedgerLike, member_key
+from wellfit.ledger import LedgerLike
 from wellfit.nets import MLP, Training
 from wellfit.nets.training import batches
-from wellfit.population import check, recalled, train
+from wellfit.population import train
 from wellfit.records import Fold, History, TrainingData
 from wellfit.rng import RESAMPLE, generator
-from wellfit.select.path import Watched
+from wellfit.select.watched import snapshots
 
 # Training goes on to so many optimizer steps, to `LEAST_LONGER` times its epochs at least and `MOST_LONGER` at most.
 STEPS, LEAST_LONGER, MOST_LONGER = 2_000, 1.6, 16
@@ -154,32 +152,17 @@ class Trainer:
             members, self.data, engine=self.engine, executor=self.executor, ledger=self.ledger, progress=report
         )
 
-    def snapshots(self, members: Sequence[Member], epochs: Sequence[int], before: int = 0) -> list[list[History]]:
-        """Return the members' histories at each epoch, (epochs, members), from one training of each.
-
-        What the ledger holds of all epochs is not trained again.
-        """
-        engine = by_steps(self.engine)
-        check(members, self.data, engine)
-        keys = {m: [self._key(engine, m, epoch) for epoch in epochs] for m in members}
-        kept = {m: [recalled(self.ledger, key, m, self.data) for key in keys[m]] for m in members}
-        waiting = [m for m in members if None in kept[m]]
-        watched = Watched(engine, epochs)
-        ends = [epochs[-1]] * len(waiting)
-        report = self.progress(before)
-        for i, last in self.executor.run(watched, waiting, self.data, until=ends, progress=report) if waiting else ():
-            member = waiting[i]
-            taken = watched.taken(member, last)
-            with np.errstate(all="ignore"):  # a diverged member's predictions overflow: its status says so
-                kept[member] = [history(member, taken[epoch], self.data) for epoch in epochs]
-            if self.ledger is not None:
-                for key, found in zip(keys[member], kept[member], strict=True):
-                    if found is not None:
-                        self.ledger.put(key, found)
-        return [[found for m in members if (found := kept[m][i]) is not None] for i in range(len(epochs))]
-
-    def _key(self, engine: Engine, member: Member, epoch: int) -> str:
-        return hashlib.sha256(f"{member_key(engine, self.data, member)}\nat epoch {epoch}".encode()).hexdigest()
+    def snapshots(self, members: Sequence[Member], epochs: Sequence[int]) -> list[list[History]]:
+        """Return the members' histories at each epoch, (epochs, members), from one training of each."""
+        return snapshots(
+            members,
+            self.data,
+            epochs,
+            engine=self.engine,
+            executor=self.executor,
+            ledger=self.ledger,
+            progress=self.progress(0),
+        )
 
 
 def steps_of(members: Sequence[Member], data: TrainingData) -> int:

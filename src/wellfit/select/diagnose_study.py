@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from wellfit.cocktail import Cocktail, EarlyStopping
-from wellfit.engines.base import Engine, Member, engine_of
-from wellfit.engines.choice import default_engine
+from wellfit.engines.base import Engine, Member
+from wellfit.engines.choice import default_engine, exact_engine
 from wellfit.errors import SettingError
 from wellfit.evidence.diagnosis import UNEXPLAINED, Gain, Measured
 from wellfit.evidence.diagnosis_bounds import nested
@@ -117,7 +117,7 @@ class Study:
     def exact(self) -> bool:
         """Whether the network is linear and solved exactly: then epochs and seeds make no difference."""
         member = Member(self.network, self.cocktail, self.training, self.seeds[0], 0)
-        return engine_of(self.engine, member, self.data).name == "convex"
+        return exact_engine(self.engine, member, self.data) is not None
 
     def members(self, relative: Relative, seeds: Sequence[int], places: Sequence[int] | None = None) -> list[Member]:
         """Return members of a relative, folds then seeds; ``places`` are the folds' indices, by default the first K."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -11,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wellfit.cocktail import Cocktail, EarlyStopping, Ingredient
-from wellfit.engines.base import Engine, Member, State, history
-from wellfit.engines.choice import by_steps, default_engine, exact_engine
+from wellfit.engines.base import Engine, Member
+from wellfit.engines.choice import default_engine, exact_engine
 from wellfit.errors import SettingError
 from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress, member_steps
-from wellfit.ledger import LedgerLike, member_key
-from wellfit.messages import say
+from wellfit.ledger import LedgerLike
 from wellfit.nets import MLP, Training, as_network
-from wellfit.population import check, plan, recalled, train
+from wellfit.population import plan, train
 from wellfit.records import Array, History, Path, Table, TrainingData
-from wellfit.select.axes import Over, as_over, epochs_at, grid
+from wellfit.select.axes import Over, as_over
 from wellfit.select.coefficients import coefficients
 from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.defaults import default_network, default_training
 from wellfit.select.path_reading import PathAsked, read_path, read_warm
 from wellfit.select.source import development_rows, read_source
-from wellfit.select.watched import Watched
+from wellfit.select.strengths import strengths_along
+from wellfit.select.watched import Moments, snapshots
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -160,12 +159,8 @@ class _Work:
 
     def strengths(self, points: int | Sequence[float]) -> tuple[Array, str]:
         """Return the strengths, (P,), the weakest first, and why they end there."""
-        if not isinstance(points, int | np.integer):
-            return self._given(points), say("path.end_given")
         members = self._members(self.over.base)[:: len(self.seeds)]
-        check([replace(members[0], cocktail=self.over.cocktail(0.5))], self.data, self.engine)
-        problems = [exact.problem(m, self.data) for m in members] if (exact := self.exact) else ()
-        return grid(self.over, int(points), members, self.data, self.train, problems)
+        return strengths_along(self.over, points, members, self.data, self.train, self.engine)
 
     @property
     def exact(self) -> ConvexEngine | None:
@@ -186,23 +181,19 @@ class _Work:
             progress=self.progress,
         )
 
-    def _given(self, points: Sequence[float]) -> Array:
-        """Return the given strengths with none put first. Raises `SettingError` for an impossible one, by name."""
-        given, last = np.asarray(points, dtype=np.float64), self.training.epochs
-        if self.over.axis.spacing == "epochs":
-            bad = given[~((given >= 0) & (given <= last))]
-            if bad.size:
-                raise SettingError("path.bad_epochs", value=f"{bad[0]:g}", last=last)
-            return epochs_at(np.append(given, last), self.training)
-        for strength in given:
-            self.over.cocktail(float(strength))
-        strengths = np.unique(np.append(given, self.over.axis.none))
-        return strengths[::-1] if self.over.axis.spacing == "bound" else strengths
-
     def histories(self, strengths: Array) -> list[list[History]]:
         """Return the histories of each point: folds, then seeds."""
         if self.over.axis.spacing == "epochs":
-            return self._snapshots([int(epoch) for epoch in strengths[::-1]])[::-1]
+            epochs = [int(epoch) for epoch in strengths[::-1]]
+            return snapshots(
+                self._members(self.over.base),
+                self.data,
+                epochs,
+                engine=self.engine,
+                executor=self.executor,
+                ledger=self.ledger,
+                progress=self.progress,
+            )[::-1]
         cocktails = [self.over.cocktail(float(s)) for s in strengths]
         found = self.train([m for c in cocktails for m in self._members(c)])
         size = self.folds * len(self.seeds)
@@ -218,30 +209,12 @@ class _Work:
             seeds=self.seeds,
         )
 
-    def _snapshots(self, epochs: Sequence[int]) -> list[list[History]]:
-        """Return the members' histories at each of the epochs, which ascend: one training of each serves them all."""
-        members, engine = self._members(self.over.base), by_steps(self.engine)
-        check(members, self.data, engine)
-        kept = {m: self._recalled(m, [f"at epoch {e}" for e in epochs]) for m in members}
-        waiting = [m for m in members if kept[m] is None]
-        steps = {m: member_steps(m, self.data, epochs[-1]) for m in members}
-        total, done = sum(steps.values()), sum(s for m, s in steps.items() if kept[m] is not None)
-        report, watched = self._after(done, total), Watched(engine, epochs)
-        if report is not None:
-            report(0, total)
-        until = [epochs[-1]] * len(waiting)
-        ended = self.executor.run(watched, waiting, self.data, until=until, progress=report) if waiting else ()
-        for i, last in ended:
-            member = waiting[i]
-            taken = watched.taken(member, last)
-            kept[member] = [self._record(member, taken[e], f"at epoch {e}") for e in epochs]
-        return [[found[i] for found in map(kept.__getitem__, members) if found] for i in range(len(epochs))]
-
     def warm(self, strengths: Array) -> list[list[History]]:
         """Return each point's histories, each member trained from the parameters of its weaker neighbour."""
         steps = [self._members(self.over.cocktail(float(s))) for s in strengths]
         names = [f"warm from {[f'{s:g}' for s in strengths[:p]]}" for p in range(len(strengths))]
-        known = [[self._recalled(m, [name]) for m in members] for members, name in zip(steps, names, strict=True)]
+        moments = Moments(self.engine, self.data, self.ledger)
+        known = [[moments.recalled(m, [name]) for m in members] for members, name in zip(steps, names, strict=True)]
         if all(found is not None for point in known for found in point):
             return [[found[0] for found in point if found] for point in known]
         total = sum(member_steps(m, self.data) for ms in steps for m in ms)
@@ -258,28 +231,10 @@ class _Work:
             )
             ended = [ends[i] for i in range(len(members))]
             parameters = [s.kept if s.status != "diverged" else b for s, b in zip(ended, begun, strict=True)]
-            found.append([self._record(m, s, name) for m, s in zip(members, ended, strict=True)])
+            found.append([moments.record(m, s, name) for m, s in zip(members, ended, strict=True)])
         return found
 
     def _after(self, before: int, total: int) -> Progress | None:
         """Return a progress that counts on from ``before`` to ``total``."""
         report = self.progress
         return None if report is None else lambda done, _: report(before + done, total)
-
-    def _recalled(self, member: Member, names: Sequence[str]) -> list[History] | None:
-        """Return what the ledger holds of a member under all these names, or None where one is not there."""
-        if self.ledger is None:
-            return None
-        found = [recalled(self.ledger, self._key(member, name), member, self.data) for name in names]
-        return None if None in found else [h for h in found if h is not None]
-
-    def _record(self, member: Member, state: State, name: str) -> History:
-        with np.errstate(all="ignore"):  # a diverged member's predictions overflow: its status says so
-            found = history(member, state, self.data)
-        if self.ledger is not None:
-            self.ledger.put(self._key(member, name), found)
-        return found
-
-    def _key(self, member: Member, name: str) -> str:
-        """Return the ledger's key of what a member was at some point of a training that is not its own alone."""
-        return hashlib.sha256(f"{member_key(self.engine, self.data, member)}\n{name}".encode()).hexdigest()

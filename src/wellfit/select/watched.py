@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from wellfit.engines.base import Engine, Member, State
-from wellfit.records import TrainingData
+import numpy as np
+
+from wellfit.engines.base import Engine, Member, State, history
+from wellfit.engines.choice import by_steps
+from wellfit.executors import Executor
+from wellfit.executors.base import Progress, member_steps
+from wellfit.ledger import LedgerLike, member_key
+from wellfit.population import check, recalled
+from wellfit.records import History, TrainingData
 
 
 class Watched:
@@ -45,3 +53,62 @@ class Watched:
             begun[0] = last.curves[0]
             found[0] = replace(found[0], curves=begun)
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What members were at some point of a training that is not theirs alone, and the ledger that keeps it."""
+
+    engine: Engine
+    data: TrainingData
+    ledger: LedgerLike | None
+
+    def recalled(self, member: Member, names: Sequence[str]) -> list[History] | None:
+        """Return what the ledger holds of a member under all these names, or None where one is not there."""
+        if self.ledger is None:
+            return None
+        found = [recalled(self.ledger, self._key(member, name), member, self.data) for name in names]
+        return None if None in found else [h for h in found if h is not None]
+
+    def record(self, member: Member, state: State, name: str) -> History:
+        """Return the history of a member in a state, and keep it under a name."""
+        with np.errstate(all="ignore"):  # a diverged member's predictions overflow: its status says so
+            found = history(member, state, self.data)
+        if self.ledger is not None:
+            self.ledger.put(self._key(member, name), found)
+        return found
+
+    def _key(self, member: Member, name: str) -> str:
+        return hashlib.sha256(f"{member_key(self.engine, self.data, member)}\n{name}".encode()).hexdigest()
+
+
+def snapshots(
+    members: Sequence[Member],
+    data: TrainingData,
+    epochs: Sequence[int],
+    *,
+    engine: Engine,
+    executor: Executor,
+    ledger: LedgerLike | None = None,
+    progress: Progress | None = None,
+) -> list[list[History]]:
+    """Return the members' histories at each of the epochs, which ascend, (epochs, members): one training of each.
+
+    What ``ledger`` holds of all epochs of a member is not trained again. ``progress(done, total)`` counts the steps
+    of these members. Raises `UnsupportedError` before any work where one cannot be trained.
+    """
+    engine = by_steps(engine)
+    check(members, data, engine)
+    moments, names = Moments(engine, data, ledger), [f"at epoch {epoch}" for epoch in epochs]
+    kept = {m: moments.recalled(m, names) for m in members}
+    waiting = [m for m in members if kept[m] is None]
+    steps = {m: member_steps(m, data, epochs[-1]) for m in members}
+    total, done = sum(steps.values()), sum(s for m, s in steps.items() if kept[m] is not None)
+    if progress is not None:
+        progress(done, total)
+    report = None if progress is None else lambda more, _: progress(done + more, total)
+    watched, until = Watched(engine, epochs), [epochs[-1]] * len(waiting)
+    for i, last in executor.run(watched, waiting, data, until=until, progress=report) if waiting else ():
+        taken = watched.taken(waiting[i], last)
+        kept[waiting[i]] = [moments.record(waiting[i], taken[e], n) for e, n in zip(epochs, names, strict=True)]
+    return [[found[i] for found in map(kept.__getitem__, members) if found] for i in range(len(epochs))]

@@ -14,8 +14,8 @@ import numpy as np
 
 from wellfit import rng
 from wellfit.cocktail import Cocktail, EarlyStopping, Ingredient
-from wellfit.engines.base import Engine, Member, State, engine_of
-from wellfit.engines.choice import by_steps, default_engine
+from wellfit.engines.base import Engine, Member, State
+from wellfit.engines.choice import by_steps, default_engine, exact_engine
 from wellfit.errors import SettingError
 from wellfit.evidence import workings as look
 from wellfit.executors import Executor, Threads
@@ -25,18 +25,21 @@ from wellfit.nets.fitted import Fitted
 from wellfit.nets.network import link
 from wellfit.population import check, plan, train
 from wellfit.records import Array, FoldData, History, Path, Table, TrainingData, Workings
-from wellfit.select.axes import Over, as_over, epochs_at, grid
+from wellfit.select.axes import Over, as_over
 from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.defaults import default_network, default_training
 from wellfit.select.looking import NOISE, Seen, of_model, read
 from wellfit.select.path import count_points
 from wellfit.select.source import development_rows, read_source
+from wellfit.select.strengths import strengths_along
 from wellfit.select.watched import Watched
 
 if TYPE_CHECKING:
     from os import PathLike
 
     import pandas as pd
+
+    from wellfit.engines.convex import ConvexEngine
 
 POINTS, FOLDS, QUICK_POINTS, QUICK_FOLDS = 8, 5, 6, 3
 DIRECTIONS, DISTURBANCE = 4, 0.25  # of targets: see `perturbed_freedom`
@@ -151,28 +154,13 @@ class _Work:
         )
 
     def strengths(self, points: int | Sequence[float]) -> Array:
-        """Return the strengths, (P,), the weakest first, none put first."""
-        members = self.members(self.over.base)
-        if isinstance(points, int | np.integer):
-            probe = [replace(members[0], cocktail=self.over.cocktail(0.5))]
-            check(probe, self.data, self.engine)
-            exact = self.exact(probe[0])
-            problems = [exact.problem(m, self.data) for m in members] if exact is not None else ()
-            return grid(self.over, int(points), members, self.data, self.train, problems)[0]
-        given = np.asarray(points, dtype=np.float64)
-        if self.along_epochs:
-            return epochs_at(np.append(given, self.training.epochs), self.training)
-        strengths = np.unique(np.append(given, self.over.axis.none))
-        return strengths[::-1] if self.over.axis.spacing == "bound" else strengths
+        """Return the strengths, (P,), the weakest first."""
+        base = self.members(self.over.base)
+        return strengths_along(self.over, points, base, self.data, self.train, self.engine)[0]
 
-    def exact(self, member: Member) -> Any:
+    def exact(self, member: Member) -> ConvexEngine | None:
         """Return the engine that solves this member exactly, or None where it is trained."""
-        if self.network.hidden or self.along_epochs:
-            return None
-        from wellfit.engines.convex import ConvexEngine
-
-        found = engine_of(self.engine, member, self.data)
-        return found if isinstance(found, ConvexEngine) else None
+        return None if self.along_epochs else exact_engine(self.engine, member, self.data)
 
     def train(self, members: Sequence[Member]) -> list[History]:
         return train(members, self.data, engine=self.engine, executor=self.executor, progress=self.progress)

@@ -83,7 +83,7 @@ class ConvexEngine:
         none = np.empty(0)
         return State(np.zeros(size), np.zeros((2, 0)), none, curves)
 
-    def groups(self, members: Sequence[Member], data: TrainingData) -> list[list[int]]:  # noqa: ARG002
+    def groups(self, members: Sequence[Member], data: TrainingData) -> list[list[int]]:  # noqa: ARG002 (the contract)
         """Return the members of each problem together, from the strongest penalty to the weakest."""
         found: dict[object, list[int]] = {}
         for i, member in enumerate(members):

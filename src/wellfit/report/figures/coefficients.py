@@ -200,6 +200,7 @@ def _panel(axes: Axes, canvas: _Canvas, output: int, size: float) -> None:
             **look,  # type: ignore[arg-type]  # Matplotlib's own words
         )
         if canvas.start > canvas.first:
+            # For the type checker: Matplotlib's own words, twice.
             axes.plot(canvas.x[:2], line[:2], linewidth=1.1, linestyle=_DOTS, **look)  # type: ignore[arg-type]
             axes.plot(canvas.x[:1], line[:1], marker="o", markersize=3.0, linestyle="none", **look)  # type: ignore[arg-type]
     _names(axes, canvas, values, size)
