@@ -119,6 +119,35 @@ def engine_of(engine: Engine, member: Member, data: TrainingData) -> Engine:
     return engine if asked is None else asked(member, data)
 
 
+def advance_within(
+    engine: Engine,
+    members: Sequence[Member],
+    states: Sequence[State],
+    until: Sequence[int],
+    data: TrainingData,
+    seconds: float,
+) -> list[State]:
+    """Advance to the epochs ``until``, or for about so many seconds where an engine can stop inside an epoch.
+
+    An engine with long epochs says so by a method ``advance_for(members, states, until, data, seconds)``; its states
+    may then be between two epochs (``step`` says where), and go on from there like any other.
+    """
+    asked = getattr(engine, "advance_for", None)
+    if asked is None:
+        return engine.advance(members, states, until, data)
+    return asked(members, states, until, data, seconds)
+
+
+def stops_within_epochs(engine: Engine) -> bool:
+    """Return whether an engine can hand a member back inside an epoch: see `advance_within`."""
+    return hasattr(engine, "advance_for")
+
+
+def in_step(engine: Engine) -> bool:
+    """Return whether an engine trains the members of a group in step, and wants them advanced together."""
+    return bool(getattr(engine, "lockstep", False))
+
+
 def refuse_misfits(engine: Engine, members: Sequence[Member], data: TrainingData) -> None:
     """Raise `UnsupportedError`, with the engine's reason, for the first member that it cannot train."""
     for member in members:

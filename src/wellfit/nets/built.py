@@ -50,6 +50,9 @@ class Built:
         self.rate_of = tuple(order.index(site) for site in trial.sites)
         self.places = len(order)
         self._sites = [net.get_submodule(site) for site in trial.sites]
+        # Where each tensor hangs. Ours stay there until the next call: the module is nobody else's.
+        self._homes = [_home(net, slot.name) for slot in self.layout.slots]
+        self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
         # A bias in front of a batch normalization has no effect: its gradient is rounding, of which Adam makes steps.
         without = {f"{place}.bias" for place in trial.follows}
         self.unfelt = tuple(slot for slot in self.layout.slots if slot.name in without)
@@ -109,14 +112,18 @@ class Built:
         # One split gives the gradient as one concatenation. Running statistics are changed in place.
         pieces = torch.split(learned, sizes[: self.layout.count])
         own = [piece.clone() for piece in torch.split(buffers, sizes[self.layout.count :])]
-        values = {slot.name: part.view(slot.shape) for slot, part in zip(slots, (*pieces, *own), strict=True)}
+        for (holder, key), slot, part in zip(self._homes, slots, (*pieces, *own), strict=True):
+            holder[key] = part.view(slot.shape)
+        for part in self._recurrent:
+            part._flat_weights = [getattr(part, name) for name in part._flat_weights_names]
         for site in self._sites:
             site.fed = []
         for site, given in zip(self._sites, feed or (), strict=False):
             site.fed.append(given)
-        self.net.train(training)
-        out = torch.func.functional_call(self.net, values, (x,))
-        after = torch.cat([values[slot.name].reshape(-1) for slot in slots[self.layout.count :]]) if own else buffers
+        if self.net.training != training:
+            self.net.train(training)
+        out = self.net(x)
+        after = torch.cat([piece.reshape(-1) for piece in own]) if own else buffers
         return surgery.logits(out, self.outputs), after
 
     def evaluate(self, vector: Any, x: Any) -> Any:
@@ -221,6 +228,13 @@ def drawing(seed: int) -> Iterator[None]:
             yield
         finally:
             torch.set_rng_state(before)
+
+
+def _home(net: Any, name: str) -> tuple[dict[str, Any], str]:
+    """Return the dictionary of a module that holds a parameter or buffer, and its key there."""
+    place, _, key = name.rpartition(".")
+    part = net.get_submodule(place)
+    return (part._parameters if key in part._parameters else part._buffers), key
 
 
 def _difference(here: Layout, there: Layout) -> dict[str, object]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +49,7 @@ class TorchEngine:
             raise SettingError("torch.bad_device", value=device, known=", ".join(DEVICES))
         self._asked, self._stacked, self.notice = device, stacked, notice
         self._held: Held | None = None
+        self._lock = threading.Lock()  # stacks share a GPU's memory, so one trains at a time
 
     def __reduce__(self) -> tuple:
         """Travel as the settings: a worker elsewhere finds its own device."""
@@ -118,7 +121,7 @@ class TorchEngine:
     ) -> list[State]:
         """Return the states at the epochs ``until``, or after about so many seconds, in the middle of an epoch maybe.
 
-        At least one step is made, so that repeating the call comes to an end.
+        Each stack makes at least one step, so that repeating the call comes to an end.
         """
         from wellfit.engines.torch.threads import one_torch_thread
 
@@ -129,7 +132,7 @@ class TorchEngine:
         ]
         if not open_:
             return found
-        with one_blas_thread(), one_torch_thread():
+        with one_blas_thread(), one_torch_thread(), self._lock if self.lockstep else nullcontext():
             for places in self._stacks([members[i] for i in open_], [states[i] for i in open_], data):
                 chosen = [open_[p] for p in places]
                 self._train(chosen, members, found, ends, data, deadline)

@@ -66,17 +66,17 @@ class Stack:
 
     def run(self, until: Sequence[int], deadline: float) -> list[State]:
         """Train each member until its epoch, or all until the deadline, and return the states of all."""
-        ends = list(until)
+        ends, made = list(until), False
         if any(np.isnan(self.states[i].curves[0, 0]) for i in self.places):
             self._look()
         self._let_go(ends)
         while self.places:
             while self.step < (self.epoch + 1) * self.steps:
-                if time.perf_counter() > deadline:
+                if made and time.perf_counter() > deadline:
                     self._hand_back(self.places)
                     return self.states
                 self._train_step()
-                self.step += 1
+                self.step, made = self.step + 1, True
             self.epoch += 1
             self._look()
             self._let_go(ends)
