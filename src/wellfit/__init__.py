@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 # Each public name and the room it lives in. Rooms are imported when a name is first asked for: import stays cheap.
 _HOMES = {
     "Cocktail": "cocktail",
+    "Augment": "cocktail",
     "BatchNorm": "cocktail",
     "EMA": "cocktail",
     "GradientClipping": "cocktail",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         EMA,
         L1,
         L2,
+        Augment,
         BatchNorm,
         Cocktail,
         Dropout,
@@ -103,6 +105,7 @@ __all__ = [
     "L1",
     "L2",
     "MLP",
+    "Augment",
     "BatchNorm",
     "Cocktail",
     "DataError",

@@ -17,6 +17,7 @@ from wellfit.engines.compiled.jit import ensure_compiled
 from wellfit.engines.compiled.plan import EPOCH, RUNNING, STATUS, Rows
 from wellfit.engines.compiled.setup import make_layout, make_plan, make_progress, make_rows, make_state, make_work
 from wellfit.engines.compiled.train import train
+from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.training import checkpoints
 from wellfit.records import Fold, FoldData, TrainingData
@@ -45,7 +46,10 @@ class CompiledEngine:
 
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the reason why this engine cannot train the member."""
-        return misfit(member, data)
+        reason = misfit(member, data)
+        if reason is None and member.cocktail.resolve(member.network.layers).augment:
+            return say("augment.images_only")
+        return reason
 
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
         """Return the states before training. Raises `UnsupportedError` for a misfit, before any work."""
