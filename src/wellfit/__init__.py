@@ -36,6 +36,7 @@ _HOMES = {
     "Fitted": "nets.fitted",
     "lesson": "job.lesson",
     "load": "data",
+    "augment": "job.augmenting",
     "bias_variance": "select.bias_variance",
     "compare": "select.compare",
     "diagnose": "select.diagnose",
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     )
     from wellfit.estimators import WellfitClassifier, WellfitRegressor
     from wellfit.job import run
+    from wellfit.job.augmenting import augment
     from wellfit.job.lesson import lesson
     from wellfit.messages import speaking
     from wellfit.nets import MLP, Linear, Training
@@ -131,6 +133,7 @@ __all__ = [
     "WellfitError",
     "WellfitRegressor",
     "__version__",
+    "augment",
     "bias_variance",
     "compare",
     "diagnose",
