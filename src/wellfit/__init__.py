@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 # Each public name and the room it lives in. Rooms are imported when a name is first asked for: import stays cheap.
 _HOMES = {
     "Cocktail": "cocktail",
+    "Augment": "cocktail",
     "BatchNorm": "cocktail",
     "EMA": "cocktail",
     "GradientClipping": "cocktail",
@@ -35,6 +36,7 @@ _HOMES = {
     "Fitted": "nets.fitted",
     "lesson": "job.lesson",
     "load": "data",
+    "augment": "job.augmenting",
     "bias_variance": "select.bias_variance",
     "compare": "select.compare",
     "diagnose": "select.diagnose",
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
         EMA,
         L1,
         L2,
+        Augment,
         BatchNorm,
         Cocktail,
         Dropout,
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
     )
     from wellfit.estimators import WellfitClassifier, WellfitRegressor
     from wellfit.job import run
+    from wellfit.job.augmenting import augment
     from wellfit.job.lesson import lesson
     from wellfit.messages import speaking
     from wellfit.nets import MLP, Linear, Training
@@ -103,6 +107,7 @@ __all__ = [
     "L1",
     "L2",
     "MLP",
+    "Augment",
     "BatchNorm",
     "Cocktail",
     "DataError",
@@ -128,6 +133,7 @@ __all__ = [
     "WellfitError",
     "WellfitRegressor",
     "__version__",
+    "augment",
     "bias_variance",
     "compare",
     "diagnose",

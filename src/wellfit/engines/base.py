@@ -183,6 +183,8 @@ def misfit(member: Member, data: TrainingData) -> str | None:
         return say("engines.classes_only", part="class_weights")
     if isinstance(given, tuple) and len(given) != classes:
         return say("engines.wrong_class_weights", given=len(given), classes=classes)
+    if strengths.augment and data.folds[member.fold].x.ndim != 4:
+        return say("augment.images_only")
     if strengths.group_lasso and training.optimizer not in ("gd", "sgd"):
         return say("engines.euclidean_only", optimizer=training.optimizer)
     return None
