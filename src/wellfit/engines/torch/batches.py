@@ -119,7 +119,7 @@ class Batches:
         """Change each image by its own draws (see `wellfit.engines.torch.augment`)."""
         from wellfit.engines.torch.augment import DRAWS, augmented
 
-        members, count = batch.x.shape[:2]
+        count = batch.x.shape[1]
         factors = present.factors("augment")
         none = (0.0,) * len(KINDS)
         own = [
