@@ -124,7 +124,7 @@ class TorchEngine:
 
         Each stack makes at least one step, so that repeating the call comes to an end.
         """
-        from wellfit.engines.torch.threads import one_torch_thread
+        from wellfit.nets.torch_threads import one_torch_thread
 
         found, deadline = list(states), time.perf_counter() + seconds
         ends = [min(u, m.training.epochs) for u, m in zip(until, members, strict=True)]
