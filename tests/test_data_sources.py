@@ -28,6 +28,7 @@ from wellfit.rng import DATA, generator
 
 MODULES = (
     "raw", "dates", "infer", "csv_files", "mat_files", "frames", "array_files", "builtin", "target", "files", "sources",
+    "contents", "downloads", "idx_files", "image_files", "image_folders", "pixels",
 )  # fmt: skip
 
 

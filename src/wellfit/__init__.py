@@ -32,6 +32,7 @@ _HOMES = {
     "WeightDecay": "cocktail",
     "Linear": "nets",
     "MLP": "nets",
+    "module": "nets",
     "Training": "nets",
     "Fitted": "nets.fitted",
     "lesson": "job.lesson",
@@ -91,7 +92,7 @@ if TYPE_CHECKING:
     from wellfit.job.augmenting import augment
     from wellfit.job.lesson import lesson
     from wellfit.messages import speaking
-    from wellfit.nets import MLP, Linear, Training
+    from wellfit.nets import MLP, Linear, Training, module
     from wellfit.nets.fitted import Fitted
     from wellfit.select.bias_variance import bias_variance
     from wellfit.select.compare import compare
@@ -139,6 +140,7 @@ __all__ = [
     "diagnose",
     "lesson",
     "load",
+    "module",
     "path",
     "run",
     "sanity",

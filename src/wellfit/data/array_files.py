@@ -13,6 +13,7 @@ import numpy as np
 
 from wellfit.data.frames import read_pair, read_table, rename
 from wellfit.data.mat_files import read_arrays
+from wellfit.data.pixels import named_classes
 from wellfit.data.raw import Finding, Raw, listing
 from wellfit.errors import DataError, MissingExtraError
 from wellfit.messages import say
@@ -22,6 +23,7 @@ X_KEYS = ("x", "xtrain", "data")
 Y_KEYS = ("y", "ytrain", "target")
 TEST_KEYS = (("xtest", "ytest"), ("xval", "yval"))
 NAME_KEYS = ("names", "featurenames", "columns")
+CLASS_KEYS = ("classes", "classnames", "labels")
 
 
 def read_npz(data: bytes, label: str, title: str) -> Raw:
@@ -91,8 +93,23 @@ def _from_arrays(arrays: Mapping[str, Any], label: str, title: str) -> Raw:
         text = say("data.found_unused_validation")
         table = replace(table, findings=(*table.findings, Finding("unused_validation", text)))
     names = next((plain[key] for key in NAME_KEYS if key in plain), None)
+    if table.inputs is not None:
+        return _with_classes(table, next((plain[key] for key in CLASS_KEYS if key in plain), names), label)
     if names is None:
         return table
-    labels = [str(name) for name in np.asarray(names).ravel().tolist()]
+    labels = _words(names)
     test = rename(table.test, labels) if table.test is not None else None
     return replace(rename(table, labels), test=test)
+
+
+def _with_classes(table: Raw, names: Any, label: str) -> Raw:
+    """Return a table of images with these names for its classes 0, 1, ..., in its test rows as well."""
+    if names is None or table.target is None:
+        return table
+    columns = {table.target: named_classes(table.columns[table.target], _words(names), label)}
+    test = None if table.test is None else _with_classes(table.test, names, label)
+    return replace(table, columns=columns, test=test)
+
+
+def _words(names: Any) -> tuple[str, ...]:
+    return tuple(str(name) for name in np.asarray(names).ravel().tolist())

@@ -46,9 +46,13 @@ class CompiledEngine:
 
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the reason why this engine cannot train the member."""
+        if not isinstance(member.network, MLP):
+            return say("torch.mlps_only", network=member.network)
+        if member.training.precision == "bfloat16":
+            return say("torch.no_bfloat16")
         reason = misfit(member, data)
-        if reason is None and member.cocktail.resolve(member.network.layers).augment:
-            return say("augment.images_only")
+        if reason is None and data.folds[member.fold].x.ndim != 2:
+            return say("torch.rows_only", network=member.network, inputs=data.folds[member.fold].inputs)
         return reason
 
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
@@ -58,7 +62,7 @@ class CompiledEngine:
 
     def _init(self, member: Member, data: TrainingData) -> State:
         inputs = data.folds[member.fold].x.shape[1]
-        strengths = member.cocktail.resolve(member.network.layers)
+        strengths = member.network.strengths(member.cocktail)
         drawn = member.network.initialize(member.seed, inputs, data.outputs, batch_norm=strengths.batch_norm)
         parameters = drawn.astype(member.training.precision)
         return State(

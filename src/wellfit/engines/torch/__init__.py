@@ -1,1 +1,5 @@
-"""The PyTorch engine's room: what needs PyTorch is imported from here, and only where it is asked for."""
+"""The torch engine: any PyTorch module, and MLPs too, on a CPU or stacked on a GPU; imports PyTorch when it trains."""
+
+from wellfit.engines.torch.engine import TorchEngine
+
+__all__ = ["TorchEngine"]
