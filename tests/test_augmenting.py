@@ -212,6 +212,7 @@ def test_a_claim_is_whole_only_where_it_was_said_to_be(tmp_path: Path) -> None:
         ({"augment": "augment:schedule=cosine"}, "knows no epochs"),
         ({"copies": 0}, "at least 1"),
         ({"copies": 1.5}, "at least 1"),
+        ({"copies": "many"}, "at least 1"),
         ({"seed": -1}, "at least 0"),
         ({"format": "gif"}, "Unknown format"),
     ],
