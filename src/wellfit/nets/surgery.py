@@ -117,14 +117,10 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
 
 def _forward(net: Any, x: Any, name: str) -> tuple[Any, bool]:
     """Return the outputs, and whether the module takes whole numbers (tokens) and not values."""
+    tokens = any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in net.modules())
     try:
-        return net(x), False
-    except Exception:
-        if any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in net.modules()):
-            try:
-                return net(torch.zeros_like(x, dtype=torch.long)), True
-            except Exception as second:
-                error = second
+        return net(torch.zeros_like(x, dtype=torch.long) if tokens else x), tokens
+    except Exception as error:
         raise SettingError(
             "module.forward_failed", name=name, given=tuple(x.shape), kind=type(error).__name__, error=error
         ) from error
@@ -177,11 +173,13 @@ class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
 
 def _without_effect(func: Any, args: tuple, kwargs: dict) -> bool:
     """Return whether an operation that may draw does not: attention with a dropout of 0, dropout in evaluation."""
-    given = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
+    told = func._schema.arguments  # what equals its default is not handed over
+    given = {a.name: a.default_value for a in told if a.has_default_value()}
+    given |= dict(zip((a.name for a in told), args, strict=False)) | kwargs
     if given.get("train") is False:
         return True
-    rates = [a.name for a in func._schema.arguments if a.name in ("dropout_p", "p", "dropout")]
-    return bool(rates) and not any(given.get(name, 0.0) for name in rates)
+    rates = [given[name] for name in ("dropout_p", "p", "dropout") if name in given]
+    return bool(rates) and not any(rates)
 
 
 def insert(net: Any, trial: Trial, name: str, *, batch_norm: bool, dropout: bool) -> None:
@@ -199,6 +197,13 @@ def insert(net: Any, trial: Trial, name: str, *, batch_norm: bool, dropout: bool
             parts.insert(0, Site())
         if len(parts) > 1:
             _replaced(net, place, nn.Sequential(*parts))
+
+
+def count_no_batches(net: Any) -> None:
+    """Have batch normalization count no batches: with a momentum the count has no use, and a stack cannot change it."""
+    for part in net.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.num_batches_tracked = None
 
 
 def before_activation(trial: Trial) -> tuple[str, ...]:
