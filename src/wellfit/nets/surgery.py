@@ -15,6 +15,7 @@ from wellfit.nets.torch_door import require_torch
 
 torch: Any = require_torch()
 nn: Any = torch.nn
+from torch.utils.flop_counter import flop_registry  # noqa: E402 (behind the door)
 
 _BATCH_NORMS = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}
 _ENDS = {"_softmax": "softmax", "sigmoid": "sigmoid"}  # of what should return logits
@@ -82,16 +83,14 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
     Raises `SettingError` where the forward pass fails or does not give (n, outputs), or gives probabilities;
     `UnsupportedError` where it draws random numbers of its own.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     trial, watch = Trial(), _Watch()
     before = {n: b.clone() for n, b in net.named_buffers()}
     hooks = _hooks(net, trial)
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter, watch:
+        with torch.no_grad(), watch:
             net.eval()
             out, trial.tokens = _forward(net, x, name)
-        trial.products = max(1, counter.get_total_flops() // 2 // len(x))
+        trial.products = max(1, watch.flops // 2 // len(x))
         trial.activations = watch.numbers // len(x)
         for hook in hooks:
             hook.remove()
@@ -151,11 +150,16 @@ def _hooks(net: Any, trial: Trial) -> list[Any]:
 
 
 class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
-    """Hears every operation: the last one, and the first that draws random numbers."""
+    """Hears every operation: the last one, the first that draws random numbers, and how much work there is."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.last, self.random, self.numbers = "", "", 0
+        self.last, self.random, self.numbers, self.flops = "", "", 0, 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say no: yes makes PyTorch import its compiler, which takes seconds."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Note the operation and go on."""
@@ -168,6 +172,9 @@ class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
             self.last = named
         out = func(*args, **kwargs)
         self.numbers += out.numel() if isinstance(out, torch.Tensor) else 0
+        # PyTorch's own mode for this takes seconds to begin; its formulas are there for the asking.
+        count = flop_registry.get(func.overloadpacket)
+        self.flops += count(*args, **kwargs, out_val=out) if count else 0
         return out
 
 
