@@ -10,7 +10,21 @@ import pytest
 
 import wellfit
 
-HEAVY = ("numba", "scipy", "pandas", "sklearn", "matplotlib", "torch", "keras", "optuna", "ray", "jinja2", "rich")
+HEAVY = (
+    "numba",
+    "scipy",
+    "pandas",
+    "sklearn",
+    "matplotlib",
+    "torch",
+    "keras",
+    "optuna",
+    "ray",
+    "jinja2",
+    "rich",
+    "PIL",
+    "pooch",
+)
 
 
 def python(code: str) -> str:

@@ -28,6 +28,11 @@ CLASS_KEYS = ("classes", "classnames", "labels")
 
 def read_npz(data: bytes, label: str, title: str) -> Raw:
     """Read X, y and optional X_test, y_test (or Xval, yval) and names from a NumPy archive. Raises `DataError`."""
+    return _from_arrays(npz_arrays(data, label), label, title)
+
+
+def npz_arrays(data: bytes, label: str) -> dict[str, Any]:
+    """Return all arrays of a NumPy archive by name. Raises `DataError`."""
 
     def arrays() -> dict[str, Any]:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
@@ -41,7 +46,7 @@ def read_npz(data: bytes, label: str, title: str) -> Raw:
         members = []
     if members and not any(name.endswith(".npy") for name in members):
         raise DataError("data.archive", label=label)
-    return _from_arrays(_parse(arrays, label, ".npz"), label, title)
+    return _parse(arrays, label, ".npz")
 
 
 def read_mat(data: bytes, label: str, title: str) -> Raw:
@@ -78,9 +83,14 @@ def _parse(read: Callable[[], Any], label: str, form: str) -> Any:
         raise DataError("data.broken", label=label, format=form) from None
 
 
+def plain_names(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arrays by their names in small letters and without underscores, as `X_KEYS` has them."""
+    return {key.lower().replace("_", ""): value for key, value in arrays.items()}
+
+
 def _from_arrays(arrays: Mapping[str, Any], label: str, title: str) -> Raw:
     """Return the table that arrays by name hold."""
-    plain = {key.lower().replace("_", ""): value for key, value in arrays.items()}
+    plain = plain_names(arrays)
     x, y = (next((plain[key] for key in keys if key in plain), None) for keys in (X_KEYS, Y_KEYS))
     if x is None or y is None:
         raise DataError("data.no_x_y", label=label, keys=listing(arrays) or say("data.none"))

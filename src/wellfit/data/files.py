@@ -18,6 +18,7 @@ from wellfit.data.idx_files import is_idx, read_idx, read_idx_folder
 from wellfit.data.image_files import AS_THEY_ARE, ImageOptions, is_image
 from wellfit.data.image_folders import read_image_folder
 from wellfit.data.raw import Raw, brief
+from wellfit.data.torch_sources import is_torch, read_torch
 from wellfit.errors import DataError
 
 
@@ -37,6 +38,8 @@ def read_source(source: object, images: ImageOptions = AS_THEY_ARE) -> Raw:
         return read_path(os.fspath(source))
     if isinstance(source, tuple) and len(source) == 2 and not isinstance(source[0], (str, int, float)):
         return read_pair(source[0], source[1])
+    if is_torch(source):
+        return read_torch(source)
     if is_frame(source) or isinstance(source, (Mapping, np.ndarray, list)) or hasattr(source, "toarray"):
         return read_table(source)
     raise DataError("data.not_a_source", type=type(source).__name__)

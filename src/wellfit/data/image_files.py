@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 from collections.abc import Sequence
@@ -81,26 +82,30 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Array:
 
     label = brief(path, 200)
     try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise BrokenImage(DataError("data.unreadable", label=label, reason=reason)) from None
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            # From memory: Pillow 13.0 scrambles a turned TIFF image that it maps from a file.
+            with Image.open(io.BytesIO(data)) as image:
                 image.load()
                 pixels = pixels_of(ImageOps.exif_transpose(image), size)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BrokenImage(DataError("images.too_large", label=label, top=Image.MAX_IMAGE_PIXELS or 0)) from None
     except Image.UnidentifiedImageError:
         raise BrokenImage(DataError("images.no_image", label=label)) from None
-    except Exception as error:  # a format's parser may raise anything on damaged bytes
-        if isinstance(error, OSError) and error.errno is not None:
-            reason = error.strerror or type(error).__name__
-            raise BrokenImage(DataError("data.unreadable", label=label, reason=reason)) from None
+    except Exception:  # a format's parser may raise anything on damaged bytes
         raise BrokenImage(DataError("images.broken", label=label)) from None
-    return pixels
+    grey = pixels.ndim == 3 and bool((pixels == pixels[..., :1]).all())
+    return pixels[..., 0] if grey else pixels
 
 
 def pixels_of(image: Any, size: tuple[int, int] | None = None) -> Array:
-    """Return the pixels of a Pillow image as `read_image` does."""
+    """Return the pixels of a Pillow image, uint8: (height, width) where its mode is grey, else (height, width, 3)."""
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip
@@ -112,7 +117,4 @@ def pixels_of(image: Any, size: tuple[int, int] | None = None) -> Array:
     image = image.convert("L" if image.mode in ("1", "L") else "RGB")
     if size is not None and image.size != size[::-1]:
         image = image.resize(size[::-1], Image.Resampling.BILINEAR, reducing_gap=3.0)
-    pixels = np.asarray(image)
-    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
-        return pixels[..., 0]
-    return pixels
+    return np.asarray(image)

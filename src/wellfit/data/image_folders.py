@@ -40,8 +40,12 @@ def read_image_folder(folder: Path, options: ImageOptions) -> Raw:
         raw = replace(raw, findings=(*raw.findings, Finding("unused_validation", text)))
     if test is None:
         return raw
-    with_test = _read(test, _folders(test), options, like=raw)
-    return replace(raw, test=replace(with_test, findings=()), findings=(*raw.findings, *with_test.findings))
+    other = _read(test, _folders(test), options, like=raw)
+    assert raw.inputs is not None
+    assert other.inputs is not None
+    if raw.inputs.shape[1] < other.inputs.shape[1]:  # test images in colour
+        raw = replace(raw, inputs=np.repeat(raw.inputs, 3, axis=1))
+    return replace(raw, test=replace(other, findings=()), findings=(*raw.findings, *other.findings))
 
 
 def _first(named: dict[str, Path], names: Sequence[str]) -> Path | None:

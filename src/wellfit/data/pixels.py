@@ -110,7 +110,9 @@ def _on_scale(raw: Raw, wanted: Scale | None) -> tuple[Array, Scale]:
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         place = raw.place(int(np.argmin(np.isfinite(x).reshape(len(x), -1).all(axis=1))))
         raise DataError("images.not_finite", label=raw.label, place=place)
-    if wanted == "given":
+    if wanted == "tokens" and x.dtype.kind in "iu":
+        return _own(x, np.int64), "tokens"
+    if wanted == "given" and x.dtype != np.uint8:
         return _own(x, np.float32), "given"
     low, high = x.min(), x.max()
     if x.dtype.kind in "iu":
@@ -146,7 +148,7 @@ def _fitted(raw: Raw, like: Raw) -> Raw:
         x = np.repeat(x, 3, axis=1)
     if x.shape[1:] != y.shape[1:]:
         raise DataError("images.other_shape", label=raw.label, shape=x.shape[1:], expected=y.shape[1:])
-    if raw.scale != like.scale or (x.dtype.kind == "i") != (y.dtype.kind == "i"):
+    if raw.scale != like.scale:  # bytes, where those to learn from were prepared in a way that nobody told
         raise DataError("images.other_scale", label=raw.label, **_range(x))
     return replace(raw, inputs=x)
 

@@ -32,6 +32,7 @@ def diagnosis_of(
     from wellfit.select.diagnose import SEEDS
 
     names = ("target", "task", "test", "group", "time", "weight", "drop", "categorical", "numeric")
+    names += ("image_size", "skip_corrupt")
     options = {name: settings.pop(name) for name in names if name in settings}
     asked = Asked(notice=notice)
     if validation is not None:

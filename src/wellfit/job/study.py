@@ -90,10 +90,10 @@ def _is_note(finding: Finding) -> bool:
 def default_folder(source: object, shard: Shard | None = None) -> str:
     """Return the folder that a run writes into by default: named after the file or the built-in data, and the share.
 
-    >>> default_folder("data/patients 2024.csv.gz"), default_folder(None)
-    ('runs/patients-2024', 'runs/data')
+    >>> default_folder("data/patients 2024.csv.gz"), default_folder("photos/"), default_folder(None)
+    ('runs/patients-2024', 'runs/photos', 'runs/data')
     """
-    name = re.split(r"[/\\]", str(source))[-1] if isinstance(source, str | Path) else ""
+    name = re.split(r"[/\\]", str(source).rstrip("/\\"))[-1] if isinstance(source, str | Path) else ""
     stem = re.sub(r"(\.(csv|tsv|txt|npz|mat|parquet|gz))+$", "", name, flags=re.IGNORECASE)
     share = "" if shard is None else f"-share-{shard.index}-of-{shard.count}"
     return f"{RUNS}/{re.sub(r'[^0-9A-Za-z_.]+', '-', stem).strip('-.')[:80] or 'data'}{share}"
