@@ -374,3 +374,14 @@ def test_an_engine_for_tables_refuses_it_by_name(hidden: tuple[int, ...]) -> Non
     reason = engine.supports(Member(MLP(hidden), as_cocktail("augment"), Training(), 0, 0), data)
     assert reason == "augment goes with images and a PyTorch network"
     assert engine.supports(Member(MLP(hidden), as_cocktail("augment=0"), Training(), 0, 0), data) is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
+def test_a_gpu_gives_the_same_images(dtype, close: float) -> None:
+    x, u, noise = images(64, 3, dtype=dtype), draws(64), images(64, 3, seed=4, dtype=dtype)
+    rows = amounts(64, **STRONG)
+    here = augment.augmented(x, rows, u, lambda: noise)
+    there = augment.augmented(x.cuda(), rows.cuda(), u.cuda(), lambda: noise.cuda())
+    assert there.device.type == "cuda"
+    assert (there.cpu() - here).abs().max() < close

@@ -6,7 +6,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -92,14 +91,23 @@ def test_npz_holds_the_same_images(tmp_path: Path) -> None:
             np.testing.assert_array_equal(pixels_of(path), x)
 
 
-@pytest.mark.skipif("image_size" not in signature(wf.load).parameters, reason="images are not read yet")
 def test_an_npz_file_is_a_source(tmp_path: Path) -> None:
     """A set that this command wrote can be loaded and enlarged again."""
     table = made(30, tests=6)
     once = wf.augment(table, tmp_path / "once", copies=1, format="npz")
     read = wf.load(once.folder / "augmented.npz")
     assert read.inputs.shape == (24 * 2 + 6, 1, 10, 10)
-    assert set(read.classes) == set(CLASSES)
+    assert read.classes == CLASSES
+    np.testing.assert_array_equal(read.inputs[read.test_rows], table.inputs[24:])
+
+
+def test_the_folders_are_a_source(tmp_path: Path) -> None:
+    """The contact sheet is no image of the set; test images stay test images."""
+    table = made(12, channels=3)
+    read = wf.load(wf.augment(table, tmp_path / "set", copies=1).folder)
+    assert read.inputs.shape == (10 * 2 + 2, 3, 10, 10)
+    assert len(read.test_rows) == 2
+    assert not read.findings
 
 
 @pytest.mark.parametrize("format", ["png", "npz"])
@@ -204,6 +212,7 @@ def test_a_claim_is_whole_only_where_it_was_said_to_be(tmp_path: Path) -> None:
         ({"augment": "augment:schedule=cosine"}, "knows no epochs"),
         ({"copies": 0}, "at least 1"),
         ({"copies": 1.5}, "at least 1"),
+        ({"copies": "many"}, "at least 1"),
         ({"seed": -1}, "at least 0"),
         ({"format": "gif"}, "Unknown format"),
     ],

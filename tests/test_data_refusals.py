@@ -81,6 +81,7 @@ def test_missing_file_folder_and_odd_names(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="folder without data") as caught:
         load(tmp_path / "notes")
     assert caught.value.key == "images.no_images"
+    refused("", "not_a_file")  # the empty path is no folder that anyone meant
     refused("bad\0name", "missing_file")
     refused("new\nline", "missing_file")
     refused("x" * 5000, "unreadable", "too long")

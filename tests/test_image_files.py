@@ -220,9 +220,11 @@ def test_what_is_in_no_class_is_told(tmp_path: Path) -> None:
     folder = image_folder(tmp_path / "d", {"a": pictures(2), "b": pictures(2), ".hidden": pictures(2)})
     (folder / "c").mkdir()
     (folder / "a" / "notes.txt").write_text("not an image")
+    image_folder(folder / "b", {"more": pictures(1), ".thumbnails": pictures(1)})
     (folder / "loose.png").write_bytes(encoded(pictures(1)[0]))
     table = load(folder)
     assert table.classes == ("a", "b")
+    assert table.target.tolist() == [0, 0, 1, 1, 1]
     assert kinds(table) == ["empty_class", "loose_images"]
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "1.png").write_bytes(encoded(pictures(1)[0]))

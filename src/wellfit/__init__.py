@@ -32,7 +32,7 @@ _HOMES = {
     "WeightDecay": "cocktail",
     "Linear": "nets",
     "MLP": "nets",
-    "module": "nets",
+    "module": "nets.module",
     "Training": "nets",
     "Fitted": "nets.fitted",
     "lesson": "job.lesson",
@@ -92,8 +92,9 @@ if TYPE_CHECKING:
     from wellfit.job.augmenting import augment
     from wellfit.job.lesson import lesson
     from wellfit.messages import speaking
-    from wellfit.nets import MLP, Linear, Training, module
+    from wellfit.nets import MLP, Linear, Training
     from wellfit.nets.fitted import Fitted
+    from wellfit.nets.module import module
     from wellfit.select.bias_variance import bias_variance
     from wellfit.select.compare import compare
     from wellfit.select.diagnose import diagnose

@@ -51,7 +51,7 @@ def _folder(given: str | bytes) -> Path | None:
     try:
         path = Path(text).expanduser()
         # A built-in name means the built-in data, although there may be a folder of that name.
-        return path if path.is_dir() and _builtin(text) is None else None
+        return path if text and path.is_dir() and _builtin(text) is None else None
     except (OSError, ValueError, RuntimeError):  # read_path says what is wrong
         return None
 

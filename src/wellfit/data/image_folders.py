@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from wellfit.data.image_files import BrokenImage, ImageOptions, is_image, read_image
 from wellfit.data.pixels import TARGET
-from wellfit.data.raw import Raw, Words, brief, listing
+from wellfit.data.raw import Raw, Words, brief, clean_name, listing, tidy
 from wellfit.errors import DataError
 from wellfit.messages import say
 from wellfit.records import Array, Finding
@@ -62,8 +63,10 @@ def _folders(folder: Path) -> list[Path]:
 
 def images_below(folder: Path) -> list[Path]:
     """Return the image files in a folder and its folders, in the order of their paths; hidden ones are left out."""
-    found = (path for path in folder.rglob("*") if is_image(path) and not path.name.startswith("."))
-    return sorted(path for path in found if path.is_file())
+    found = [path for path in folder.rglob("*") if is_image(path) and path.is_file()]
+    places = {path: path.relative_to(folder) for path in found}
+    seen = [path for path in found if not any(part.startswith(".") for part in places[path].parts)]
+    return sorted(seen, key=lambda path: places[path].as_posix())
 
 
 def _read(folder: Path, classes: list[Path], options: ImageOptions, like: Raw | None = None) -> Raw:
@@ -76,8 +79,11 @@ def _read(folder: Path, classes: list[Path], options: ImageOptions, like: Raw | 
     if not pixels:
         raise DataError("images.all_broken", label=label, count=len(broken))
     codes = np.array([files[i][1] for i in kept], dtype=np.int64)
-    words = Words(codes, tuple(path.name for path in classes), categorical=True).take(np.arange(len(codes)))
-    findings = tuple(_findings(folder, classes, words, broken))
+    # A name that is no text on this system is shown as well as can be.
+    names = tidy(codes, (clean_name(os.fsencode(path.name)) for path in classes))
+    words = Words(names.codes, names.words, categorical=True).take(np.arange(len(codes)))
+    empty = [path.name for code, path in enumerate(classes) if code not in codes]
+    findings = tuple(_findings(folder, empty, broken))
     title = brief(folder.resolve().name)
     columns = {TARGET: words}
     inputs = stacked(pixels)
@@ -91,13 +97,12 @@ def _size(raw: Raw) -> tuple[int, int]:
     return raw.inputs.shape[2], raw.inputs.shape[3]
 
 
-def _findings(folder: Path, classes: list[Path], words: Words, broken: list[Path]) -> Iterator[Finding]:
+def _findings(folder: Path, empty: list[str], broken: list[Path]) -> Iterator[Finding]:
     """Yield what was left out: damaged images, class folders without an image, images in no class folder."""
     if broken:
         names = listing(str(path.relative_to(folder)) for path in broken)
         text = say("images.found_corrupt", label=brief(folder, 200), count=len(broken), names=names)
         yield Finding("corrupt_images", text, count=len(broken))
-    empty = [path.name for path in classes if path.name not in words.words]
     if empty:
         text = say("images.found_empty_class", label=brief(folder, 200), names=listing(empty))
         yield Finding("empty_class", text, count=len(empty))

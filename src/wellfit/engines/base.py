@@ -15,7 +15,7 @@ from wellfit import rng
 from wellfit.cocktail import Cocktail
 from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
-from wellfit.nets import Network, Training
+from wellfit.nets import MLP, Network, Training
 from wellfit.nets.network import link
 from wellfit.records import Array, FoldData, History, TrainingData
 
@@ -101,6 +101,12 @@ class Engine(Protocol):
 
         A state already there, or no longer running, comes back as it is.
         """
+
+
+def mlp_of(member: Member) -> MLP:
+    """Return the network of a member that is known to have a multilayer perceptron: others were refused before."""
+    assert isinstance(member.network, MLP)
+    return member.network
 
 
 def groups(engine: Engine, members: Sequence[Member], data: TrainingData) -> list[list[int]]:

@@ -96,10 +96,9 @@ def augment(
     ['row-000000-copy-1.png', 'row-000000-copy-2.png', 'row-000000.png']
     """
     asked = _asked(augment)
-    if copies != int(copies) or copies < 1:
-        raise SettingError("augment.bad_copies", value=copies)
-    if seed != int(seed) or seed < 0:
-        raise SettingError("augment.bad_seed", value=seed)
+    for name, value, least in (("copies", copies, 1), ("seed", seed, 0)):
+        if not isinstance(value, int | np.integer) or value < least:
+            raise SettingError(f"augment.bad_{name}", value=value)
     if format not in FORMATS:
         raise SettingError("augment.bad_format", value=format, known=", ".join(FORMATS))
     require_torch()

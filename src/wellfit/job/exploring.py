@@ -128,7 +128,7 @@ def against_linear(
     if study.network.linear or not along:
         return None, ()
     most = LINEAR * plan.seconds * EXACT_SPEED / (LINEAR_POINTS * along[0].folds * HESSIANS)
-    data, _ = cross_validation_data(study.table, rows, along[0].folds, study.asked.seed, stops=False, bent=False)
+    data, _ = cross_validation_data(study.table, rows, along[0].folds, study.asked.seed, stops=False, network=MLP(()))
     inputs = max(1, data.folds[0].x.shape[1])
     price = len(rows) * float(data.outputs * min(inputs, len(rows))) ** 2
     if price > most:

@@ -118,8 +118,8 @@ class Module:
         given = {"inputs": inputs, "outputs": outputs}
         try:
             known = inspect.signature(self.factory).parameters
-        except (TypeError, ValueError):  # a callable that does not say what it takes
-            known = {}
+        except (TypeError, ValueError):  # it does not say what it takes
+            return self.factory()
         return self.factory(**{name: value for name, value in given.items() if name in known})
 
     def _here(self, *, batch_norm: bool) -> Built:

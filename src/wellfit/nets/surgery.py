@@ -20,7 +20,7 @@ _BATCH_NORMS = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchN
 _ENDS = {"_softmax": "softmax", "sigmoid": "sigmoid"}  # of what should return logits
 
 
-class Site(nn.Module):  # type: ignore[misc]  # PyTorch is an extra that mypy does not see
+class Site(nn.Module):
     """A dropout layer whose masks come from outside, so that they depend on the member alone.
 
     ``fed`` holds (mask, scale) for each call to come: a mask of 0 and 1, (n, ...) like what passes, or (n, C, 1, ...)
@@ -154,7 +154,7 @@ def _hooks(net: Any, trial: Trial) -> list[Any]:
     return found
 
 
-class _Watch(torch.utils._python_dispatch.TorchDispatchMode):  # type: ignore[misc]  # PyTorch is not seen by mypy
+class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
     """Hears every operation: the last one, and the first that draws random numbers."""
 
     def __init__(self) -> None:

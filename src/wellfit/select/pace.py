@@ -11,7 +11,7 @@ from wellfit.cocktail import Cocktail
 from wellfit.engines.base import Engine, Member
 from wellfit.executors import Executor
 from wellfit.ledger import LedgerLike
-from wellfit.nets import MLP, Training
+from wellfit.nets import MLP, Network, Training
 from wellfit.nets.training import batches
 from wellfit.population import check
 from wellfit.records import TrainingData
@@ -39,7 +39,7 @@ class Question:
 
     data: TrainingData
     folds: int
-    network: MLP | None
+    network: Network | None
     training: Training | None
     engine: Engine
     executor: Executor

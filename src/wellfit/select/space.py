@@ -22,7 +22,7 @@ from wellfit.cocktail import (
     WeightDecay,
     as_cocktail,
 )
-from wellfit.nets import MLP, Training
+from wellfit.nets import MLP, Network, Training
 from wellfit.records import Task
 
 PENALTIES = ("none", "l1", "l2", "elastic_net", "weight_decay")
@@ -66,7 +66,7 @@ class Suggest(Protocol):
 class Candidate:
     """What is searched for: a network, a cocktail, a training, and how numbers are given to the network."""
 
-    network: MLP
+    network: Network
     cocktail: Cocktail
     training: Training
     binned: bool = False  # whether bins stand beside the numeric columns
@@ -86,7 +86,7 @@ class Space:
 
     task: Task
     training: Training
-    network: MLP | None = None
+    network: Network | None = None
     rate: float | None = None
     widest: int = 256
     bins: bool = False
@@ -156,7 +156,7 @@ class Space:
         factor = trial.suggest_categorical("batch_factor", (1, 2, 4))
         return batch * int(factor)  # type: ignore[call-overload]  # one of these numbers
 
-    def _cocktail(self, trial: Suggest, network: MLP) -> Cocktail:
+    def _cocktail(self, trial: Suggest, network: Network) -> Cocktail:
         parts: list[Ingredient] = []
         penalty = trial.suggest_categorical("penalty", PENALTIES)
         if penalty in ("l1", "l2", "elastic_net"):

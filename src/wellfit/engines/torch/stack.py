@@ -15,7 +15,7 @@ from wellfit.engines.torch import curves
 from wellfit.engines.torch.batches import Batch, Batches, Held, mask
 from wellfit.engines.torch.losses import row_losses
 from wellfit.engines.torch.updates import Present, Vectors, descend, rates
-from wellfit.nets.built import Built, build
+from wellfit.nets.built import Built, build, channels_last
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.training import batches, checkpoints
 from wellfit.records import TrainingData
@@ -144,10 +144,8 @@ class Stack:
         return (each if weights is None else each * weights).mean(), after
 
     def _in_memory_order(self, x: Any) -> Any:
-        """Return images with their channels last in memory, which convolutions on a CPU like best."""
-        if x.ndim != 4 or self.device.type != "cpu" or len(self.own) > 1:
-            return x
-        return x.contiguous(memory_format=torch.channels_last)
+        """Return one member's inputs as its device likes them."""
+        return channels_last(x) if self.device.type == "cpu" and len(self.own) == 1 else x
 
     def passes(self) -> AbstractContextManager:
         """Return the context of passes through the layers: in bfloat16 where the training says so."""
