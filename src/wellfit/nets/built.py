@@ -38,7 +38,7 @@ class Built:
     ``net`` is one thread's: a forward pass changes what its layers hold. ``layout`` says where its tensors stand in the
     flat vector (T,). ``masks`` are the shapes of dropout masks, without the rows, one for each call of a dropout layer,
     in order; ``rate_of`` names the ``places`` whose rate each takes. ``products`` are the multiplications of one row,
-    ``unfelt`` the biases that have no effect.
+    ``unfelt`` the biases that have no effect; ``tokens`` says whether it takes whole numbers and not values.
     """
 
     def __init__(self, network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> None:
@@ -47,6 +47,7 @@ class Built:
         self.net: Any = net
         self.layout: Layout = layout_of(net)
         self.products, self.masks, self.activations = trial.products, trial.masks, trial.activations
+        self.tokens = trial.tokens
         order = list(dict.fromkeys(trial.sites))
         self.rate_of = tuple(order.index(site) for site in trial.sites)
         self.places = len(order)

@@ -191,17 +191,18 @@ def fitted(
     from wellfit import __version__
     from wellfit.data import Preprocessor
 
-    if preprocessor is None:
-        preprocessor = Preprocessor.fit(table, fold.rows.train, bent=not member.network.linear)
+    network = member.network.bound(fold.inputs, fold.y.shape[1])
+    if preprocessor is None and table.inputs is None:
+        preprocessor = Preprocessor.fit(table, fold.rows.train, bent=not network.linear)
     return Fitted(
-        network=member.network,
+        network=network,
         cocktail=member.cocktail,
         training=member.training,
         preprocessor=preprocessor,
-        parameters=np.array(member.network.fold(kept, fold.x.shape[1], fold.y.shape[1])),
+        parameters=np.array(network.fold(kept, fold.inputs, fold.y.shape[1])),  # type: ignore[arg-type]  # int for MLPs
         task=table.task,
         target_name=table.target_name,
-        kinds={name: table.kinds[name] for name in preprocessor.column_names},
+        kinds={} if preprocessor is None else {name: table.kinds[name] for name in preprocessor.column_names},
         classes=table.classes,
         target_mean=fold.target_mean,
         target_scale=fold.target_scale,
@@ -214,4 +215,6 @@ def fitted(
             "version": __version__,
             "best_epoch": str(epoch),
         },
+        inputs=() if table.inputs is None else table.inputs.shape[1:],
+        scale=table.scale,
     )
