@@ -166,7 +166,7 @@ class Fitted(Predictor):
     @property
     def weights(self) -> list[Array]:
         """The weight matrices and kernels, as views, in order."""
-        return self.network.weights(self.parameters, self.takes, self.outputs)  # type: ignore[arg-type]  # int for MLPs
+        return self.network.weights(self.parameters, self.takes, self.outputs)
 
     @property
     def layers(self) -> list[tuple[Array, Array]]:
@@ -174,7 +174,7 @@ class Fitted(Predictor):
 
         Raises `UnsupportedError` for a module, whose layers are of many kinds: see ``weights`` and `to_torch`.
         """
-        return self._plain("layers").unpack(self.parameters, self.takes, self.outputs)  # type: ignore[arg-type]
+        return self._plain("layers").unpack(self.parameters, self.takes, self.outputs)
 
     def outputs_of(self, rows: Rows) -> Array:
         """Return probabilities (n, k) (k is 1 for two classes: that of the second) or values (n, 1).

@@ -17,6 +17,7 @@ from wellfit.nets import MLP
 from wellfit.nets.fitted import Fitted
 from wellfit.nets.network import link
 from wellfit.records import Array, Averaging, Table, Task, TrainingData, Workings
+from wellfit.select.source import only_mlp
 
 NOISE = (0.0, 0.1, 0.2, 0.5, 1.0)  # standard deviations of what is laid on the columns
 ROWS, DRAWS, SEGMENTS, MASKS = 512, 8, 200, 200
@@ -138,12 +139,14 @@ def of_model(table: Table, rows: Array, model: Fitted, seed: int = 0) -> Working
     lacking = [name for name in model.kinds if name not in table.columns]
     if lacking:
         raise SettingError("workings.lacks_columns", data=table.name, columns=", ".join(lacking[:10]))
+    network = only_mlp(model.network, table, "workings")
+    assert model.preprocessor is not None  # a model of columns
     x = model.preprocessor.transform({name: table.columns[name][rows] for name in model.kinds})
     y = _targets(table, model)[rows]
     plain = model.parameters.astype(np.float64)
     unit = model.target_scale**2
     parts = (x, y, x, y)
-    seen = Seen.measured(model.network, model.cocktail, plain, model.task, parts, unit=unit, seed=seed)
+    seen = Seen.measured(network, model.cocktail, plain, model.task, parts, unit=unit, seed=seed)
     nothing = np.full((1, model.network.layers), np.nan)
     return Workings(
         data=table.name,
