@@ -58,7 +58,7 @@ class EarlyStopping:
 
     def __call__(self, value: float | torch.Tensor) -> bool:
         """Take a look at a value, a number or a tensor of one; return whether to stop, the best weights restored."""
-        number = float(value)
+        number = float(value.detach() if isinstance(value, torch.Tensor) else value)
         if self._improves(number):
             self.best_value, self.best_epoch, self.waited = number, self.looks, 0
             self._best = snapshot(self.model)

@@ -45,9 +45,7 @@ class watch:
             self._hooks.append(self._loss.register_forward_hook(self._lost))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """End the watch; what was seen stays."""
         for hook in self._hooks:
             hook.remove()
