@@ -1,4 +1,4 @@
-"""`wf.torch.lint`: every rule on a broken script and on the mended one, clean scripts, and that looking changes nothing."""
+"""`wf.torch.lint`: every rule on a broken script and on the mended one, clean scripts; looking changes nothing."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import random
 
 import numpy as np
 import pytest
-from peers import import_keras, import_torch
-
-import_torch()  # on one thread, before the scripts import it
-
 import toolbox_scripts as scripts
 import torch
+from peers import import_keras, import_torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import wellfit as wf
 from wellfit.errors import SettingError
+
+import_torch()  # sets it to one thread
 
 
 @pytest.fixture(autouse=True)

@@ -279,7 +279,7 @@ def test_keras_inside_a_torch_module_and_the_other_way_round(keras):
         [keras.Input((5,)), keras.layers.TorchModuleWrapper(nn.Sequential(nn.Linear(5, 4), nn.Dropout(0.5)))]
     )
     assert wf.torch.set_dropout(wrapped, 0.2) == 1
-    [group, rest] = wf.torch.parameter_groups(wrapped, 0.1)
+    [group, _] = wf.torch.parameter_groups(wrapped, 0.1)
     assert [tuple(p.shape) for p in group["params"]] == [(4, 5)]
     with pytest.raises(SettingError, match="must be built"):
         wf.torch.penalty(keras.Sequential([keras.layers.Dense(3)]), "l2=1")
