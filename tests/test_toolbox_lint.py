@@ -322,6 +322,32 @@ def test_a_mixing_collate_function_is_known_by_its_name_where_numbers_do_not_sho
     assert wf.torch.lint(scripts.mlp(nn.ReLU()), loader=loader, loss=nn.CrossEntropyLoss()) == []
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_watched_loss_shows_targets_mixed_and_smoothed_in_the_loop(named):
+    """As a library's mixup makes them that smooths by default."""
+    model, loss = nn.Linear(8, 3), nn.CrossEntropyLoss()
+    for floor, found in ((0.0, []), (0.1, ["smoothed_mixup"])):
+        with wf.torch.watch(model, loss) as watching:
+            target = (1 - floor) * torch.tensor([[0.7, 0.3, 0.0], [0.0, 0.0, 1.0]]) + floor / 3
+            outputs = model(torch.ones(2, 8))
+            (loss(input=outputs, target=target) if named else loss(outputs, target)).backward()
+        assert rules(watching.advice) == found
+
+
+def test_empty_and_counted_streams_are_let_be():
+    class Counted(IterableDataset):
+        def __len__(self):
+            return 4
+
+        def __iter__(self):
+            return iter(scripts.points(4))
+
+    model, empty = scripts.mlp(nn.ReLU()), TensorDataset(torch.ones(0, 8), torch.ones(0))
+    for data in (empty, Counted()):
+        loader = DataLoader(data, 2)
+        assert wf.torch.lint(model, loader=loader, validation=loader) == []
+
+
 # ---- Keras on the torch backend ---------------------------------------------------------------------------------
 
 

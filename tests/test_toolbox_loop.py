@@ -297,22 +297,29 @@ def test_wellfit_imports_no_torch_until_it_is_asked_for():
     assert python(code + "print('torch' in sys.modules)") == "False True\nTrue"
 
 
-def test_without_pytorch_the_error_names_the_extra(monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("wellfit.torch")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(wf, "torch", raising=False)
-    monkeypatch.setattr(sys, "meta_path", [NoTorch(), *sys.meta_path])
-    monkeypatch.delitem(sys.modules, "torch")
-    with pytest.raises(MissingExtraError, match=r"pip install 'wellfit\[torch\]'"):
-        wf.torch  # noqa: B018 (asking is the test)
+class Lacking:
+    """Finds no PyTorch: ``missing`` is what its import says is not there."""
 
-
-class NoTorch:
-    """Finds no PyTorch."""
+    def __init__(self, missing: str) -> None:
+        self.missing = missing
 
     def find_spec(self, name, path=None, target=None):
         if name == "torch":
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+            raise ModuleNotFoundError(f"No module named {self.missing!r}", name=self.missing)
+
+
+@pytest.mark.parametrize(
+    ("missing", "error", "text"),
+    [("torch", MissingExtraError, r"pip install 'wellfit\[torch\]'"), ("sympy", ModuleNotFoundError, "'sympy'")],
+)
+def test_without_pytorch_the_error_names_what_to_install(monkeypatch, missing, error, text):
+    for name in [name for name in sys.modules if name == "torch" or name.startswith("wellfit.torch")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(wf, "torch", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Lacking(missing), *sys.meta_path])
+    with pytest.raises(error, match=text) as caught:
+        wf.torch  # noqa: B018 (asking is the test)
+    assert type(caught.value) is error
 
 
 def test_the_tools_are_listed():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from wellfit.messages import say
 from wellfit.torch.rules.advice import Advice
@@ -35,16 +35,17 @@ def data_rules(loader: object, validation: object, loss: object) -> Iterator[Adv
             text = say("toolbox.augmented_by", text=text, names=", ".join(names))
         yield Advice("augmented_validation", names or ("validation",), text, say("toolbox.mend_augmented_validation"))
     if loader is not None:
-        smoothing = float(getattr(loss, "label_smoothing", 0.0) or 0.0)
-        mixed, smoothed = _targets(loader)
-        if mixed and (smoothed or smoothing):
-            key = "toolbox.smoothed_mixup" if smoothing else "toolbox.smoothed_mixup_in_loader"
-            yield smoothing_advice(say(key, smoothing=f"{smoothing:g}"))
+        yield from smoothing_rule(*_targets(loader), loss)
 
 
-def smoothing_advice(text: str) -> Advice:
-    """Return the advice on smoothing beside mixup."""
-    return Advice("smoothed_mixup", ("loss",), text, say("toolbox.mend_smoothed_mixup"))
+def smoothing_rule(mixed: bool, smoothed: bool, loss: object) -> Iterator[Advice]:
+    """Yield the advice on targets that are mixed, and smoothed too: by themselves or by the loss."""
+    smoothing = float(getattr(loss, "label_smoothing", 0.0) or 0.0)
+    if mixed and (smoothing or smoothed):
+        key = "toolbox.smoothed_mixup" if smoothing else "toolbox.smoothed_mixup_in_targets"
+        text = say(key, smoothing=f"{smoothing:g}")
+        place = "loss" if smoothing else "loader"
+        yield Advice("smoothed_mixup", (place,), text, say("toolbox.mend_smoothed_mixup"))
 
 
 @contextmanager
@@ -64,11 +65,10 @@ def first_batch(loader: object) -> object | None:
     """Return the first few rows of a loader as a batch, or None where looking would use it up."""
     if isinstance(loader, DataLoader) and _indexed(loader.dataset) and loader.batch_size is not None:
         rows = min(ROWS, len(loader.dataset))
-        items = [loader.dataset[i] for i in range(max(rows - rows % 2, 1))]  # mixing in pairs wants an even count
-        return loader.collate_fn(items)
-    if loader is None or iter(loader) is loader:  # type: ignore[call-overload]  # whatever yields batches
-        return None
-    return next(iter(loader), None)  # type: ignore[call-overload]
+        count = max(rows - rows % 2, min(rows, 1))  # mixing in pairs wants an even count
+        return loader.collate_fn([loader.dataset[i] for i in range(count)]) if count else None
+    batches = iter(loader)  # type: ignore[call-overload]  # whatever yields batches
+    return None if batches is loader else next(batches, None)
 
 
 def inputs_of(batch: object, model: nn.Module) -> tuple | dict | None:
@@ -94,7 +94,8 @@ def first_tensor(value: object) -> torch.Tensor | None:
 
 
 def _indexed(dataset: object) -> bool:
-    return hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
+    by_index = hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
+    return by_index and not isinstance(dataset, IterableDataset)
 
 
 def _changing(validation: object) -> tuple[int, tuple[str, ...]] | None:

@@ -9,7 +9,7 @@ from torch import nn
 from wellfit.messages import say
 from wellfit.torch.parts import dropout_rate, is_batch_norm, is_keras, modules_of
 from wellfit.torch.rules.advice import Advice
-from wellfit.torch.rules.data import first_tensor, mixes, smoothing_advice
+from wellfit.torch.rules.data import first_tensor, mixes, smoothing_rule
 
 
 class watch:
@@ -35,14 +35,14 @@ class watch:
         self._model, self._loss = model, loss
         self._hooks: list[Any] = []
         self._last: tuple[Any, Any] = (None, None)
-        self._mixed = False
+        self._mixed = self._smoothed = False
         self.passes: list[dict[str, bool]] = []  # one for each pass in training mode: whether a gradient came back
 
     def __enter__(self) -> watch:
         """Begin to watch."""
         self._hooks = [self._model.register_forward_hook(self._passed, with_kwargs=True)]
         if self._loss is not None:
-            self._hooks.append(self._loss.register_forward_hook(self._lost))
+            self._hooks.append(self._loss.register_forward_hook(self._lost, with_kwargs=True))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -61,10 +61,15 @@ class watch:
         if tensor is not None and tensor.requires_grad:
             tensor.register_hook(lambda _: seen.update(back=True))
 
-    def _lost(self, module: nn.Module, given: tuple, output: Any) -> None:  # noqa: ARG002 (a hook's)
-        outputs, target = given[:2]
+    def _lost(self, module: nn.Module, given: tuple, named: dict, output: Any) -> None:  # noqa: ARG002 (a hook's)
+        both = [*given, *(named[name] for name in ("input", "target") if name in named)]
+        if len(both) < 2:  # a loss of another form
+            return
+        outputs, target = both[:2]
         again = outputs is self._last[0] and target is not self._last[1]
-        self._mixed = self._mixed or again or mixes(target)[0]
+        mixed, smoothed = mixes(target)
+        self._mixed = self._mixed or again or mixed
+        self._smoothed = self._smoothed or (mixed and smoothed)
         self._last = (outputs, target)
 
     @property
@@ -78,7 +83,4 @@ class watch:
         if evaluations and self._matters:
             text = say("toolbox.missing_eval", count=evaluations, name=self._matters[0])
             found.append(Advice("missing_eval", tuple(self._matters), text, say("toolbox.mend_missing_eval")))
-        smoothing = float(getattr(self._loss, "label_smoothing", 0.0) or 0.0)
-        if self._mixed and smoothing:
-            found.append(smoothing_advice(say("toolbox.smoothed_mixup", smoothing=f"{smoothing:g}")))
-        return found
+        return [*found, *smoothing_rule(self._mixed, self._smoothed, self._loss)]
