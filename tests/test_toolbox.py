@@ -351,6 +351,23 @@ def test_it_is_an_optimizer():
     assert model[0].weight.grad is None
 
 
+def test_a_gradient_scaler_takes_it_and_may_skip_a_step():
+    ends = []
+    for scaled in (False, True):
+        weight = nn.Parameter(torch.tensor([[0.5, -0.02]]))
+        optimizer = wf.torch.ProximalOptimizer(torch.optim.SGD([weight], lr=0.1), l1=0.5)
+        scaler = torch.amp.GradScaler("cpu", enabled=scaled, init_scale=8.0)
+        for factor in (1.0, math.inf if scaled else 0.0):  # the second gradient overflows: no step, and no shrinking
+            optimizer.zero_grad()
+            scaler.scale((weight * torch.tensor([[0.3, 0.0]])).sum() * factor).backward()
+            if factor:
+                scaler.step(optimizer)
+                scaler.update()
+        ends.append(weight.detach())
+    assert torch.equal(*ends)
+    assert ends[0][0, 1] == 0
+
+
 def test_a_weight_without_a_gradient_stays():
     used, unused = (nn.Parameter(torch.ones(2, 2)) for _ in range(2))
     optimizer = wf.torch.ProximalOptimizer(torch.optim.Adam([used, unused], lr=0.1), l1=1.0)

@@ -259,6 +259,19 @@ def test_the_watch_changes_no_step_and_lets_models_be_in_which_the_mode_does_not
     assert watching.advice == []
 
 
+@pytest.mark.parametrize("make", [scripts.Encoder, scripts.Reader])
+def test_dropout_inside_attention_and_between_layers_of_an_lstm_counts(make):
+    model = make()
+    inputs = torch.randn(2, 1, 8, 8) if make is scripts.Encoder else torch.zeros(2, 6, dtype=torch.long)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    [advice] = wf.torch.lint(model, evaluate=lambda: model(inputs))
+    assert advice.rule == "missing_eval"
+    assert advice.place[0] in ("encoder.layers.0.self_attn", "lstm")
+    assert wf.torch.lint(model, evaluate=lambda: model.eval()(inputs)) == []
+
+
 # ---- validation data, targets ------------------------------------------------------------------------------------
 
 

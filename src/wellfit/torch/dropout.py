@@ -6,7 +6,7 @@ from torch import nn
 
 from wellfit.cocktail import Cocktail, Dropout
 from wellfit.errors import SettingError
-from wellfit.torch.parts import is_dropout, is_keras, modules_of
+from wellfit.torch.parts import dropout_attribute, is_keras, modules_of
 
 
 def set_dropout(model: nn.Module, rate: float | tuple[float, ...]) -> int:
@@ -25,7 +25,9 @@ def set_dropout(model: nn.Module, rate: float | tuple[float, ...]) -> int:
     >>> set_dropout(model, 0.1), model[1].p
     (1, 0.1)
     """
-    places = [(name, module, attribute) for name, module in modules_of(model) if (attribute := _attribute(module))]
+    places = [
+        (name, module, attribute) for name, module in modules_of(model) if (attribute := dropout_attribute(module))
+    ]
     if not places:
         raise SettingError("toolbox.no_dropout", kind=type(model).__name__)
     rates = Cocktail((Dropout(rate),)).resolve(len(places) + 1).dropout
@@ -35,12 +37,3 @@ def set_dropout(model: nn.Module, rate: float | tuple[float, ...]) -> int:
     for (_, module, attribute), new in zip(places, rates, strict=True):
         setattr(module, attribute, new)
     return len(places)
-
-
-def _attribute(module: nn.Module) -> str:
-    """Return the name of the attribute that holds a module's dropout rate, or nothing."""
-    if is_dropout(module):
-        return "rate" if is_keras(module) else "p"
-    if isinstance(module, nn.MultiheadAttention) or (isinstance(module, nn.RNNBase) and module.num_layers > 1):
-        return "dropout"
-    return ""

@@ -67,9 +67,22 @@ def is_dropout(module: nn.Module) -> bool:
     return _is_one_of(module, DROPOUTS, _KERAS_DROPOUTS)
 
 
+def dropout_attribute(module: nn.Module) -> str:
+    """Return the name of the attribute that holds a module's dropout rate, or nothing.
+
+    Attention drops its weights, and a recurrent network of several layers what passes from one to the next.
+    """
+    if is_dropout(module):
+        return "rate" if is_keras(module) else "p"
+    if isinstance(module, nn.MultiheadAttention) or (isinstance(module, nn.RNNBase) and module.num_layers > 1):
+        return "dropout"
+    return ""
+
+
 def dropout_rate(module: nn.Module) -> float:
-    """Return the rate of a dropout layer, and 0 for any other module."""
-    return float(module.rate if is_keras(module) else module.p) if is_dropout(module) else 0.0
+    """Return the dropout rate of a module, 0 for one that drops nothing."""
+    attribute = dropout_attribute(module)
+    return float(getattr(module, attribute)) if attribute else 0.0
 
 
 def modules_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
