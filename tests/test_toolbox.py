@@ -173,21 +173,35 @@ def test_a_scheduler_sees_one_optimizer(kind):
     assert_same(train(model, optimizer, scheduler=scheduler), end.parameters, states[0].parameters)
 
 
-def test_amsgrad_and_dampening_use_the_step_that_was_made():
-    """A weight that the data pulls by a constant g settles where l1 = |g|, whatever the optimizer."""
-    kinds = (
-        lambda p: torch.optim.Adam(p, lr=0.01, amsgrad=True),
-        lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, dampening=0.5),
-    )
-    for make in kinds:
-        for l1, zero in ((0.9, False), (1.1, True)):
-            weight = nn.Parameter(torch.full((1, 1), 0.2, dtype=torch.float64))
-            optimizer = wf.torch.ProximalOptimizer(make([weight]), l1=l1)
-            for _ in range(300):
-                optimizer.zero_grad()
-                (-weight).sum().backward()
-                optimizer.step()
-            assert (weight.item() == 0) is zero
+def test_with_dampening_a_weight_settles_where_l1_outweighs_its_gradient():
+    for l1, zero in ((0.9, False), (1.1, True)):  # the data pull by 1
+        weight = nn.Parameter(torch.full((1, 1), 0.2, dtype=torch.float64))
+        inner = torch.optim.SGD([weight], lr=0.01, momentum=0.9, dampening=0.5)
+        optimizer = wf.torch.ProximalOptimizer(inner, l1=l1)
+        for _ in range(300):
+            optimizer.zero_grad()
+            (-weight).sum().backward()
+            optimizer.step()
+        assert (weight.item() == 0) is zero
+
+
+@pytest.mark.parametrize("amsgrad", [True, False])
+def test_amsgrad_s_threshold_is_made_with_its_own_second_moment(amsgrad):
+    """The formula of Reddi et al. (2018), by hand, for a gradient that was large once."""
+    weight = nn.Parameter(torch.tensor([[3.0]], dtype=torch.float64))
+    inner = torch.optim.Adam([weight], lr=0.1, betas=(0.5, 0.9), amsgrad=amsgrad)
+    optimizer = wf.torch.ProximalOptimizer(inner, l1=0.3)
+    w, m, v, most = 3.0, 0.0, 0.0, 0.0
+    for t, gradient in enumerate([20.0, 1.0, 1.0, 1.0], 1):
+        optimizer.zero_grad()
+        (gradient * weight).sum().backward()
+        optimizer.step()
+        m, v = 0.5 * m + 0.5 * gradient, 0.9 * v + 0.1 * gradient**2
+        most = max(most, v)
+        eta = 0.1 / (math.sqrt((most if amsgrad else v) / (1 - 0.9**t)) + 1e-8)
+        w = max(w - eta * m / (1 - 0.5**t) - 0.3 * eta, 0.0)
+        assert weight.item() == pytest.approx(w, abs=1e-12)
+    assert w > 0
 
 
 # ---- penalty ----------------------------------------------------------------------------------------------------

@@ -79,6 +79,20 @@ def test_the_mend_mends():
     assert wf.torch.lint(model, torch.optim.AdamW(groups, weight_decay=0.02)) == []
 
 
+def test_a_normalization_that_pytorch_does_not_know_is_one():
+    class RootNorm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(4))
+
+    class Scaled(RootNorm):
+        """Has a vector too, and is not called a normalization."""
+
+    model = nn.Sequential(RootNorm(), Scaled())
+    [advice] = wf.torch.lint(model, torch.optim.AdamW(model.parameters()))
+    assert advice.place == ("0.scale",)
+
+
 def test_long_lists_are_cut_in_the_text_and_whole_in_the_record():
     model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(6)))
     [advice] = wf.torch.lint(model, torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1))
@@ -193,7 +207,8 @@ class Noisy(Dataset):
 
 
 def test_nothing_is_changed_by_looking():
-    model = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3))
+    norms = nn.BatchNorm1d(8), nn.BatchNorm1d(8)
+    model = nn.Sequential(nn.Linear(8, 8), *norms, nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3))
     model[1].eval()  # a frozen normalization stays frozen
     loader = DataLoader(Noisy(), 8, shuffle=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -207,7 +222,7 @@ def test_nothing_is_changed_by_looking():
     found = wf.torch.lint(model, optimizer, loader, validation=loader, loss=nn.CrossEntropyLoss(), evaluate=evaluate)
     assert sorted(rules(found)) == ["augmented_validation", "missing_eval"]
     assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
-    assert [m.training for m in model] == [True, False, True, True, True]
+    assert [m.training for m in model] == [True, False, True, True, True, True]
     assert all(p.grad is None for p in model.parameters())
     assert random.getstate() == draws[0]
     assert np.array_equal(np.random.get_state()[1], draws[1])  # noqa: NPY002 (read only)
