@@ -47,11 +47,11 @@ def lint(
     """
     parameters_of(model)  # refuses a model that has none
     with same_draws_afterwards():
-        inputs = inputs_of(first_batch(loader), model) if loader is not None else None
-        trace = trace_of(model, inputs)
+        batch = first_batch(loader)
+        trace = trace_of(model, inputs_of(batch, model))
         found = [] if optimizer is None else list(decay_rules(model, optimizer, trace))
         found += order_rules(trace)
-        found += data_rules(loader, validation, loss)
+        found += data_rules(loader, batch, validation, loss)
         if evaluate is not None:
             found += _evaluated(model, evaluate)
     return found

@@ -26,16 +26,15 @@ _TRANSFORMS = ("transform", "transforms", "target_transform", "augmentation", "a
 _WRAPPED = ("dataset", "datasets")
 
 
-def data_rules(loader: object, validation: object, loss: object) -> Iterator[Advice]:
-    """Yield the advice on the two loaders and the loss."""
+def data_rules(loader: object, batch: object, validation: object, loss: object) -> Iterator[Advice]:
+    """Yield the advice on the training loader and its first batch, the validation data and the loss."""
     if validation is not None and (found := _changing(validation)):
         index, names = found
         text = say("toolbox.augmented_validation", index=index)
         if names:
             text = say("toolbox.augmented_by", text=text, names=", ".join(names))
         yield Advice("augmented_validation", names or ("validation",), text, say("toolbox.mend_augmented_validation"))
-    if loader is not None:
-        yield from smoothing_rule(*_targets(loader), loss)
+    yield from smoothing_rule(*_targets(loader, batch), loss)
 
 
 def smoothing_rule(mixed: bool, smoothed: bool, loss: object) -> Iterator[Advice]:
@@ -63,6 +62,8 @@ def same_draws_afterwards() -> Iterator[None]:
 
 def first_batch(loader: object) -> object | None:
     """Return the first few rows of a loader as a batch, or None where looking would use it up."""
+    if loader is None:
+        return None
     if isinstance(loader, DataLoader) and _indexed(loader.dataset) and loader.batch_size is not None:
         rows = min(ROWS, len(loader.dataset))
         count = max(rows - rows % 2, min(rows, 1))  # mixing in pairs wants an even count
@@ -160,11 +161,10 @@ def _name(part: object) -> str:
 # --- smoothing in mixup
 
 
-def _targets(loader: object) -> tuple[bool, bool]:
+def _targets(loader: object, batch: object) -> tuple[bool, bool]:
     """Return whether a loader mixes its targets, and whether it smooths them too, by a batch of them or by name."""
     collate = getattr(loader, "collate_fn", None)
     mixed = any(word in _name(collate).lower() for word in _MIXES)
-    batch = first_batch(loader)
     target = batch[-1] if isinstance(batch, tuple | list) and len(batch) > 1 else None
     by_numbers, smoothed = mixes(target)
     return mixed or by_numbers, smoothed or bool(getattr(collate, "label_smoothing", 0.0) and mixed)
