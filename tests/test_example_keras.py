@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from peers import import_keras
+from peers import import_keras, keras_floats
 
 from wellfit.records import Difference, Interval
 
@@ -30,7 +30,8 @@ script = example()
 
 @pytest.fixture(scope="module")
 def keras(tmp_path_factory):
-    return import_keras(tmp_path_factory.mktemp("keras"))
+    with keras_floats(import_keras(tmp_path_factory.mktemp("keras")), "float32") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import toolbox_scripts as scripts
 import torch
-from peers import import_keras, import_torch
+from peers import import_keras, import_torch, keras_floats
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
@@ -379,8 +379,13 @@ def test_empty_and_counted_streams_are_let_be():
 # ---- Keras on the torch backend ---------------------------------------------------------------------------------
 
 
-def test_keras_models_are_linted(tmp_path):
-    keras = import_keras(tmp_path)
+@pytest.fixture
+def keras(tmp_path):
+    with keras_floats(import_keras(tmp_path), "float32") as module:
+        yield module
+
+
+def test_keras_models_are_linted(keras):
     layers = keras.layers
     model = keras.Sequential(
         [

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from peers import import_keras, import_torch
+from peers import import_keras, import_torch, keras_floats
 
 import wellfit as wf
 from wellfit.cocktail import as_cocktail
@@ -180,7 +180,8 @@ def test_dropout_that_cannot_be_set_is_refused():
 
 @pytest.fixture(scope="module")
 def keras(tmp_path_factory):
-    return import_keras(tmp_path_factory.mktemp("keras"))
+    with keras_floats(import_keras(tmp_path_factory.mktemp("keras")), "float32") as module:
+        yield module
 
 
 def keras_model(keras, rate=0.3):
@@ -222,7 +223,12 @@ def test_keras_penalty_is_keras_s_regularizer(keras):
 
 
 def test_keras_model_trains_with_exact_zeros_and_bounded_units(keras):
-    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(6, activation="tanh"), keras.layers.Dense(1)])
+    first, last = (keras.initializers.GlorotUniform(seed=seed) for seed in (1, 2))
+    layers = [
+        keras.layers.Dense(6, activation="tanh", kernel_initializer=first),
+        keras.layers.Dense(1, kernel_initializer=last),
+    ]
+    model = keras.Sequential([keras.Input((5,)), *layers])
     x = torch.tensor(np.random.default_rng(0).normal(size=(64, 5)), dtype=torch.float32)
     inner = torch.optim.Adam(wf.torch.parameter_groups(model, 0.0), lr=0.01)
     optimizer = wf.torch.ProximalOptimizer(inner, l1=0.01, max_norm=(0.3, math.inf), model=model)
