@@ -752,7 +752,7 @@ def test_sklearn_script_says_what_it_leaves_out(task):
 
 def test_sklearn_script_says_that_it_lacks_every_new_ingredient():
     lacking = ("group_lasso=0.1", "max_norm=3", "batch_norm", "input_dropout=0.1", "input_noise=0.1", "mixup=0.2",
-               "label_smoothing=0.1", "gradient_clipping=1", "ema=0.9")  # fmt: skip
+               "label_smoothing=0.1", "gradient_clipping=1", "ema=0.9", "augment=0.5")  # fmt: skip
     for text in lacking:
         script = text_for(MLP((4,)), text, Training("gd", 0.1), "binary", "sklearn")
         assert f"LEFT OUT: scikit-learn's models have no {as_cocktail(text).ingredients[0].name}." in script
@@ -837,7 +837,7 @@ STRENGTHS = st.one_of(st.floats(1e-6, 1.0), st.tuples(*[st.floats(0, 1.0)] * 3))
 
 
 NEW = ("group_lasso=0.1", "max_norm=(1, inf, 2)", "batch_norm", "input_dropout=0.1", "input_noise=0.1", "mixup=0.2",
-       "label_smoothing=0.1", "gradient_clipping=1", "ema=0.9")  # fmt: skip
+       "label_smoothing=0.1", "gradient_clipping=1", "ema=0.9", "augment=0.5")  # fmt: skip
 
 
 OLD = {"l1", "l2", "elastic_net", "weight_decay", "dropout", "early_stopping"}

@@ -767,6 +767,8 @@ def test_every_argument_comes_back(value, ratio, rows, task):
         ("label_smoothing=0.1", "torch-sgd", {"task": "binary"}, "BCEWithLogitsLoss"),
         ("label_smoothing=0.1", "torch-sgd", {"task": "regression"}, "for classes"),
         ("max_norm=3", "torch-adam", {}, "no max_norm; code"),
+        ("augment=0.2", "torch-sgd", {}, "no augmentation of its own"),
+        ("augment=0.2", "keras", {}, "RandomFlip"),
         ("mixup=0.2 + ema=0.9", "torch-adamw", {}, "no mixup; code"),
         ("dropout=0.2:schedule=one_cycle", "torch-adam", {}, "no schedule for the strength of dropout"),
         ("early_stopping=5:on=score", "sklearn-mlp", {"rows": 9, "task": "binary"}, "rows of its own"),

@@ -11,6 +11,7 @@ import click
 
 import wellfit
 from wellfit.cli import options as given
+from wellfit.cli.augment_command import augment
 from wellfit.cli.bias_variance_command import bias_variance
 from wellfit.cli.diagnose_command import diagnose
 from wellfit.cli.interrupt import kept
@@ -185,6 +186,7 @@ def _command() -> str:
     return shlex.join(["wellfit", *given.typed()])
 
 
+main.add_command(augment)
 main.add_command(diagnose)
 main.add_command(lesson)
 main.add_command(merge)

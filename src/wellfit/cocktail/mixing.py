@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 
+from wellfit.cocktail.augment import Augment
 from wellfit.cocktail.base import Ingredient, Strength, Strong
 from wellfit.cocktail.ingredients import (
     EMA,
@@ -40,6 +41,7 @@ INGREDIENTS: dict[str, type[Ingredient]] = {
         InputNoise,
         LabelSmoothing,
         Mixup,
+        Augment,
         GradientClipping,
         EMA,
         EarlyStopping,
@@ -53,7 +55,7 @@ class Strengths:
     """A cocktail bound to a network: one strength per weight matrix, one dropout rate per hidden layer.
 
     0 is none, except for ``max_norm`` and ``gradient_clipping``, where infinity is. ``schedules`` maps the field's
-    name to the schedule where it is not constant.
+    name to the schedule where it is not constant. ``augment`` is None where its strength is 0.
     """
 
     l1: tuple[float, ...]
@@ -66,6 +68,7 @@ class Strengths:
     input_noise: float = 0.0
     label_smoothing: float = 0.0
     mixup: float = 0.0
+    augment: Augment | None = None
     gradient_clipping: float = math.inf
     ema: float = 0.0
     batch_norm: bool = False
@@ -128,15 +131,18 @@ class Cocktail:
         # "+" also stands in exponents such as 1e+3, so only one that is not part of a number separates.
         return cls(tuple(_ingredient(part, text) for part in re.split(r"(?<![0-9.][eE])\+", stripped)))
 
-    def resolve(self, layers: int) -> Strengths:
-        """Bind to a network of ``layers`` weight matrices. Raises `SettingError` where the counts do not fit."""
-        return _resolved(self, layers)
+    def resolve(self, layers: int, places: int | None = None) -> Strengths:
+        """Bind to a network of ``layers`` weight matrices. Raises `SettingError` where the counts do not fit.
 
-    def _bound(self, layers: int) -> Strengths:
+        ``places`` are those that dropout can act at, by default all hidden layers.
+        """
+        return _resolved(self, layers, layers - 1 if places is None else places)
+
+    def _bound(self, layers: int, places: int) -> Strengths:
         for kind in (Dropout, BatchNorm):
             if layers == 1 and self.get(kind):
                 raise SettingError("cocktail.hidden_only", ingredient=kind.name)
-        net, stop = self.get(ElasticNet), self.get(EarlyStopping)
+        net, stop, augment = self.get(ElasticNet), self.get(EarlyStopping), self.get(Augment)
         ones, twos = self._spread(L1, layers), self._spread(L2, layers)
         schedules = {i.name: i.schedule for i in self.ingredients if isinstance(i, Strong) and i.schedule != "constant"}
         if isinstance(net, ElasticNet):
@@ -149,13 +155,18 @@ class Cocktail:
             l2=twos,
             weight_decay=self._spread(WeightDecay, layers),
             max_norm=self._spread(MaxNorm, layers, math.inf),
-            dropout=self._spread(Dropout, layers - 1),
+            dropout=self._spread(Dropout, places),
             batch_norm=self.get(BatchNorm) is not None,
             early_stopping=stop if isinstance(stop, EarlyStopping) else None,
+            augment=augment if isinstance(augment, Augment) and augment.acts else None,
             schedules=schedules,
-            # For the type checker: One each.
-            **{i.name: i.strength for i in self.ingredients if isinstance(i, Strong) and not i.places},  # type: ignore[arg-type]
+            **self._whole(),  # type: ignore[arg-type]  # one number each
         )
+
+    def _whole(self) -> dict[str, Strength]:
+        """Return by name the strengths that the network has one of."""
+        strong = (i for i in self.ingredients if isinstance(i, Strong) and not isinstance(i, Augment))
+        return {i.name: i.strength for i in strong if not i.places}
 
     def _spread(self, kind: type[Strong], places: int, none: float = 0.0) -> tuple[float, ...]:
         """Return the strength of one ingredient at each of its places."""
@@ -170,8 +181,8 @@ class Cocktail:
 
 # A population asks again and again for each of its members.
 @lru_cache(maxsize=4096)
-def _resolved(cocktail: Cocktail, layers: int) -> Strengths:
-    return cocktail._bound(layers)
+def _resolved(cocktail: Cocktail, layers: int, places: int) -> Strengths:
+    return cocktail._bound(layers, places)
 
 
 def _ingredient(part: str, whole: str) -> Ingredient:

@@ -11,10 +11,11 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from wellfit import rng
 from wellfit.cocktail import Cocktail
 from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
-from wellfit.nets import MLP, Training
+from wellfit.nets import MLP, Network, Training
 from wellfit.nets.network import link
 from wellfit.records import Array, FoldData, History, TrainingData
 
@@ -36,7 +37,7 @@ Status = Literal["running", "finished", "stopped", "diverged", "unbounded"]
 class Member:
     """One training: network x cocktail x training x seed x fold (an index into `TrainingData.folds`)."""
 
-    network: MLP
+    network: Network
     cocktail: Cocktail
     training: Training
     seed: int
@@ -44,7 +45,7 @@ class Member:
 
     def __str__(self) -> str:
         """Return the canonical text: equal members have equal texts. Ledgers key by it."""
-        return f"{self.network} | {self.cocktail} | {self.training!r} | seed {self.seed} | fold {self.fold}"
+        return f"{self.network.key} | {self.cocktail} | {self.training!r} | seed {self.seed} | fold {self.fold}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +103,12 @@ class Engine(Protocol):
         """
 
 
+def mlp_of(member: Member) -> MLP:
+    """Return the network of a member that is known to have a multilayer perceptron: others were refused before."""
+    assert isinstance(member.network, MLP)
+    return member.network
+
+
 def groups(engine: Engine, members: Sequence[Member], data: TrainingData) -> list[list[int]]:
     """Return which members, by index, an engine wants in one call, in its order; by default each stands alone.
 
@@ -116,6 +123,35 @@ def engine_of(engine: Engine, member: Member, data: TrainingData) -> Engine:
     """Return the engine that does the work for a member: another one, where the given one only chooses (`Engines`)."""
     asked = getattr(engine, "of", None)
     return engine if asked is None else asked(member, data)
+
+
+def advance_within(
+    engine: Engine,
+    members: Sequence[Member],
+    states: Sequence[State],
+    until: Sequence[int],
+    data: TrainingData,
+    seconds: float,
+) -> list[State]:
+    """Advance to the epochs ``until``, or for about so many seconds where an engine can stop inside an epoch.
+
+    An engine with long epochs says so by a method ``advance_for(members, states, until, data, seconds)``; its states
+    may then be between two epochs (``step`` says where), and go on from there like any other.
+    """
+    asked = getattr(engine, "advance_for", None)
+    if asked is None:
+        return engine.advance(members, states, until, data)
+    return asked(members, states, until, data, seconds)
+
+
+def stops_within_epochs(engine: Engine) -> bool:
+    """Return whether an engine can hand a member back inside an epoch: see `advance_within`."""
+    return hasattr(engine, "advance_for")
+
+
+def in_step(engine: Engine) -> bool:
+    """Return whether an engine trains the members of a group in step, and wants them advanced together."""
+    return bool(getattr(engine, "lockstep", False))
 
 
 def refuse_misfits(engine: Engine, members: Sequence[Member], data: TrainingData) -> None:
@@ -137,7 +173,7 @@ def misfit(member: Member, data: TrainingData) -> str | None:
     if weights is not None and not weights[rows.train].any():
         return say("engines.no_training_weight", fold=member.fold)
     try:
-        strengths = member.cocktail.resolve(member.network.layers)
+        strengths = member.network.strengths(member.cocktail)
         training.loss_and_parameter(data.task)
     except SettingError as error:
         return str(error)
@@ -153,9 +189,26 @@ def misfit(member: Member, data: TrainingData) -> str | None:
         return say("engines.classes_only", part="class_weights")
     if isinstance(given, tuple) and len(given) != classes:
         return say("engines.wrong_class_weights", given=len(given), classes=classes)
+    if strengths.augment and data.folds[member.fold].x.ndim != 4:
+        return say("augment.images_only")
     if strengths.group_lasso and training.optimizer not in ("gd", "sgd"):
         return say("engines.euclidean_only", optimizer=training.optimizer)
     return None
+
+
+# Curves on the training rows are measured on a fixed random sample of them: an eighth, but from 512 to 1,024.
+LEAST_CURVE_ROWS, MOST_CURVE_ROWS = 512, 1024
+
+
+def curve_rows(fold: FoldData) -> tuple[Array, Array, Array]:
+    """Return the rows on which curves are measured: a sample of the training rows, the stop rows, the score rows."""
+    train = fold.rows.train.astype(np.int64)
+    # Rows without weight add nothing to a curve, and a sample of nothing else would have no loss.
+    curve = train if fold.weights is None else train[fold.weights[train] > 0]
+    most = min(max(train.size // 8, LEAST_CURVE_ROWS), MOST_CURVE_ROWS)
+    if curve.size > most:
+        curve = np.sort(rng.generator(0, rng.RESAMPLE).choice(curve, most, replace=False))
+    return curve, fold.rows.stop, fold.rows.score
 
 
 def training_weights(member: Member, fold: FoldData, task: str) -> Array | None:
@@ -180,20 +233,21 @@ def history(member: Member, state: State, data: TrainingData) -> History:
     """Return the record of a member from its state: curves in the user's unit, predictions on its score rows."""
     from wellfit.nets.training import checkpoints
 
-    fold = data.folds[member.fold]
+    fold, network = data.folds[member.fold], member.network
     reached = ~np.isnan(state.curves[:, CURVES.index("train_loss")])
     measured = state.curves[reached]
     curves = {name: measured[:, i].copy() for i, name in enumerate(CURVES)}
     linear = member.training.loss_and_parameter(data.task)[0] in ("absolute", "quantile")
     for name in ("train_loss", "stop_loss", "score_loss", "penalty"):
         curves[name] *= fold.target_scale if linear else fold.loss_unit
-    kept = state.kept.astype(np.float64)
-    plain = member.network.fold(kept, fold.x.shape[1], data.outputs)
-    raw = member.network.forward(plain, fold.x[fold.rows.score], data.outputs)
+    # Tables are looked at in float64, images and the like in the precision they were trained in.
+    kept = state.kept.astype(np.float64) if fold.x.dtype == np.float64 else state.kept
+    plain = network.fold(kept, fold.inputs, data.outputs)
+    raw = network.forward(plain, fold.x[fold.rows.score], data.outputs)
     predictions = link(data.task, raw)
     if data.task == "regression":
         predictions = predictions * fold.target_scale + fold.target_mean
-    pairs = member.network.unpack(kept, fold.x.shape[1], data.outputs)
+    weights = network.weights(kept, fold.inputs, data.outputs)
     looked_at = fold.rows.train[:: max(1, len(fold.rows.train) // UNIT_ROWS)]
     return History(
         status="finished" if state.status == "running" else state.status,
@@ -203,9 +257,17 @@ def history(member: Member, state: State, data: TrainingData) -> History:
         checkpoints=checkpoints(member.training.epochs)[reached],
         curves=curves,
         predictions=predictions,
-        weight_norms=tuple(float(np.linalg.norm(w)) for w, _ in pairs),
-        zero_weights=sum(int((w == 0).sum()) for w, _ in pairs),
-        weights=sum(w.size for w, _ in pairs),
-        inputs_used=int((pairs[0][0] != 0).any(axis=0).sum()),
-        units=member.network.unit_shares(plain, fold.x[looked_at], data.outputs),
+        weight_norms=tuple(float(np.linalg.norm(w)) for w in weights),
+        zero_weights=sum(int((w == 0).sum()) for w in weights),
+        weights=sum(w.size for w in weights),
+        inputs_used=_inputs_used(weights),
+        units=network.unit_shares(plain, fold.x[looked_at], data.outputs),
     )
+
+
+def _inputs_used(weights: Sequence[Array]) -> int:
+    """Return how many inputs, or channels, the first layer has a weight for; kernels are (out, in, ...)."""
+    if not weights:
+        return 0
+    rest = tuple(axis for axis in range(weights[0].ndim) if axis != 1)
+    return int((weights[0] != 0).any(axis=rest).sum())

@@ -1,18 +1,20 @@
-"""The one door to PyTorch: rooms that need it pass here first, and only then import their own modules."""
+"""The one door to PyTorch, which is an extra: nothing else decides whether it is there."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from types import ModuleType
 
 from wellfit.errors import MissingExtraError
 
 
-def require_torch() -> ModuleType:
-    """Return PyTorch's module. Raises `MissingExtraError`, which names ``wellfit[torch]``, where it is not installed.
+def has_torch() -> bool:
+    """Return whether PyTorch is installed, without importing it."""
+    return find_spec("torch") is not None
 
-    >>> require_torch().__name__
-    'torch'
-    """
+
+def require_torch() -> ModuleType:
+    """Return PyTorch. Raises `MissingExtraError`, which names the extra to install, where it is absent."""
     try:
         import torch
     except ModuleNotFoundError as error:

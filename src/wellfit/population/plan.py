@@ -8,7 +8,7 @@ from wellfit.cocktail import Cocktail, EarlyStopping
 from wellfit.engines.base import Engine, Member
 from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
-from wellfit.nets import MLP, Training
+from wellfit.nets import MLP, Network, Training
 from wellfit.records import TrainingData
 
 
@@ -30,7 +30,7 @@ def plan(
     *,
     folds: int,
     cocktails: Sequence[Cocktail] = (Cocktail(),),
-    networks: Sequence[MLP] = (MLP(),),
+    networks: Sequence[Network] = (MLP(),),
     trainings: Sequence[Training] = (Training(),),
     seeds: Iterable[int] = (0,),
 ) -> list[Member]:
@@ -75,7 +75,7 @@ def _misfit(member: Member, data: TrainingData) -> str | None:
     if not len(rows.train):
         return say("population.no_train_rows", fold=member.fold)
     try:
-        strengths = member.cocktail.resolve(member.network.layers)
+        strengths = member.network.strengths(member.cocktail)
     except SettingError as error:
         return str(error)
     if strengths.early_stopping is not None and not len(rows.stop):

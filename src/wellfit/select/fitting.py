@@ -15,7 +15,7 @@ from wellfit.engines.base import Engine, Member, State, engine_of, history
 from wellfit.engines.choice import by_steps, default_engine, exact_engine
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
-from wellfit.nets import MLP, Training
+from wellfit.nets import Module, Network, Training
 from wellfit.nets.fitted import Fitted
 from wellfit.population import check
 from wellfit.records import Array, Fold, FoldData, History, Table, TrainingData
@@ -31,7 +31,7 @@ STOP_PARTS = 7
 def fit(
     table: Table,
     rows: Array,
-    network: MLP,
+    network: Network,
     cocktail: Cocktail,
     training: Training,
     seeds: int | Sequence[int],
@@ -91,10 +91,16 @@ def _engine(engine: Engine | None, until: int | None) -> Engine:
     return engine if until is None else by_steps(engine)
 
 
-def _prepared(table: Table, parts: Sequence[Fold], *networks: MLP) -> TrainingData:
+def _prepared(table: Table, parts: Sequence[Fold], *networks: Network) -> TrainingData:
     from wellfit.data import prepare
 
-    return prepare(table, parts, bent=any(network.hidden for network in networks))
+    # Networks of different kinds on the same parts: what bends for one does for all.
+    return prepare(
+        table,
+        parts,
+        bent=any(not network.linear for network in networks),
+        flat=not any(isinstance(network, Module) for network in networks),
+    )
 
 
 def _fits(
@@ -186,7 +192,7 @@ def fitted(
     from wellfit.data import Preprocessor
 
     if preprocessor is None:
-        preprocessor = Preprocessor.fit(table, fold.rows.train, bent=bool(member.network.hidden))
+        preprocessor = Preprocessor.fit(table, fold.rows.train, bent=not member.network.linear)
     return Fitted(
         network=member.network,
         cocktail=member.cocktail,

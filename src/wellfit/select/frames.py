@@ -10,7 +10,7 @@ from wellfit.cocktail import Cocktail, EarlyStopping
 from wellfit.engines.base import Engine, Member
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
-from wellfit.nets import MLP, Training
+from wellfit.nets import Network, Training
 from wellfit.nets.fitted import Fitted
 from wellfit.records import Array, Frames, History, Path, Table
 from wellfit.select.fitting import everything, fit_epochs, fit_members, with_stop
@@ -25,7 +25,7 @@ def frames(
     rows: Array,
     held_out: Array,
     found: Path,
-    network: MLP,
+    network: Network,
     training: Training,
     *,
     seed: int = 0,
@@ -73,7 +73,7 @@ def _fits(
     table: Table,
     rows: Array,
     found: Path,
-    network: MLP,
+    network: Network,
     training: Training,
     seed: int,
     engine: Engine | None,

@@ -10,7 +10,7 @@ import numpy as np
 
 from wellfit import rng
 from wellfit.cocktail import Cocktail
-from wellfit.engines.base import Member, State
+from wellfit.engines.base import Member, State, mlp_of
 from wellfit.errors import SettingError
 from wellfit.evidence import workings as look
 from wellfit.nets import MLP
@@ -58,7 +58,7 @@ class Seen:
     @classmethod
     def of(cls, member: Member, state: State, data: TrainingData) -> Seen:
         """Return what is seen in a member's network, on its fold's training and score rows."""
-        fold, network = data.folds[member.fold], member.network
+        fold, network = data.folds[member.fold], mlp_of(member)
         plain = network.fold(state.kept.astype(np.float64), fold.x.shape[1], data.outputs)
         if state.status == "diverged":
             return cls.lost(network, fold.x.shape[1])
@@ -89,7 +89,7 @@ class Seen:
         gradients = look.slopes(network, plain, held_x, outputs)
         sensitivity = look.sensitivities(gradients, x.std(axis=0))
         rough, crossings = look.along_segments(predict, task, *_segments(held_x, seed))
-        strengths, nan = cocktail.resolve(network.layers), float("nan")
+        strengths, nan = network.strengths(cocktail), float("nan")
         averaging = None
         if any(strengths.dropout) or strengths.input_dropout:
             rates = (strengths.dropout, strengths.input_dropout)

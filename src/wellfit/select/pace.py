@@ -11,7 +11,7 @@ from wellfit.cocktail import Cocktail
 from wellfit.engines.base import Engine, Member
 from wellfit.executors import Executor
 from wellfit.ledger import LedgerLike
-from wellfit.nets import MLP, Training
+from wellfit.nets import MLP, Network, Training
 from wellfit.nets.training import batches
 from wellfit.population import check
 from wellfit.records import TrainingData
@@ -39,7 +39,7 @@ class Question:
 
     data: TrainingData
     folds: int
-    network: MLP | None
+    network: Network | None
     training: Training | None
     engine: Engine
     executor: Executor
@@ -47,7 +47,7 @@ class Question:
 
     def space(self, total: int) -> Space:
         """Return what varies within a budget of ``total`` standard steps."""
-        if self.network is not None and not self.network.hidden:
+        if self.network is not None and self.network.linear:
             return Space(self.data.task, Training(epochs=1, batch_size=None), self.network)
         recipe = self.training or self._recipe(total)
         rate = None if self.training is None else recipe.learning_rate

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from wellfit.errors import SettingError
+from wellfit.errors import SettingError, UnsupportedError
+from wellfit.nets import MLP, Module, Network, NetworkLike, as_network
 from wellfit.records import Array, Table
+from wellfit.select.defaults import default_network
 
 
 def read_source(source: object, options: Mapping[str, object]) -> Table:
@@ -22,6 +24,43 @@ def read_source(source: object, options: Mapping[str, object]) -> Table:
     from wellfit.data import load
 
     return load(source, **options)  # type: ignore[arg-type]  # load checks them
+
+
+def chosen_network(table: Table, rows: Array, asked: NetworkLike | None) -> Network:
+    """Return the network that was asked for, or the table's default, bound to the table's inputs.
+
+    Raises `SettingError` for a text that names none, and for a module that does not take such inputs.
+    """
+    net = default_network(table) if asked is None else as_network(asked)
+    if not isinstance(net, Module):
+        return net
+    outputs = len(table.classes) if table.task == "multiclass" else 1
+    if table.inputs is not None:
+        return net.bound(table.inputs.shape[1:], outputs)
+    from wellfit.data import Preprocessor
+
+    return net.bound(len(Preprocessor.fit(table, rows).feature_names), outputs)
+
+
+def design(network: Network) -> dict[str, bool]:
+    """Return how a table is given to a network: the settings of `wellfit.data.prepare`.
+
+    Numeric columns are bent for networks and left straight for linear models (see `wellfit.data.Preprocessor.fit`);
+    modules get inputs such as images as they are, others as rows.
+    """
+    return {"bent": not network.linear, "flat": not isinstance(network, Module)}
+
+
+def only_mlp(network: Network, table: Table, question: str) -> MLP:
+    """Return the network. Raises `UnsupportedError` for a module, and for inputs that are no columns.
+
+    ``question`` is the name of what is asked, which looks at units or columns.
+    """
+    if isinstance(network, Module):
+        raise UnsupportedError("select.mlp_only", question=question, network=network)
+    if table.inputs is not None:
+        raise UnsupportedError("select.columns_only", question=question, data=table.name)
+    return network
 
 
 def development_rows(table: Table, rows: Array | None = None) -> Array:

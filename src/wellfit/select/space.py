@@ -22,7 +22,7 @@ from wellfit.cocktail import (
     WeightDecay,
     as_cocktail,
 )
-from wellfit.nets import MLP, Training
+from wellfit.nets import MLP, Network, Training
 from wellfit.records import Task
 
 PENALTIES = ("none", "l1", "l2", "elastic_net", "weight_decay")
@@ -66,7 +66,7 @@ class Suggest(Protocol):
 class Candidate:
     """What is searched for: a network, a cocktail, a training, and how numbers are given to the network."""
 
-    network: MLP
+    network: Network
     cocktail: Cocktail
     training: Training
     binned: bool = False  # whether bins stand beside the numeric columns
@@ -86,7 +86,7 @@ class Space:
 
     task: Task
     training: Training
-    network: MLP | None = None
+    network: Network | None = None
     rate: float | None = None
     widest: int = 256
     bins: bool = False
@@ -94,7 +94,7 @@ class Space:
     @property
     def exact(self) -> bool:
         """Whether only linear models are searched: they are solved, so that the penalty alone varies."""
-        return self.network is not None and not self.network.hidden
+        return self.network is not None and self.network.linear
 
     def portfolio(self) -> list[Candidate]:
         """Return the strong defaults, as far as they fit the space, without repetitions."""
@@ -107,7 +107,7 @@ class Space:
         for place, (text, hidden, rate) in enumerate(lines):
             network = self.network or MLP(self._narrowed((64, 32) if hidden is None else hidden))
             cocktail = as_cocktail(text)
-            if not network.hidden:
+            if network.linear:
                 cocktail = without_hidden(cocktail)
             training = replace(self.training, learning_rate=self.rate or rate)
             found.append(Candidate(network, cocktail, training))
@@ -156,7 +156,7 @@ class Space:
         factor = trial.suggest_categorical("batch_factor", (1, 2, 4))
         return batch * int(factor)  # type: ignore[call-overload]  # one of these numbers
 
-    def _cocktail(self, trial: Suggest, network: MLP) -> Cocktail:
+    def _cocktail(self, trial: Suggest, network: Network) -> Cocktail:
         parts: list[Ingredient] = []
         penalty = trial.suggest_categorical("penalty", PENALTIES)
         if penalty in ("l1", "l2", "elastic_net"):
@@ -164,7 +164,7 @@ class Space:
             parts.append({"l1": L1, "l2": L2, "elastic_net": ElasticNet}[str(penalty)](strength))
         elif penalty == "weight_decay":
             parts.append(WeightDecay(_digits(trial.suggest_float("decay_strength", 1e-2, 5.0, log=True))))
-        if network.hidden:
+        if not network.linear:
             parts += _some(trial, "dropout", Dropout, 0.05, 0.6)
             if trial.suggest_categorical("batch_norm", (False, True)):
                 parts.append(BatchNorm())

@@ -20,17 +20,17 @@ from wellfit.errors import SettingError
 from wellfit.evidence import workings as look
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
-from wellfit.nets import MLP, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training
 from wellfit.nets.fitted import Fitted
 from wellfit.nets.network import link
 from wellfit.population import check, plan, train
 from wellfit.records import Array, FoldData, History, Path, Table, TrainingData, Workings
 from wellfit.select.axes import Over, as_over
 from wellfit.select.compare import cross_validation_data, seeds_of
-from wellfit.select.defaults import default_network, default_training
+from wellfit.select.defaults import default_training
 from wellfit.select.looking import NOISE, Seen, of_model, read
 from wellfit.select.path import count_points
-from wellfit.select.source import development_rows, read_source
+from wellfit.select.source import chosen_network, development_rows, only_mlp, read_source
 from wellfit.select.strengths import strengths_along
 from wellfit.select.watched import Watched
 
@@ -54,7 +54,7 @@ def workings(
     points: int | Sequence[float] | None = None,
     folds: int | None = None,
     cocktail: Cocktail | Ingredient | str | None = None,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     training: Training | Mapping[str, Any] | None = None,
     seed: int = 0,
     rows: Array | None = None,
@@ -93,15 +93,15 @@ def workings(
         raise SettingError("select.bad_folds", value=folds)
     points = (QUICK_POINTS if quick else POINTS) if points is None else points
     count = count_points(points if given is None else len(given.strengths))
-    net = default_network(table) if network is None else as_network(network)
+    net = only_mlp(chosen_network(table, rows, network), table, "workings")
     members = folds * (given.seeds if given is not None else 1) * count
     recipe = _recipe(training, given, table, rows, net, members=members, quick=quick)
     stops = along.base.get(EarlyStopping) is not None
-    data, folds = cross_validation_data(table, rows, folds, seed, stops, bent=bool(net.hidden))
+    data, folds = cross_validation_data(table, rows, folds, seed, stops, net)
     [first, *_] = seeds_of(seed, 1)
     engine = default_engine() if engine is None else engine
     work = _Work(along, data, folds, first, net, recipe, engine, executor or Threads(), progress)
-    names = _names(table, data.folds[0], bool(net.hidden))
+    names = _names(table, data.folds[0], not net.linear)
     return replace(_looked_into(work, work.strengths(points), table, names), seed=seed)
 
 
@@ -317,7 +317,7 @@ def _put(state: State, fresh: State) -> State:
 
 def _formula(work: _Work, cocktail: Cocktail) -> Array:
     """Return 1 - lr l2 (plain gradient descent) or 1 - lr weight_decay (any optimizer), (L,); NaN for others."""
-    strengths, training = cocktail.resolve(work.network.layers), work.training
+    strengths, training = work.network.strengths(cocktail), work.training
     if work.over.name == "weight_decay":
         return 1 - training.learning_rate * np.array(strengths.weight_decay)
     plain = training.optimizer == "gd" or (training.optimizer == "sgd" and not training.momentum)

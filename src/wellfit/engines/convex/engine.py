@@ -53,7 +53,7 @@ class ConvexEngine:
 
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the reason why this engine cannot solve the member."""
-        if member.network.hidden:
+        if not member.network.linear:
             return say("convex.linear_only", network=member.network)
         for part in member.cocktail.ingredients:
             if not isinstance(part, PENALTIES):
