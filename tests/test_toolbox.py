@@ -20,6 +20,7 @@ from wellfit.engines.compiled import CompiledEngine
 from wellfit.engines.contract.problems import make_data
 from wellfit.errors import SettingError, UnsupportedError
 from wellfit.nets import MLP, Training
+from wellfit.nets.layout import layout_of
 
 torch = import_torch()
 nn = torch.nn
@@ -277,7 +278,6 @@ class Everything(nn.Module):
         self.attention = nn.MultiheadAttention(4, 2, add_bias_kv=True)
         self.mine, self.act = self.MyNorm(), nn.PReLU()
         self.head = nn.Linear(4, 10)
-        self.head.weight = self.embedding.weight.__class__(torch.zeros(10, 4))
         self.tied = nn.Linear(4, 10, bias=False)
         self.tied.weight = self.head.weight
         self.register_buffer("seen", torch.zeros(2, 2))
@@ -297,6 +297,8 @@ def test_weights_are_told_from_biases_and_normalizations():
         "attention.out_proj.weight",
         "head.weight",
     ]
+    layout = layout_of(model)  # what penalties reach in the engine that trains modules
+    assert [layout.slots[i].name for i in layout.weights] == [names[id(p)] for p in weights["params"]]
     assert rest["weight_decay"] == 0
     every = [id(p) for group in (weights, rest) for p in group["params"]]
     assert sorted(every) == sorted(id(p) for p in model.parameters())

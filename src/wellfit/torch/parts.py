@@ -17,10 +17,10 @@ import torch
 from torch import nn
 
 from wellfit.errors import SettingError
+from wellfit.nets.layout import is_norm, is_weight
 
 Kind = Literal["weight", "bias", "normalization", "other"]
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
-NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 DROPOUTS = (nn.modules.dropout._DropoutNd,)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _KERAS_NORMS = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization")
@@ -119,7 +119,7 @@ def parameters_of(model: nn.Module) -> list[Parameter]:
     }
     found: dict[int, Parameter] = {}
     for name, tensor, trainable in _tensors(model):
-        if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+        if nn.parameter.is_lazy(tensor):
             raise SettingError("toolbox.no_shape", name=name)
         kind = _kind(name, tensor, owners.get(id(tensor)))
         # What Keras keeps as a variable and never trains: running averages, the state of generators.
@@ -152,11 +152,11 @@ def _kind(name: str, tensor: torch.Tensor, owner: nn.Module | None) -> Kind:
     leaf = re.split(r"[./]", name)[-1]
     # A normalization that PyTorch does not know of is told by its name: LlamaRMSNorm, T5LayerNorm.
     named = owner is not None and "norm" in type(owner).__name__.lower() and tensor.ndim < 2
-    if isinstance(owner, NORMS) or named or leaf in ("gamma", "beta"):
+    if named or (owner is not None and is_norm(owner)) or leaf in ("gamma", "beta"):
         return "normalization"
-    if "bias" in leaf:
-        return "bias"
-    return "weight" if tensor.ndim > 1 else "other"
+    if is_weight(leaf, tensor):  # the engine's rule
+        return "weight"
+    return "bias" if "bias" in leaf else "other"
 
 
 def _units(owner: nn.Module | None) -> int:

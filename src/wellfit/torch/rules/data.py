@@ -65,7 +65,7 @@ def first_batch(loader: object) -> object | None:
     if loader is None:
         return None
     if isinstance(loader, DataLoader) and _indexed(loader.dataset) and loader.batch_size is not None:
-        rows = min(ROWS, len(loader.dataset))
+        rows = min(ROWS, len(loader.dataset))  # type: ignore[arg-type]  # it is indexed
         count = max(rows - rows % 2, min(rows, 1))  # mixing in pairs wants an even count
         return loader.collate_fn([loader.dataset[i] for i in range(count)]) if count else None
     batches = iter(loader)  # type: ignore[call-overload]  # whatever yields batches

@@ -87,13 +87,14 @@ def _registered(model: nn.Module) -> Trace:
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    return not (module._layers if is_keras(module) else list(module.children()))
+    inner: Any = module._layers if is_keras(module) else list(module.children())
+    return not inner
 
 
 def _weights(module: nn.Module) -> list[torch.Tensor]:
     """Return a layer's own weight matrices or kernels."""
     if is_keras(module):
-        own = module.trainable_variables if _is_leaf(module) else []
+        own: Any = module.trainable_variables if _is_leaf(module) else []
         return [variable.value for variable in own if variable.name.endswith("kernel")]
     return [tensor for name, tensor in module.named_parameters(recurse=False) if tensor.ndim > 1 and "bias" not in name]
 
