@@ -16,7 +16,7 @@ from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.network import link
-from wellfit.records import Array, FoldData, History, TrainingData
+from wellfit.records import Array, FoldData, History, TrainingData, hash_once
 
 # The columns of State.curves.
 CURVES = (
@@ -32,6 +32,7 @@ UNIT_ROWS = 256  # training rows, about, on which a history looks at the hidden 
 Status = Literal["running", "finished", "stopped", "diverged", "unbounded"]
 
 
+@hash_once
 @dataclass(frozen=True)
 class Member:
     """One training: network x cocktail x training x seed x fold (an index into `TrainingData.folds`)."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from wellfit import rng
 from wellfit.errors import SettingError
+from wellfit.records import hash_once
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "silu", "leaky_relu")
 LEAK = 0.01  # slope of the leaky ReLU below 0
@@ -19,6 +20,7 @@ SATURATED, MOSTLY = 2.5, 0.95
 EPSILON, RUNNING = 1e-5, 0.1
 
 
+@hash_once
 @dataclass(frozen=True)
 class MLP:
     """A multilayer perceptron: hidden widths and one activation; no hidden widths is the linear network.

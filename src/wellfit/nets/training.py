@@ -10,6 +10,7 @@ import numpy as np
 
 from wellfit.cocktail.schedules import SCHEDULES
 from wellfit.errors import SettingError
+from wellfit.records import hash_once
 
 OPTIMIZERS = ("gd", "sgd", "adam", "adamw")
 CLASSIFICATION, REGRESSION = ("cross_entropy",), ("squared", "absolute", "huber", "quantile")
@@ -17,6 +18,7 @@ PRECISIONS = ("float32", "float64")
 MAX_CHECKPOINTS = 256
 
 
+@hash_once
 @dataclass(frozen=True)
 class Training:
     """How a member is trained.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,6 +14,7 @@ from wellfit.cocktail import L1, L2, ElasticNet
 from wellfit.cocktail.base import Strong
 from wellfit.engines.base import CURVES, Member, State, Status, misfit, refuse_misfits, training_weights
 from wellfit.engines.blas import one_blas_thread
+from wellfit.engines.convex.kernels import squared_losses
 from wellfit.engines.convex.solve import Problem, Solution
 from wellfit.messages import say
 from wellfit.nets.training import checkpoints
@@ -22,12 +24,48 @@ PENALTIES = (L1, L2, ElasticNet)
 MOST_LASSO = 20_000  # weights of several classes under a lasso penalty
 
 
+Part = tuple[Array, Array, Array | None]  # x, y and weights of some rows
+
+
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A fold's problem, and the rows on which curves are measured: (x, y, weights) for each part."""
+    """A fold's problem, and the rows on which curves are measured: of training, stop and score."""
 
     problem: Problem
-    parts: tuple[tuple[Array, Array, Array | None], ...]
+    parts: tuple[Part, Part, Part]
+
+    def outputs(self, solution: Solution) -> Array:
+        """Return what a solution says of the score rows, (n, k), before any link."""
+        return self.parts[2][0] @ solution.weights.T + solution.bias
+
+    def figures(self, solutions: Sequence[Solution], strengths: Sequence[tuple[float, float]]) -> Array:
+        """Return the rows of curves of solutions for pairs (l1, l2): (P, len(CURVES)). No row depends on the others."""
+        found = np.full((len(solutions), len(CURVES)), np.nan)
+        if not self.problem.by_normal(1.0, 0.0):
+            for row, solution in zip(found, solutions, strict=True):
+                measured = [_measure(self.problem.task, solution, *part) for part in self.parts]
+                row[:3], row[4:] = zip(*measured, strict=True)
+        elif solutions:
+            weights, biases = (np.concatenate(part) for part in zip(*((s.weights, s.bias) for s in solutions)))
+            found[:, 0] = self.problem.normal.losses(weights, biases)
+            for at, part in zip((1, 2), self._columns, strict=True):
+                if part is not None:
+                    squared_losses(*part, weights, biases, losses := np.empty(len(weights)))
+                    found[:, at] = losses
+        for row, solution, (l1, l2) in zip(found, solutions, strengths, strict=True):
+            w = solution.weights.ravel()
+            row[3] = l1 * np.abs(w).sum() + l2 / 2 * (w @ w)
+        return found
+
+    @cached_property
+    def _columns(self) -> list[tuple[Array, Array, Array] | None]:
+        """The columns (d, n), targets and shares of the rows of stop and score, None where no row counts."""
+        found: list[tuple[Array, Array, Array] | None] = []
+        for x, y, given in self.parts[1:]:
+            weights = np.ones(len(x)) if given is None else given
+            counts = weights.any()
+            found.append((np.ascontiguousarray(x.T), y[:, 0].copy(), weights / weights.sum()) if counts else None)
+        return found
 
 
 class ConvexEngine:
@@ -75,7 +113,14 @@ class ConvexEngine:
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
         """Return the states before solving. Raises `UnsupportedError` for a misfit, before any work."""
         refuse_misfits(self, members, data)
-        return [self._init(member, data) for member in members]
+        begun: dict[tuple, State] = {}  # nobody modifies a state, so members may share one
+        found = []
+        for member in members:
+            kind = member.network, member.training, member.fold
+            if kind not in begun:
+                begun[kind] = self._init(member, data)
+            found.append(begun[kind])
+        return found
 
     def _init(self, member: Member, data: TrainingData) -> State:
         size = member.network.size(data.folds[member.fold].x.shape[1], data.outputs)
@@ -95,15 +140,46 @@ class ConvexEngine:
     ) -> list[State]:
         """Return the states at the absolute epochs ``until``: solved, where that is 1 or more."""
         found = list(states)
-        last: dict[object, tuple[Member, State, Solution]] = {}
+        problems: dict[object, list[int]] = {}
+        for i, member in enumerate(members):
+            problems.setdefault(_problem_of(member), []).append(i)
         with one_blas_thread():
-            for i, (member, state) in enumerate(zip(members, states, strict=True)):
-                problem = _problem_of(member)
-                if state.status == "running" and until[i] > state.epoch:
-                    found[i] = self._solved(member, state, last.get(problem), data)
-                if found[i].epoch:
-                    last[problem] = member, found[i], _solution(found[i], data.outputs)
+            for places in problems.values():
+                self._advance(places, members, found, until, data)
         return found
+
+    def _advance(
+        self,
+        places: Sequence[int],
+        members: Sequence[Member],
+        states: list[State],
+        until: Sequence[int],
+        data: TrainingData,
+    ) -> None:
+        """Solve the members of one problem, in their order, each begun at the one before. ``states`` are changed."""
+        waiting = [i for i in places if states[i].status == "running" and until[i] > states[i].epoch]
+        if not waiting:
+            return
+        kept = self._prepared(members[waiting[0]], data)
+        solved = [i for i in places[: places.index(waiting[0])] if states[i].epoch]
+        start = _solution(states[solved[-1]], data.outputs) if solved else None
+        known = {_penalty(members[i]): states[i] for i in solved}  # another seed, another rate: the same question
+        strengths = [s for s in dict.fromkeys(_penalty(members[i]) for i in waiting) if s not in known]
+        solutions = kept.problem.along(strengths, start)
+        figures = kept.figures(solutions, strengths)
+        found = {s: (solution, row) for s, solution, row in zip(strengths, solutions, figures, strict=True)}
+        for i in waiting:
+            state, strength = states[i], _penalty(members[i])
+            curves = state.curves.copy()
+            if strength in known:
+                curves[:2] = known[strength].curves[:2]
+                states[i] = replace(known[strength], curves=curves)
+                continue
+            solution, row = found[strength]
+            curves[:2] = row
+            status: Status = "finished" if solution.exists else "unbounded"
+            none, average = state.best_parameters, state.average
+            states[i] = State(solution.parameters, state.moments, none, curves, average, 1, 1, status)
 
     def problem(self, member: Member, data: TrainingData) -> Problem:
         """Return the problem that a member's fold poses."""
@@ -112,23 +188,6 @@ class ConvexEngine:
     def freedom(self, member: Member, state: State, data: TrainingData) -> float:
         """Return the effective number of parameters of a solved member: see `Problem.freedom`."""
         return self.problem(member, data).freedom(_solution(state, data.outputs), _penalty(member)[1])
-
-    def _solved(
-        self, member: Member, state: State, last: tuple[Member, State, Solution] | None, data: TrainingData
-    ) -> State:
-        kept = self._prepared(member, data)
-        l1, l2 = _penalty(member)
-        if last is not None and _penalty(last[0]) == (l1, l2):  # another seed, another rate: the same question
-            curves = state.curves.copy()
-            curves[:2] = last[1].curves[:2]
-            return replace(last[1], curves=curves)
-        found = kept.problem.solve(l1, l2, None if last is None else last[2])
-        curves = state.curves.copy()
-        measured = [_measure(data.task, found, *part) for part in kept.parts]
-        penalty = l1 * float(np.abs(found.weights).sum()) + l2 / 2 * float(np.vdot(found.weights, found.weights))
-        curves[:2] = [m[0] for m in measured] + [penalty] + [m[1] for m in measured]
-        status: Status = "finished" if found.exists else "unbounded"
-        return replace(state, parameters=found.parameters, curves=curves, epoch=1, step=1, status=status)
 
     def _prepared(self, member: Member, data: TrainingData) -> _Prepared:
         """Return the member's problem: made once, shared by all its members and threads."""
@@ -141,8 +200,12 @@ class ConvexEngine:
                 problem = Problem(data.task, fold.x[train], fold.y[train], None if weights is None else weights[train])
                 own = fold.weights
                 parts = tuple(
-                    (fold.x[part], fold.y[part], None if own is None else own[part])
-                    for part in (train, rows.stop, rows.score)
+                    (x, y, None if own is None else own[part])
+                    for part, x, y in (
+                        (train, problem.x, problem.y),
+                        (rows.stop, fold.x[rows.stop], fold.y[rows.stop]),
+                        (rows.score, fold.x[rows.score], fold.y[rows.score]),
+                    )
                 )
                 kept[kind] = _Prepared(problem, parts)
             return kept[kind]

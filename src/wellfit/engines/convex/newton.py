@@ -41,8 +41,6 @@ def minimum(loss: Loss, l1: float, l2: float, start: Array | None = None) -> Min
     (Lee, Sun & Saunders 2014), each a quadratic problem solved exactly, on the parameters that seem to matter, until no
     other breaks its condition.
     """
-    if isinstance(loss, Squares) and loss.x.shape[1] <= min(FEW, len(loss.x)):
-        return Minimum(_by_normal_equations(loss, l1, l2, start))
     null = loss.null()
     scale = max(float(np.abs(loss.look(loss.x @ null.T)[1].T @ loss.x).max()), 1e-12)
     begin = null if start is None else start
@@ -173,25 +171,6 @@ class _Run:
         weights = parameters[:, :-1]
         squares = self.l2 / 2 * float(np.vdot(weights, weights)) if self.l2 else 0.0
         return squares + (self.l1 * float(np.abs(weights).sum()) if self.l1 else 0.0)
-
-
-def _by_normal_equations(loss: Squares, l1: float, l2: float, start: Array | None) -> Array:
-    """Return the minimum for squared errors: one quadratic problem, its second derivatives made once for all penalties.
-
-    The best bias makes up for the means of columns and target, which are taken out first.
-    """
-    hessian, slope, means, mean = loss.normal
-    if not slope.any():
-        return np.append(np.zeros(len(slope)), mean)[None]
-    weights = np.zeros(len(slope)) if start is None else start[0, :-1]
-    curved, strengths, scale = hessian + l2 * np.eye(len(slope)), np.full(len(slope), l1), np.abs(slope).max()
-    for _ in range(ROUNDS):  # once is enough, but for columns that are nearly alike
-        weights = minimize(curved, slope, strengths, weights)
-        gradient = curved @ weights - slope
-        size = np.where(weights == 0, np.abs(gradient) - l1, np.abs(gradient + l1 * np.sign(weights)))
-        if size.max() <= TOLERANCE * scale:
-            break
-    return np.append(weights, mean - means @ weights)[None]
 
 
 def _by_products(loss: Softmax, l2: float, start: Array, tolerance: float) -> Array:

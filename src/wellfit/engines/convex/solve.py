@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from wellfit.engines.convex.losses import Logistic, Loss, Softmax, Squares
 from wellfit.engines.convex.newton import minimum
+from wellfit.engines.convex.normal import FEW, NormalEquations
 from wellfit.records import Array, Task
 
 # The ridge penalty in place of none where without one no solution exists.
@@ -62,6 +63,9 @@ class Problem:
         turned to the singular vectors of x first (the solution lies in their span): columns are then uncorrelated, and
         of many solutions this is the shortest.
         """
+        if self.by_normal(l1, l2):
+            begin = None if start is None else start.weights[0]
+            return Solution(*self.normal.minima(np.array([[l1, l2]]), begin))
         with self._lock:
             wide = self.x.shape[1] > self.x.shape[0] or self.task == "multiclass"
             if not l1 and (not l2 or wide):
@@ -70,8 +74,32 @@ class Problem:
             found = minimum(self._loss, l1, l2, begin)
         return self._solution(found.parameters[:, :-1], found.parameters[:, -1], found.exists)
 
+    def along(self, strengths: Sequence[tuple[float, float]], start: Solution | None = None) -> list[Solution]:
+        """Return the solutions for pairs (l1, l2), each begun at the one before: the strongest had better come first."""
+        if all(self.by_normal(*pair) for pair in strengths):
+            begin = None if start is None else start.weights[0]
+            weights, biases = self.normal.minima(np.array(strengths), begin)
+            return [Solution(weights[p : p + 1], biases[p : p + 1]) for p in range(len(strengths))]
+        found: list[Solution] = []
+        for l1, l2 in strengths:
+            start = self.solve(l1, l2, start)
+            found.append(start)
+        return found
+
+    def by_normal(self, l1: float, l2: float) -> bool:
+        """Whether the solution comes from the normal equations: least squares, few columns, and not singular."""
+        few = self.task == "regression" and self.x.shape[1] < min(FEW, len(self.x))
+        return few and (l1 > 0 or l2 > 0 or self.normal.is_round)
+
+    @cached_property
+    def normal(self) -> NormalEquations:
+        """The normal equations of least squares."""
+        return NormalEquations(self.x, self.y[:, 0], self._shares)
+
     def strongest(self) -> float:
         """Return the smallest l1 at which every weight is 0, whatever l2: the largest slope of the null model."""
+        if self.by_normal(1.0, 0.0):
+            return float(np.abs(self.normal.slope).max(initial=0.0))
         with self._lock:
             return float(np.abs(self._null_slopes()).max(initial=0.0))
 
@@ -111,6 +139,8 @@ class Problem:
         chosen = np.flatnonzero(free)
         if not chosen.size:
             return 0.0
+        if self.by_normal(1.0, l2):
+            return _trace(np.linalg.eigvalsh(self.normal.hessian[np.ix_(chosen, chosen)]).clip(0), l2)
         with self._lock:
             loss = self._loss
             if loss.outputs > 1 and chosen.size > MOST_FREE:

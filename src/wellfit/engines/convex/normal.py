@@ -1,0 +1,86 @@
+"""Least squares with fewer columns than rows: two moments of the rows say all, for every penalty."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from wellfit.engines.convex.kernels import NARROW, minimize_along, squared_losses
+from wellfit.engines.convex.quadratic import minimize
+from wellfit.records import Array
+
+FEW = 300  # columns up to which it pays to write their products down
+# The optimality conditions hold to this share of the gradient at the null model.
+TOLERANCE = 1e-9
+ROUNDS = 50
+# Up to this condition number of H, without a penalty, its solution is as good as that of the columns themselves.
+ROUND = 1e5
+# Below this share of the target's spread a loss made of moments is mostly rounding: it is measured on the rows.
+CANCELLED = 1e-4
+
+
+class NormalEquations:
+    """The normal equations H w = s of columns x (n, d) and target y (n,), their means taken out; weights sum to 1.
+
+    The mean squared error of weights w, with the bias that is best for them, is ``spread - s'w + w'Hw / 2``.
+    """
+
+    def __init__(self, x: Array, y: Array, weights: Array) -> None:
+        self.x, self.y, self.weights = x, y, weights
+        self.means, self.mean = weights @ x, float(weights @ y)
+        roots = np.sqrt(2 * weights)
+        columns, target = (x - self.means) * roots[:, None], (y - self.mean) * roots
+        self.hessian, self.slope = columns.T @ columns, columns.T @ target
+        self.spread = float(target @ target) / 2
+
+    @cached_property
+    def is_round(self) -> bool:
+        """Whether H is far enough from singular that without a penalty too it says where the minimum is."""
+        sizes = np.linalg.eigvalsh(self.hessian)
+        return bool(sizes[0] * ROUND > sizes[-1])
+
+    def minima(self, strengths: Array, start: Array | None = None) -> tuple[Array, Array]:
+        """Return the weights (P, d) and biases (P,) that are best for P pairs (l1, l2); the first begins at ``start``.
+
+        Each does not depend on the others but for rounding, and up to `NARROW` columns not even by that, unless
+        columns are collinear.
+        """
+        found = np.zeros((len(strengths), len(self.slope)))
+        if self.slope.any():
+            if start is not None:
+                found[0] = start
+            exact = np.zeros(len(strengths), dtype=bool)
+            if len(self.slope) <= NARROW:
+                minimize_along(self.hessian, self.slope, strengths, found, exact)
+            # Of many minima without a lasso penalty coordinate descent finds any; `minimize` the shortest.
+            for p in np.flatnonzero((~exact & (strengths[:, 0] == 0)) | self._broken(found, strengths)):
+                found[p] = self._minimum(*strengths[p], found[p - 1] if p else found[p])
+        # One by one, so that no sum is taken in another order where there are more of them.
+        return found, np.array([self.mean - self.means @ w for w in found])
+
+    def _broken(self, found: Array, strengths: Array) -> Array:
+        """Return which rows of weights break their optimality conditions, (P,)."""
+        gradient = found @ self.hessian + strengths[:, 1:] * found - self.slope
+        lasso = strengths[:, :1]
+        size = np.where(found == 0, np.abs(gradient) - lasso, np.abs(gradient + lasso * np.sign(found)))
+        return size.max(axis=1) > TOLERANCE * np.abs(self.slope).max()
+
+    def _minimum(self, l1: float, l2: float, weights: Array) -> Array:
+        curved, strengths = self.hessian + l2 * np.eye(len(self.slope)), np.full(len(self.slope), l1)
+        for _ in range(ROUNDS):  # once is enough, but for columns that are nearly alike
+            weights = minimize(curved, self.slope, strengths, weights)
+            if not self._broken(weights[None], np.array([[l1, l2]]))[0]:
+                break
+        return weights
+
+    def losses(self, weights: Array, biases: Array) -> Array:
+        """Return the mean squared errors, (P,), of P minima: weights (P, d) and biases (P,)."""
+        found = np.array([self.spread - self.slope @ w + w @ self.hessian @ w / 2 for w in weights])
+        small = np.flatnonzero(found <= CANCELLED * self.spread)
+        if small.size:
+            exact = np.empty(small.size)
+            columns = np.ascontiguousarray(self.x.T)
+            squared_losses(columns, self.y, self.weights, weights[small], biases[small], exact)
+            found[small] = exact
+        return found
