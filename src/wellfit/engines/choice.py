@@ -31,11 +31,18 @@ class Engines:
 
     def of(self, member: Member, data: TrainingData) -> Engine:
         """Return the engine that trains the member; the last one where none can."""
-        known = self._chosen.setdefault(data, {})
-        if member not in known:
-            able = (engine for engine in self.engines if engine.supports(member, data) is None)
-            known[member] = next(able, self.engines[-1])
-        return known[member]
+        return self._of([member], data)[0]
+
+    def _of(self, members: Sequence[Member], data: TrainingData) -> list[Engine]:
+        """Return the engine of each member, each looked for once."""
+        known, found = self._chosen.setdefault(data, {}), []
+        for member in members:
+            engine = known.get(member)
+            if engine is None:
+                able = (engine for engine in self.engines if engine.supports(member, data) is None)
+                engine = known[member] = next(able, self.engines[-1])
+            found.append(engine)
+        return found
 
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the last engine's reason."""
@@ -61,7 +68,10 @@ class Engines:
     ) -> list[State]:
         """Return the states at the absolute epochs ``until``."""
         found: dict[int, State] = {}
-        for engine, places in self._shared(members, data):
+        shared = self._shared(members, data)
+        if len(shared) == 1:
+            return shared[0][0].advance(members, states, until, data)
+        for engine, places in shared:
             mine, begun, ends = [members[i] for i in places], [states[i] for i in places], [until[i] for i in places]
             found |= zip(places, engine.advance(mine, begun, ends, data), strict=True)
         return [found[i] for i in range(len(members))]
@@ -69,9 +79,10 @@ class Engines:
     def _shared(self, members: Sequence[Member], data: TrainingData) -> list[tuple[Engine, list[int]]]:
         """Return each engine with the places of its members."""
         places: dict[int, list[int]] = {}
-        for i, member in enumerate(members):
-            places.setdefault(self.engines.index(self.of(member, data)), []).append(i)
-        return [(self.engines[e], some) for e, some in places.items()]
+        engines = self._of(members, data)
+        for i, engine in enumerate(engines):
+            places.setdefault(id(engine), []).append(i)
+        return [(engines[some[0]], some) for some in places.values()]
 
 
 def default_engine() -> Engine:

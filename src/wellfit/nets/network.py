@@ -167,10 +167,10 @@ def activate(name: str, z: np.ndarray) -> np.ndarray:
 
 def link(task: str, outputs: np.ndarray) -> np.ndarray:
     """Turn outputs (n, k) into probabilities (sigmoid for binary, softmax for multiclass) or leave values."""
-    from scipy.special import expit, softmax
-
     if task == "regression":
         return outputs
+    from scipy.special import expit, softmax
+
     return expit(outputs) if task == "binary" else softmax(outputs, axis=1)
 
 

@@ -7,10 +7,10 @@ from contextlib import closing
 
 import numpy as np
 
-from wellfit.engines.base import Engine, Member, State, history
+from wellfit.engines.base import Engine, Member, State, history_of
 from wellfit.engines.choice import default_engine
-from wellfit.executors import Executor, MemberError, Threads, member_steps
-from wellfit.executors.base import Progress
+from wellfit.executors import Executor, MemberError, Threads
+from wellfit.executors.base import Progress, epoch_work
 from wellfit.ledger import LedgerLike, member_key
 from wellfit.population.plan import check
 from wellfit.population.resuming import begun, keeping, recalled
@@ -62,7 +62,8 @@ def train_each(
         engine = default_engine()
     check(members, data, engine)
     gathered = _Gathering(members, data, engine, ledger, take)
-    steps = {member: member_steps(member, data) for member in gathered.unique}
+    works = zip(gathered.unique, epoch_work(gathered.unique, data), strict=True)
+    steps = {member: work * member.training.epochs for member, (work, _) in works}
     total = sum(steps.values())
     waiting = gathered.recall()
     done = total - sum(steps[member] for member in waiting)
@@ -152,7 +153,7 @@ class _Gathering:
         try:
             # A diverged member's weights overflow on the way to its predictions: that is its result, not a warning.
             with np.errstate(all="ignore"):
-                result = history(member, state, self.data)
+                result = history_of(self.engine, member, state, self.data)
         except MemoryError as error:
             self.lost.append((member, error))
             return

@@ -7,25 +7,28 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from wellfit.cocktail import Cocktail
 from wellfit.engines.base import CURVES
 from wellfit.errors import SettingError
-from wellfit.evidence.intervals import difference, fold_interval, trained_interval
+from wellfit.evidence.intervals import difference, fold_intervals, trained_intervals
 from wellfit.evidence.metrics import Metric, metric_said
 from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.training import checkpoints
 from wellfit.records import Array, Difference, History, Interval, Path, Table, TrainingData, WarmStarts
 from wellfit.select.axes import Over
-from wellfit.select.reading import carried, kept_value
+from wellfit.select.reading import kept_value
+from wellfit.select.stacked import Stacked
 
 
 @dataclass(frozen=True, eq=False)
 class PathAsked:
-    """The question of a path, and the table it was asked of."""
+    """The question of a path, and the table it was asked of; along epochs all ``cocktails`` are the base."""
 
     table: Table
     over: Over
     strengths: Array
+    cocktails: Sequence[Cocktail]
     end: str
     network: MLP
     training: Training
@@ -47,21 +50,23 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
         rate = f"{asked.training.learning_rate:g}"
         raise SettingError("path.all_diverged", points=len(histories), ingredient=asked.over.name, rate=rate)
 
-    def over_members(values: Iterable[object]) -> Array:
+    def over_members(values: Iterable[object] | Array) -> Array:
         """Return one number or row per member as (P, K, S, ...), NaN where the member diverged."""
-        found = np.array(list(values), dtype=np.float64)
+        found = np.array(values if isinstance(values, np.ndarray) else list(values), dtype=np.float64)
         found = found.reshape(shape + found.shape[1:])
         found[diverged] = np.nan
         return found
 
-    def mean(values: Iterable[object]) -> Array:
+    def mean(values: Iterable[object] | Array) -> Array:
         return over_members(values).mean(axis=(1, 2))
 
-    losses = over_members(kept_value(h, "score_loss") for h in flat)
+    stacked = Stacked(flat)
+    losses = over_members(stacked.kept("score_loss"))
     scores = over_members(_scores(flat, data, asked))
-    train_losses = over_members(kept_value(h, "train_loss") for h in flat)
+    train_losses = over_members(stacked.kept("train_loss"))
     best, strongest, error, right = one_standard_error(losses)
     grid = checkpoints(asked.training.epochs)
+    ahead = np.minimum(np.arange(len(grid)), stacked.longest - 1)
     rows = np.sort(np.concatenate([fold.rows.score for fold in data.folds[: asked.folds]]))
     return Path(
         data=asked.table.name,
@@ -76,7 +81,7 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
         seeds=asked.seeds,
         seed=asked.seed,
         strengths=asked.strengths,
-        cocktails=tuple(str(asked.over.cocktail(float(s))) for s in asked.strengths),
+        cocktails=tuple(map(str, asked.cocktails)),
         losses=losses,
         train_losses=train_losses,
         scores=scores,
@@ -93,7 +98,7 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
         inputs_used=mean(h.inputs_used for h in flat),
         inputs=max(fold.x.shape[1] for fold in data.folds[: asked.folds]),
         units=mean(h.units for h in flat),
-        curves={name: mean(carried(h, name, len(grid)) for h in flat) for name in CURVES},
+        curves={name: mean(stacked.curves(name))[:, ahead] for name in CURVES},
         checkpoints=grid,
         chance=_chance(data, asked),
         end=asked.end,
@@ -141,22 +146,19 @@ def _counts(data: TrainingData, asked: PathAsked) -> dict[str, Array]:
 
 def _intervals(values: Array, data: TrainingData, asked: PathAsked, what: str) -> tuple[Interval | None, ...]:
     """Return each point's mean and interval, None where a member diverged or nothing is defined."""
-    metric, counts = asked.metric, _counts(data, asked)
+    metric, by_fold = asked.metric, values.mean(axis=2)
     low, high = (metric.lowest, metric.highest) if what == "score" else (0.0, np.inf)
-    found: list[Interval | None] = []
-    for point in values.mean(axis=2):
-        # A score may be undefined in some folds; a loss is not a number only where a member diverged.
-        if np.isnan(point).all() or (what != "score" and np.isnan(point).any()):
-            found.append(None)
-            continue
-        sentence = say(f"select.{what}", metric=metric_said(metric.name))
-        trained = what == "train_loss"
-        interval = (
-            trained_interval(point, estimates=sentence)
-            if trained
-            else fold_interval(point, **counts, estimates=sentence)
-        )
-        found.append(replace(interval, low=max(interval.low, low), high=min(interval.high, high)))
+    # A score may be undefined in some folds; a loss is not a number only where a member diverged.
+    unknown = np.isnan(by_fold)
+    known = np.flatnonzero(~(unknown.all(axis=1) if what == "score" else unknown.any(axis=1)))
+    sentence = say(f"select.{what}", metric=metric_said(metric.name))
+    if what == "train_loss":
+        intervals = trained_intervals(by_fold[known], estimates=sentence)
+    else:
+        intervals = fold_intervals(by_fold[known], **_counts(data, asked), estimates=sentence)
+    found: list[Interval | None] = [None] * len(by_fold)
+    for p, interval in zip(known, intervals, strict=True):
+        found[p] = replace(interval, low=max(interval.low, low), high=min(interval.high, high))
     return tuple(found)
 
 
@@ -217,12 +219,15 @@ def _centre(name: str, parameter: float, y: Array, weights: Array) -> float:
 
 
 def _out_of_fold(histories: Sequence[Sequence[History]], rows: Array, data: TrainingData, asked: PathAsked) -> Array:
+    """Return the predictions of each point for ``rows``, (P, rows, k), averaged over the seeds that did not diverge."""
     found = np.full((len(histories), len(rows), data.outputs), np.nan)
-    for p, point in enumerate(histories):
-        for k in range(asked.folds):
-            sound = [h.predictions for h in point[k * asked.seeds : (k + 1) * asked.seeds] if h.status != "diverged"]
+    for k in range(asked.folds):
+        at = np.searchsorted(rows, data.folds[k].rows.score)
+        for p, point in enumerate(histories):
+            mine = point[k * asked.seeds : (k + 1) * asked.seeds]
+            sound = [h.predictions for h in mine if h.status != "diverged"]
             if sound:
-                found[p, np.searchsorted(rows, data.folds[k].rows.score)] = np.mean(sound, axis=0)
+                found[p, at] = sound[0] if len(sound) == 1 else np.mean(sound, axis=0)
     return found
 
 

@@ -83,6 +83,7 @@ class ConvexEngine:
 
     def __init__(self) -> None:
         self._kept: WeakKeyDictionary[FoldData, dict[object, _Prepared]] = WeakKeyDictionary()
+        self._able: WeakKeyDictionary[TrainingData, set[Member]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple:
@@ -91,6 +92,15 @@ class ConvexEngine:
 
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the reason why this engine cannot solve the member."""
+        able = self._able.setdefault(data, set())
+        if member in able:  # it is asked by everyone on the way
+            return None
+        reason = self._unable(member, data)
+        if reason is None:
+            able.add(member)
+        return reason
+
+    def _unable(self, member: Member, data: TrainingData) -> str | None:
         if member.network.hidden:
             return say("convex.linear_only", network=member.network)
         for part in member.cocktail.ingredients:
@@ -140,46 +150,47 @@ class ConvexEngine:
     ) -> list[State]:
         """Return the states at the absolute epochs ``until``: solved, where that is 1 or more."""
         found = list(states)
+        waiting = [i for i, s in enumerate(states) if until[i] > s.epoch and s.status == "running"]
         problems: dict[object, list[int]] = {}
-        for i, member in enumerate(members):
-            problems.setdefault(_problem_of(member), []).append(i)
+        for i in waiting:
+            problems.setdefault(_problem_of(members[i]), []).append(i)
         with one_blas_thread():
-            for places in problems.values():
-                self._advance(places, members, found, until, data)
+            for problem, places in problems.items():
+                before = (i for i in range(places[0] - 1, -1, -1) if states[i].epoch)
+                last = next((i for i in before if _problem_of(members[i]) == problem), None)
+                self._solve(places, last, members, found, data)
         return found
 
-    def _advance(
-        self,
-        places: Sequence[int],
-        members: Sequence[Member],
-        states: list[State],
-        until: Sequence[int],
-        data: TrainingData,
+    def _solve(
+        self, places: Sequence[int], last: int | None, members: Sequence[Member], states: list[State], data: TrainingData
     ) -> None:
-        """Solve the members of one problem, in their order, each begun at the one before. ``states`` are changed."""
-        waiting = [i for i in places if states[i].status == "running" and until[i] > states[i].epoch]
-        if not waiting:
-            return
-        kept = self._prepared(members[waiting[0]], data)
-        solved = [i for i in places[: places.index(waiting[0])] if states[i].epoch]
-        start = _solution(states[solved[-1]], data.outputs) if solved else None
-        known = {_penalty(members[i]): states[i] for i in solved}  # another seed, another rate: the same question
-        strengths = [s for s in dict.fromkeys(_penalty(members[i]) for i in waiting) if s not in known]
+        """Solve members of one problem, in their order, from the solution of member ``last``; ``states`` change."""
+        kept, start = self._prepared(members[places[0]], data), None
+        asked = [_penalty(members[i]) for i in places]
+        known: dict[tuple[float, float], State] = {}  # another seed, another rate: the same question
+        if last is not None:
+            start = _solution(states[last], data.outputs)
+            known[_penalty(members[last])] = states[last]
+        strengths = [pair for pair in dict.fromkeys(asked) if pair not in known]
         solutions = kept.problem.along(strengths, start)
         figures = kept.figures(solutions, strengths)
         found = {s: (solution, row) for s, solution, row in zip(strengths, solutions, figures, strict=True)}
-        for i in waiting:
-            state, strength = states[i], _penalty(members[i])
+        for i, pair in zip(places, asked, strict=True):
+            state = states[i]
             curves = state.curves.copy()
-            if strength in known:
-                curves[:2] = known[strength].curves[:2]
-                states[i] = replace(known[strength], curves=curves)
+            if pair in known:
+                curves[:2] = known[pair].curves[:2]
+                states[i] = replace(known[pair], curves=curves)
                 continue
-            solution, row = found[strength]
+            solution, row = found[pair]
             curves[:2] = row
             status: Status = "finished" if solution.exists else "unbounded"
-            none, average = state.best_parameters, state.average
-            states[i] = State(solution.parameters, state.moments, none, curves, average, 1, 1, status)
+            rest = state.moments, state.best_parameters, curves, state.average
+            states[i] = State(solution.parameters, *rest, epoch=1, step=1, status=status)
+
+    def outputs(self, member: Member, state: State, data: TrainingData) -> Array:
+        """Return what a solved member says of its score rows, (n, k), before any link."""
+        return self._prepared(member, data).outputs(_solution(state, data.outputs))
 
     def problem(self, member: Member, data: TrainingData) -> Problem:
         """Return the problem that a member's fold poses."""
