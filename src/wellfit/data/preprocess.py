@@ -135,9 +135,10 @@ class Preprocessor:
         numeric = [name for name, kind in table.kinds.items() if kind != "categorical"]
         made: dict[str, Numeric | Categorical] = {}
         if numeric:
-            x = np.column_stack([table.columns[name][rows] for name in numeric])
-            fill, mean, scale = _measure(x, fences=bent)
-            missing = np.isnan(x).any(0) & ~np.isnan(x).all(0)
+            # Side by side first: rows of several columns at once are picked out faster.
+            x = np.column_stack([table.columns[name] for name in numeric])[rows]
+            fill, mean, scale, known = _measure(x, fences=bent)
+            missing = (known > 0) & (known < len(x))
             for j, name in enumerate(numeric):
                 numbers = float(fill[j]), float(mean[j]), float(scale[j])
                 plan = Numeric(name, table.kinds[name], *numbers, bool(missing[j]), bent=bent)
@@ -222,8 +223,10 @@ def bend(z: Array) -> Array:
     return np.where(size <= KNEE, z, np.copysign(KNEE + room * np.tanh((size - KNEE) / room), z))
 
 
-def _measure(x: Array, *, fences: bool) -> tuple[Array, Array, Array]:
-    """Return (median, mean, scale), each (p,), of the columns of x (n, p) with NaN for missing; scale 0 if constant.
+def _measure(x: Array, *, fences: bool) -> tuple[Array, Array, Array, Array]:
+    """Return (median, mean, scale, count), each (p,), of the columns of x (n, p) with NaN for missing.
+
+    The scale is 0 where a column is constant, the count that of the values that are not missing.
 
     With ``fences`` mean and scale are those of the values held within fences, one width of the middle 98% beyond it on
     both sides, so that a single absurd value cannot flatten all others. Normal data stay within (seven standard
@@ -231,28 +234,36 @@ def _measure(x: Array, *, fences: bool) -> tuple[Array, Array, Array]:
     """
     if len(x) == 0:
         zero = np.zeros(x.shape[1])
-        return zero, zero, zero
-    ordered = np.sort(x, axis=0)
-    count = (~np.isnan(ordered)).sum(0)
+        return zero, zero, zero, zero
+    ordered = np.sort(x, axis=0)  # NaN last
+    whole = not np.isnan(ordered[-1]).any()
+    count = np.full(x.shape[1], len(x)) if whole else (~np.isnan(ordered)).sum(0)
     some = np.maximum(count, 1)
-    ordered = np.where(count == 0, 0.0, ordered)
-    median, low, high = (_quantile(ordered, some, q) for q in (0.5, 0.01, 0.99))
+    ordered = ordered if whole else np.where(count == 0, 0.0, ordered)
+    median = _quantile(ordered, some, 0.5)
+    held = _held(ordered, some) if fences else ordered
+    # In units of the largest magnitude no square overflows or vanishes.
+    top = np.take_along_axis(ordered, (some - 1)[None], 0)[0]
+    unit = np.maximum(np.abs(held[0]), np.abs(np.take_along_axis(held, (some - 1)[None], 0)[0]))
+    unit = np.where(unit > 0, unit, 1.0)
+    held = held / unit
+    total = np.sum if whole else np.nansum
+    mean = total(held, axis=0) / some
+    scale = np.sqrt(total((held - mean) ** 2, axis=0) / some)
+    largest = np.maximum(np.abs(top), np.abs(ordered[0]))
+    constant = top / 2 - ordered[0] / 2 <= 2 * np.finfo(float).eps * largest
+    return median, mean * unit, np.where(constant | (count == 0), 0.0, scale * unit), count
+
+
+def _held(ordered: Array, count: Array) -> Array:
+    """Return the first ``count`` (p,) of each sorted column held within its fences."""
+    low, high = (_quantile(ordered, count, q) for q in (0.01, 0.99))
     with np.errstate(over="ignore"):
         width = high - low
         # Where the middle 98% are one value, the few others are the column's whole content: no fences.
         wide = width > 1e-12 * np.maximum(np.abs(low), np.abs(high))
-        width = np.where(wide & fences, width, np.inf)
-        held = np.clip(ordered, low - width, high + width)
-    # In units of the largest magnitude no square overflows or vanishes.
-    unit = np.nanmax(np.abs(held), axis=0)
-    unit = np.where(unit > 0, unit, 1.0)
-    held = held / unit
-    mean = np.nansum(held, axis=0) / some
-    scale = np.sqrt(np.nansum((held - mean) ** 2, axis=0) / some)
-    top = np.take_along_axis(ordered, (some - 1)[None], 0)[0]
-    largest = np.maximum(np.abs(top), np.abs(ordered[0]))
-    constant = top / 2 - ordered[0] / 2 <= 2 * np.finfo(float).eps * largest
-    return median, mean * unit, np.where(constant | (count == 0), 0.0, scale * unit)
+        width = np.where(wide, width, np.inf)
+        return np.clip(ordered, low - width, high + width)
 
 
 def with_bins(plan: Numeric, x: Array, bins: int) -> Numeric:
@@ -304,14 +315,20 @@ def _standardize(plans: list[Numeric], places: list[int], x: Array, out: Array) 
     absent = np.isnan(x)
     fill, mean, scale = (np.array([getattr(p, f) for p in plans]) for f in ("fill", "mean", "scale"))
     with np.errstate(over="ignore"):  # what overflows is infinitely far out, and bends to the limit
-        z = (np.where(absent, fill, x) - mean) / np.where(scale > 0, scale, 1.0)
+        z = ((np.where(absent, fill, x) if absent.any() else x) - mean) / np.where(scale > 0, scale, 1.0)
     bent = np.array([p.bent for p in plans])
-    straight = z[:, ~bent]  # a number that overflows is as far out as numbers go
-    z = np.where(bent, bend(z), 0.0)
-    z[:, ~bent] = np.clip(straight, -FARTHEST, FARTHEST)
+    # Of a straight column, a number that overflows is as far out as numbers go.
+    if not bent.any():
+        np.clip(z, -FARTHEST, FARTHEST, out=z)
+    else:
+        z[:, ~bent] = np.clip(z[:, ~bent], -FARTHEST, FARTHEST)
+        z = np.where(bent, bend(z), z)
     kept = scale > 0
     starts = np.array(places)
-    out[:, starts[kept]] = z[:, kept]
+    if kept.all() and np.array_equal(starts, starts[0] + np.arange(len(starts))):
+        out[:, starts[0] : starts[0] + len(starts)] = z  # a slice is several times as fast
+    else:
+        out[:, starts[kept]] = z[:, kept]
     flagged = np.array([p.missing for p in plans])
     bins = np.array([len(p.centres) for p in plans])
     out[:, (starts + kept + bins)[flagged]] = absent[:, flagged]

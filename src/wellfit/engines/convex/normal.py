@@ -26,13 +26,16 @@ class NormalEquations:
     The mean squared error of weights w, with the bias that is best for them, is ``spread - s'w + w'Hw / 2``.
     """
 
-    def __init__(self, x: Array, y: Array, weights: Array) -> None:
+    def __init__(self, x: Array, y: Array, weights: Array, *, alike: bool = False) -> None:
+        """``alike`` says that all weights are."""
         self.x, self.y, self.weights = x, y, weights
         self.means, self.mean = weights @ x, float(weights @ y)
-        roots = np.sqrt(2 * weights)
-        columns, target = (x - self.means) * roots[:, None], (y - self.mean) * roots
-        self.hessian, self.slope = columns.T @ columns, columns.T @ target
-        self.spread = float(target @ target) / 2
+        columns, target, unit = x - self.means, y - self.mean, 2 * float(weights[0])
+        if not alike:
+            roots, unit = np.sqrt(2 * weights), 1.0
+            columns, target = columns * roots[:, None], target * roots
+        self.hessian, self.slope = columns.T @ columns * unit, columns.T @ target * unit
+        self.spread = float(target @ target) * unit / 2
 
     @cached_property
     def is_round(self) -> bool:

@@ -94,7 +94,7 @@ class Problem:
     @cached_property
     def normal(self) -> NormalEquations:
         """The normal equations of least squares."""
-        return NormalEquations(self.x, self.y[:, 0], self._shares)
+        return NormalEquations(self.x, self.y[:, 0].copy(), self._shares, alike=self.weights is None)
 
     def strongest(self) -> float:
         """Return the smallest l1 at which every weight is 0, whatever l2: the largest slope of the null model."""
