@@ -5,7 +5,6 @@ The five promises an engine keeps are tested by `wellfit.engines.contract`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
@@ -29,7 +28,6 @@ CURVES = (
     "stop_accuracy",
     "score_accuracy",
 )
-_TRAIN_LOSS, _LOSSES = 0, slice(4)  # what is measured in the unit of the loss: the first four
 UNIT_ROWS = 256  # training rows, about, on which a history looks at the hidden units
 Status = Literal["running", "finished", "stopped", "diverged", "unbounded"]
 
@@ -179,52 +177,57 @@ def training_weights(member: Member, fold: FoldData, task: str) -> Array | None:
     return weights / mean if mean > 0 else weights
 
 
-def history_of(engine: Engine, member: Member, state: State, data: TrainingData) -> History:
-    """Return a member's `history`, with the outputs that the engine has at hand.
+def histories(
+    engine: Engine, members: Sequence[Member], states: Sequence[State], data: TrainingData
+) -> list[History]:
+    """Return the `history` of each member.
 
-    An engine that keeps the score rows of a fold offers a method ``outputs(member, state, data)``: what the kept
-    parameters say of these rows, (n, k), before any link.
+    An engine that reads many members faster than one after another offers a method of this name,
+    ``histories(members, states, data)``.
     """
-    asked = getattr(engine_of(engine, member, data), "outputs", None)
-    return history(member, state, data, None if asked is None else asked(member, state, data))
+    found: dict[int, History] = {}
+    together: dict[int, list[int]] = {}
+    engines = [engine_of(engine, member, data) for member in members]
+    for i, own in enumerate(engines):
+        together.setdefault(id(own), []).append(i)
+    for places in together.values():
+        asked = getattr(engines[places[0]], "histories", None)
+        mine, theirs = [members[i] for i in places], [states[i] for i in places]
+        records = asked(mine, theirs, data) if asked else [history(m, s, data) for m, s in zip(mine, theirs)]
+        found |= zip(places, records, strict=True)
+    return [found[i] for i in range(len(members))]
 
 
-def history(member: Member, state: State, data: TrainingData, outputs: Array | None = None) -> History:
-    """Return the record of a member from its state: curves in the user's unit, predictions on its score rows.
-
-    ``outputs`` (n, k) are the kept parameters' on the score rows, before any link, where they are known already.
-    """
+def history(member: Member, state: State, data: TrainingData) -> History:
+    """Return the record of a member from its state: curves in the user's unit, predictions on its score rows."""
     from wellfit.nets.training import checkpoints
 
-    fold, network = data.folds[member.fold], member.network
-    reached = ~np.isnan(state.curves[:, _TRAIN_LOSS])
-    measured = state.curves[reached].T.copy()
-    by_size = member.training.loss_and_parameter(data.task)[0] in ("absolute", "quantile")
-    measured[_LOSSES] *= fold.target_scale if by_size else fold.loss_unit
+    fold = data.folds[member.fold]
+    reached = ~np.isnan(state.curves[:, CURVES.index("train_loss")])
+    measured = state.curves[reached]
+    curves = {name: measured[:, i].copy() for i, name in enumerate(CURVES)}
+    linear = member.training.loss_and_parameter(data.task)[0] in ("absolute", "quantile")
+    for name in ("train_loss", "stop_loss", "score_loss", "penalty"):
+        curves[name] *= fold.target_scale if linear else fold.loss_unit
     kept = state.kept.astype(np.float64)
-    pairs = network.unpack(kept, fold.x.shape[1], data.outputs)
-    units = (float("nan"),) * 3
-    if outputs is None or network.hidden:
-        plain = network.fold(kept, fold.x.shape[1], data.outputs)
-        looked_at = fold.rows.train[:: max(1, len(fold.rows.train) // UNIT_ROWS)]
-        units = network.unit_shares(plain, fold.x[looked_at], data.outputs)
-        if outputs is None:
-            outputs = network.forward(plain, fold.x[fold.rows.score], data.outputs)
-    predictions = link(data.task, outputs)
+    plain = member.network.fold(kept, fold.x.shape[1], data.outputs)
+    raw = member.network.forward(plain, fold.x[fold.rows.score], data.outputs)
+    predictions = link(data.task, raw)
     if data.task == "regression":
         predictions = predictions * fold.target_scale + fold.target_mean
-    used = [int(np.count_nonzero(weights)) for weights, _ in pairs]
+    pairs = member.network.unpack(kept, fold.x.shape[1], data.outputs)
+    looked_at = fold.rows.train[:: max(1, len(fold.rows.train) // UNIT_ROWS)]
     return History(
         status="finished" if state.status == "running" else state.status,
         epochs=state.epoch,
         best_epoch=state.best_epoch if state.best_parameters.size else state.epoch,
         steps=state.step,
         checkpoints=checkpoints(member.training.epochs)[reached],
-        curves=dict(zip(CURVES, measured, strict=True)),
+        curves=curves,
         predictions=predictions,
-        weight_norms=tuple(math.sqrt(np.vdot(weights, weights)) for weights, _ in pairs),
-        zero_weights=sum(weights.size for weights, _ in pairs) - sum(used),
-        weights=sum(weights.size for weights, _ in pairs),
-        inputs_used=int(np.count_nonzero(pairs[0][0].any(axis=0))),
-        units=units,
+        weight_norms=tuple(float(np.linalg.norm(w)) for w, _ in pairs),
+        zero_weights=sum(int((w == 0).sum()) for w, _ in pairs),
+        weights=sum(w.size for w, _ in pairs),
+        inputs_used=int((pairs[0][0] != 0).any(axis=0).sum()),
+        units=member.network.unit_shares(plain, fold.x[looked_at], data.outputs),
     )

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import numpy as np
 
-from wellfit.engines.base import Engine, Member, State, history_of
+from wellfit.engines.base import Engine, Member, State, histories
 from wellfit.engines.choice import default_engine
 from wellfit.executors import Executor, MemberError, Threads
 from wellfit.executors.base import Progress, epoch_work
@@ -17,6 +17,7 @@ from wellfit.population.resuming import begun, keeping, recalled
 from wellfit.records import History, TrainingData
 
 Take = Callable[[Member, History], None]
+TOGETHER = 64  # members that end are read together, where no ledger waits for each
 
 
 def train(
@@ -88,6 +89,7 @@ class _Gathering:
         self.known: list[tuple[Member, str]] = []
         self.waiting: list[Member] = []
         self.keys: list[str] = []  # of those that wait
+        self.ended: list[tuple[int, State]] = []  # and not yet read
         self.lost: list[tuple[Member, MemoryError]] = []
 
     def recall(self) -> list[Member]:
@@ -141,22 +143,43 @@ class _Gathering:
                 while True:
                     self.record(item)
                     item = next(ended)
+            finally:
+                self.read_on()
         if self.lost:
             member, error = self.lost[0]
             counts = {"lost": len(self.lost), "members": len(self.waiting)}
             raise MemberError("executors.member_memory", member=member, **counts) from error
 
     def record(self, item: tuple[int, State]) -> None:
-        """Write one result down, and hand it on."""
-        index, state = item
-        member = self.waiting[index]
+        """Take one result: it is written down at once, and where there is no ledger read with others that end soon."""
+        self.ended.append(item)
+        if self.ledger is not None or len(self.ended) >= TOGETHER:
+            self.read_on()
+
+    def read_on(self) -> None:
+        """Read what has ended, write it down, and hand it on."""
+        ended, self.ended = self.ended, []
         try:
-            # A diverged member's weights overflow on the way to its predictions: that is its result, not a warning.
-            with np.errstate(all="ignore"):
-                result = history_of(self.engine, member, state, self.data)
+            found = self.read(ended)
+        except MemoryError:  # one at a time says whose it was
+            found = [result for item in ended for result in self.read_alone(item)]
+        for (index, _), result in found:
+            if self.ledger is not None:
+                self.ledger.put(self.keys[index], result)
+            self.take(self.waiting[index], result)
+
+    def read(self, ended: Sequence[tuple[int, State]]) -> list[tuple[tuple[int, State], History]]:
+        """Return the history of each result."""
+        members = [self.waiting[index] for index, _ in ended]
+        # A diverged member's weights overflow on the way to its predictions: that is its result, not a warning.
+        with np.errstate(all="ignore"):
+            found = histories(self.engine, members, [state for _, state in ended], self.data)
+        return list(zip(ended, found, strict=True))
+
+    def read_alone(self, item: tuple[int, State]) -> list[tuple[tuple[int, State], History]]:
+        """Return the history of one result, or none where the memory does not suffice for it."""
+        try:
+            return self.read([item])
         except MemoryError as error:
-            self.lost.append((member, error))
-            return
-        if self.ledger is not None:
-            self.ledger.put(self.keys[index], result)
-        self.take(member, result)
+            self.lost.append((self.waiting[item[0]], error))
+            return []

@@ -4,68 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from wellfit.cocktail import L1, L2, ElasticNet
 from wellfit.cocktail.base import Strong
-from wellfit.engines.base import CURVES, Member, State, Status, misfit, refuse_misfits, training_weights
+from wellfit.engines.base import (
+    CURVES,
+    Member,
+    State,
+    Status,
+    history,
+    misfit,
+    refuse_misfits,
+    training_weights,
+)
 from wellfit.engines.blas import one_blas_thread
-from wellfit.engines.convex.kernels import squared_losses
+from wellfit.engines.convex.prepared import Part, Prepared
 from wellfit.engines.convex.solve import Problem, Solution
 from wellfit.messages import say
+from wellfit.nets.network import link
 from wellfit.nets.training import checkpoints
-from wellfit.records import Array, FoldData, TrainingData
+from wellfit.records import Array, FoldData, History, TrainingData
 
 PENALTIES = (L1, L2, ElasticNet)
 MOST_LASSO = 20_000  # weights of several classes under a lasso penalty
-
-
-Part = tuple[Array, Array, Array | None]  # x, y and weights of some rows
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """A fold's problem, and the rows on which curves are measured: of training, stop and score."""
-
-    problem: Problem
-    parts: tuple[Part, Part, Part]
-
-    def outputs(self, solution: Solution) -> Array:
-        """Return what a solution says of the score rows, (n, k), before any link."""
-        return self.parts[2][0] @ solution.weights.T + solution.bias
-
-    def figures(self, solutions: Sequence[Solution], strengths: Sequence[tuple[float, float]]) -> Array:
-        """Return the rows of curves of solutions for pairs (l1, l2): (P, len(CURVES)). No row depends on the others."""
-        found = np.full((len(solutions), len(CURVES)), np.nan)
-        if not self.problem.by_normal(1.0, 0.0):
-            for row, solution in zip(found, solutions, strict=True):
-                measured = [_measure(self.problem.task, solution, *part) for part in self.parts]
-                row[:3], row[4:] = zip(*measured, strict=True)
-        elif solutions:
-            weights, biases = (np.concatenate(part) for part in zip(*((s.weights, s.bias) for s in solutions)))
-            found[:, 0] = self.problem.normal.losses(weights, biases)
-            for at, part in zip((1, 2), self._columns, strict=True):
-                if part is not None:
-                    squared_losses(*part, weights, biases, losses := np.empty(len(weights)))
-                    found[:, at] = losses
-        for row, solution, (l1, l2) in zip(found, solutions, strengths, strict=True):
-            w = solution.weights.ravel()
-            row[3] = l1 * np.abs(w).sum() + l2 / 2 * (w @ w)
-        return found
-
-    @cached_property
-    def _columns(self) -> list[tuple[Array, Array, Array] | None]:
-        """The columns (d, n), targets and shares of the rows of stop and score, None where no row counts."""
-        found: list[tuple[Array, Array, Array] | None] = []
-        for x, y, given in self.parts[1:]:
-            weights = np.ones(len(x)) if given is None else given
-            counts = weights.any()
-            found.append((np.ascontiguousarray(x.T), y[:, 0].copy(), weights / weights.sum()) if counts else None)
-        return found
 
 
 class ConvexEngine:
@@ -82,7 +47,7 @@ class ConvexEngine:
     version = "1"
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[FoldData, dict[object, _Prepared]] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[FoldData, dict[object, Prepared]] = WeakKeyDictionary()
         self._able: WeakKeyDictionary[TrainingData, set[Member]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
@@ -173,8 +138,8 @@ class ConvexEngine:
             known[_penalty(members[last])] = states[last]
         strengths = [pair for pair in dict.fromkeys(asked) if pair not in known]
         solutions = kept.problem.along(strengths, start)
-        figures = kept.figures(solutions, strengths)
-        found = {s: (solution, row) for s, solution, row in zip(strengths, solutions, figures, strict=True)}
+        figures, parameters = kept.figures(solutions, strengths), solutions.parameters
+        which = {pair: p for p, pair in enumerate(strengths)}
         for i, pair in zip(places, asked, strict=True):
             state = states[i]
             curves = state.curves.copy()
@@ -182,15 +147,57 @@ class ConvexEngine:
                 curves[:2] = known[pair].curves[:2]
                 states[i] = replace(known[pair], curves=curves)
                 continue
-            solution, row = found[pair]
-            curves[:2] = row
-            status: Status = "finished" if solution.exists else "unbounded"
+            p = which[pair]
+            curves[:2] = figures[p]
+            status: Status = "finished" if solutions.exists[p] else "unbounded"
             rest = state.moments, state.best_parameters, curves, state.average
-            states[i] = State(solution.parameters, *rest, epoch=1, step=1, status=status)
+            states[i] = State(parameters[p].copy(), *rest, epoch=1, step=1, status=status)
 
-    def outputs(self, member: Member, state: State, data: TrainingData) -> Array:
-        """Return what a solved member says of its score rows, (n, k), before any link."""
-        return self._prepared(member, data).outputs(_solution(state, data.outputs))
+    def histories(self, members: Sequence[Member], states: Sequence[State], data: TrainingData) -> list[History]:
+        """Return the records of members: those of one problem are read side by side."""
+        found: dict[int, History] = {}
+        problems: dict[object, list[int]] = {}
+        for i, (member, state) in enumerate(zip(members, states, strict=True)):
+            if state.epoch:
+                problems.setdefault((member.training, _problem_of(member)), []).append(i)
+            else:
+                found[i] = history(member, state, data)
+        for places in problems.values():
+            first, mine = members[places[0]], [states[i] for i in places]
+            found |= zip(places, self._histories(first, mine, data), strict=True)
+        return [found[i] for i in range(len(members))]
+
+    def _histories(self, member: Member, states: Sequence[State], data: TrainingData) -> list[History]:
+        """Return the records of solved states of one problem; ``member`` is any of its members."""
+        fold, k = data.folds[member.fold], data.outputs
+        parameters = np.array([state.parameters for state in states])
+        flat, biases = parameters[:, :-k], parameters[:, -k:]
+        weights = flat.reshape(len(states), k, -1)
+        predictions = link(data.task, self._prepared(member, data).outputs(weights, biases))
+        if data.task == "regression":
+            predictions = predictions * fold.target_scale + fold.target_mean
+        curves = np.array([state.curves[:2].T for state in states])
+        curves[:, :4] *= fold.loss_unit
+        norms = np.sqrt((flat * flat).sum(axis=1)).tolist()
+        zeros = (flat.shape[1] - np.count_nonzero(flat, axis=1)).tolist()
+        used = np.count_nonzero(weights.any(axis=1), axis=1).tolist()
+        ends = checkpoints(member.training.epochs)[:2]
+        return [
+            History(
+                status="finished" if state.status == "running" else state.status,
+                epochs=state.epoch,
+                best_epoch=state.epoch,
+                steps=state.step,
+                checkpoints=ends,
+                curves=dict(zip(CURVES, curves[p], strict=True)),
+                predictions=predictions[p],
+                weight_norms=(norms[p],),
+                zero_weights=zeros[p],
+                weights=flat.shape[1],
+                inputs_used=used[p],
+            )
+            for p, state in enumerate(states)
+        ]
 
     def problem(self, member: Member, data: TrainingData) -> Problem:
         """Return the problem that a member's fold poses."""
@@ -200,8 +207,8 @@ class ConvexEngine:
         """Return the effective number of parameters of a solved member: see `Problem.freedom`."""
         return self.problem(member, data).freedom(_solution(state, data.outputs), _penalty(member)[1])
 
-    def _prepared(self, member: Member, data: TrainingData) -> _Prepared:
-        """Return the member's problem: made once, shared by all its members and threads."""
+    def _prepared(self, member: Member, data: TrainingData) -> Prepared:
+        """Return what is kept of the member's fold: made once, shared by all its members and threads."""
         fold, kind = data.folds[member.fold], member.training.class_weights
         with self._lock:
             kept = self._kept.setdefault(fold, {})
@@ -210,15 +217,12 @@ class ConvexEngine:
                 train = rows.train if weights is None else rows.train[weights[rows.train] > 0]
                 problem = Problem(data.task, fold.x[train], fold.y[train], None if weights is None else weights[train])
                 own = fold.weights
-                parts = tuple(
-                    (x, y, None if own is None else own[part])
-                    for part, x, y in (
-                        (train, problem.x, problem.y),
-                        (rows.stop, fold.x[rows.stop], fold.y[rows.stop]),
-                        (rows.score, fold.x[rows.score], fold.y[rows.score]),
-                    )
-                )
-                kept[kind] = _Prepared(problem, parts)
+
+                def part(some: Array) -> Part:
+                    return fold.x[some], fold.y[some], None if own is None else own[some]
+
+                ours = problem.x, problem.y, None if own is None else own[train]
+                kept[kind] = Prepared(problem, (ours, part(rows.stop), part(rows.score)))
             return kept[kind]
 
 
@@ -240,19 +244,3 @@ def _order(member: Member) -> tuple[float, float]:
 def _solution(state: State, outputs: int) -> Solution:
     weights = state.parameters[:-outputs].reshape(outputs, -1)
     return Solution(weights, state.parameters[-outputs:], state.status != "unbounded")
-
-
-def _measure(task: str, found: Solution, x: Array, y: Array, weights: Array | None) -> tuple[float, float]:
-    """Return (mean loss, share classified right) on some rows; NaN where there are none, or none with a weight."""
-    from scipy.special import logsumexp
-
-    if not len(x) or (weights is not None and not weights.any()):
-        return np.nan, np.nan
-    z = x @ found.weights.T + found.bias
-    if task == "regression":
-        losses, right = np.square(z - y).sum(1), np.full(len(x), np.nan)
-    elif task == "binary":
-        losses, right = (np.logaddexp(0, z) - y * z)[:, 0], ((z > 0) == (y > 0.5))[:, 0]
-    else:
-        losses, right = logsumexp(z, axis=1) - (y * z).sum(1), z.argmax(1) == y.argmax(1)
-    return float(np.average(losses, weights=weights)), float(np.average(right, weights=weights))

@@ -196,18 +196,45 @@ def minimize_along(hessian: Array, slope: Array, strengths: Array, found: Array,
 
 
 @entry_kernel
-def squared_losses(columns: Array, y: Array, shares: Array, weights: Array, biases: Array, losses: Array) -> None:
-    """Write to ``losses`` (P,) the mean squared error of P linear models, weights (P, d), by columns (d, n) of rows."""
-    residual = np.empty(y.size)
+def from_moments(hessian: Array, slope: Array, means: Array, spread: float, weights: Array, found: Array) -> None:
+    """Write to ``found`` (P, 2), of weights (P, d): what they say at the ``means`` of columns, and their squared error.
+
+    The error is ``spread - s'w + w'Hw / 2``.
+    """
     for p in range(len(weights)):
-        for i in range(y.size):
-            residual[i] = biases[p] - y[i]
+        w = weights[p]
+        middle, error = 0.0, spread
+        for j in range(w.size):
+            if w[j] != 0:
+                middle += means[j] * w[j]
+                along = 0.0
+                for i in range(w.size):
+                    along += hessian[j, i] * w[i]
+                error += w[j] * (along / 2 - slope[j])
+        found[p, 0], found[p, 1] = middle, error
+
+
+@entry_kernel
+def outputs_of(columns: Array, weights: Array, biases: Array, found: Array) -> None:
+    """Write to ``found`` (P, n) what P linear models, weights (P, d), say of rows given by their columns (d, n)."""
+    for p in range(len(weights)):
+        row = found[p]
+        for i in range(row.size):
+            row[i] = biases[p]
         for j in range(len(columns)):
             w, column = weights[p, j], columns[j]
             if w != 0:
-                for i in range(y.size):
-                    residual[i] += w * column[i]
+                for i in range(row.size):
+                    row[i] += w * column[i]
+
+
+@entry_kernel
+def squared_losses(columns: Array, y: Array, shares: Array, weights: Array, biases: Array, losses: Array) -> None:
+    """Write to ``losses`` (P,) the mean squared error of P linear models, weights (P, d), by columns (d, n) of rows."""
+    said = np.empty((1, y.size))
+    for p in range(len(weights)):
+        outputs_of(columns, weights[p : p + 1], biases[p : p + 1], said)
         total = 0.0
         for i in range(y.size):
-            total += shares[i] * residual[i] * residual[i]
+            total += shares[i] * (said[0, i] - y[i]) ** 2
         losses[p] = total

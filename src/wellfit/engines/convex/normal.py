@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from wellfit.engines.convex.kernels import NARROW, minimize_along, squared_losses
+from wellfit.engines.convex.kernels import NARROW, from_moments, minimize_along, squared_losses
 from wellfit.engines.convex.quadratic import minimize
 from wellfit.records import Array
 
@@ -59,8 +59,7 @@ class NormalEquations:
             # Of many minima without a lasso penalty coordinate descent finds any; `minimize` the shortest.
             for p in np.flatnonzero((~exact & (strengths[:, 0] == 0)) | self._broken(found, strengths)):
                 found[p] = self._minimum(*strengths[p], found[p - 1] if p else found[p])
-        # One by one, so that no sum is taken in another order where there are more of them.
-        return found, np.array([self.mean - self.means @ w for w in found])
+        return found, self.mean - self._from_moments(found)[:, 0]
 
     def _broken(self, found: Array, strengths: Array) -> Array:
         """Return which rows of weights break their optimality conditions, (P,)."""
@@ -79,11 +78,17 @@ class NormalEquations:
 
     def losses(self, weights: Array, biases: Array) -> Array:
         """Return the mean squared errors, (P,), of P minima: weights (P, d) and biases (P,)."""
-        found = np.array([self.spread - self.slope @ w + w @ self.hessian @ w / 2 for w in weights])
+        found = self._from_moments(weights)[:, 1].copy()
         small = np.flatnonzero(found <= CANCELLED * self.spread)
         if small.size:
             exact = np.empty(small.size)
             columns = np.ascontiguousarray(self.x.T)
             squared_losses(columns, self.y, self.weights, weights[small], biases[small], exact)
             found[small] = exact
+        return found
+
+    def _from_moments(self, weights: Array) -> Array:
+        # Compiled, and each on its own, so that no sum is taken in another order where there are more of them.
+        found = np.empty((len(weights), 2))
+        from_moments(self.hessian, self.slope, self.means, self.spread, weights, found)
         return found

@@ -44,6 +44,20 @@ class Solution:
 
 
 @dataclass(frozen=True, eq=False)
+class Solutions:
+    """P solutions side by side: weights (P, k, d), biases (P, k), and which exist, (P,): see `Solution`."""
+
+    weights: Array
+    biases: Array
+    exists: Array
+
+    @property
+    def parameters(self) -> Array:
+        """The flat vectors, (P, k d + k)."""
+        return np.concatenate([self.weights.reshape(len(self.weights), -1), self.biases], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """A linear model to be fitted: x (n, d), y (n, k) as in `wellfit.records.FoldData`, weights (n,) or None.
 
@@ -74,17 +88,25 @@ class Problem:
             found = minimum(self._loss, l1, l2, begin)
         return self._solution(found.parameters[:, :-1], found.parameters[:, -1], found.exists)
 
-    def along(self, strengths: Sequence[tuple[float, float]], start: Solution | None = None) -> list[Solution]:
-        """Return the solutions for pairs (l1, l2), each begun at the one before: the strongest had better come first."""
-        if all(self.by_normal(*pair) for pair in strengths):
+    def along(self, strengths: Sequence[tuple[float, float]], start: Solution | None = None) -> Solutions:
+        """Return the solutions for P pairs (l1, l2), each begun at the one before: the strongest had better come first.
+
+        No solution depends on the others by more than rounding.
+        """
+        if strengths and all(self.by_normal(*pair) for pair in strengths):
             begin = None if start is None else start.weights[0]
             weights, biases = self.normal.minima(np.array(strengths), begin)
-            return [Solution(weights[p : p + 1], biases[p : p + 1]) for p in range(len(strengths))]
+            return Solutions(weights[:, None], biases[:, None], np.ones(len(strengths), dtype=bool))
         found: list[Solution] = []
         for l1, l2 in strengths:
             start = self.solve(l1, l2, start)
             found.append(start)
-        return found
+        shape = len(found), self.y.shape[1]
+        return Solutions(
+            np.array([s.weights for s in found]).reshape(*shape, self.x.shape[1]),
+            np.array([s.bias for s in found]).reshape(shape),
+            np.array([s.exists for s in found], dtype=bool),
+        )
 
     def by_normal(self, l1: float, l2: float) -> bool:
         """Whether the solution comes from the normal equations: least squares, few columns, and not singular."""
