@@ -130,11 +130,14 @@ class Cocktail:
         # "+" also stands in exponents such as 1e+3, so only one that is not part of a number separates.
         return cls(tuple(_ingredient(part, text) for part in re.split(r"(?<![0-9.][eE])\+", stripped)))
 
-    def resolve(self, layers: int) -> Strengths:
-        """Bind to a network of ``layers`` weight matrices. Raises `SettingError` where the counts do not fit."""
-        return _resolved(self, layers)
+    def resolve(self, layers: int, places: int | None = None) -> Strengths:
+        """Bind to a network of ``layers`` weight matrices. Raises `SettingError` where the counts do not fit.
 
-    def _bound(self, layers: int) -> Strengths:
+        ``places`` are those that dropout can act at, by default all hidden layers.
+        """
+        return _resolved(self, layers, layers - 1 if places is None else places)
+
+    def _bound(self, layers: int, places: int) -> Strengths:
         for kind in (Dropout, BatchNorm):
             if layers == 1 and self.get(kind):
                 raise SettingError("cocktail.hidden_only", ingredient=kind.name)
@@ -151,7 +154,7 @@ class Cocktail:
             l2=twos,
             weight_decay=self._spread(WeightDecay, layers),
             max_norm=self._spread(MaxNorm, layers, math.inf),
-            dropout=self._spread(Dropout, layers - 1),
+            dropout=self._spread(Dropout, places),
             batch_norm=self.get(BatchNorm) is not None,
             early_stopping=stop if isinstance(stop, EarlyStopping) else None,
             schedules=schedules,
@@ -172,8 +175,8 @@ class Cocktail:
 
 # A population asks again and again for each of its members.
 @lru_cache(maxsize=4096)
-def _resolved(cocktail: Cocktail, layers: int) -> Strengths:
-    return cocktail._bound(layers)
+def _resolved(cocktail: Cocktail, layers: int, places: int) -> Strengths:
+    return cocktail._bound(layers, places)
 
 
 def _ingredient(part: str, whole: str) -> Ingredient:

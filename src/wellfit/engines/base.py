@@ -11,10 +11,11 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from wellfit import rng
 from wellfit.cocktail import Cocktail
 from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
-from wellfit.nets import MLP, Training
+from wellfit.nets import Network, Training
 from wellfit.nets.network import link
 from wellfit.records import Array, FoldData, History, TrainingData, hash_once
 
@@ -37,7 +38,7 @@ Status = Literal["running", "finished", "stopped", "diverged", "unbounded"]
 class Member:
     """One training: network x cocktail x training x seed x fold (an index into `TrainingData.folds`)."""
 
-    network: MLP
+    network: Network
     cocktail: Cocktail
     training: Training
     seed: int
@@ -45,7 +46,7 @@ class Member:
 
     def __str__(self) -> str:
         """Return the canonical text: equal members have equal texts. Ledgers key by it."""
-        return f"{self.network} | {self.cocktail} | {self.training!r} | seed {self.seed} | fold {self.fold}"
+        return f"{self.network.key} | {self.cocktail} | {self.training!r} | seed {self.seed} | fold {self.fold}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,7 @@ def misfit(member: Member, data: TrainingData) -> str | None:
     if weights is not None and not weights[rows.train].any():
         return say("engines.no_training_weight", fold=member.fold)
     try:
-        strengths = member.cocktail.resolve(member.network.layers)
+        strengths = member.network.strengths(member.cocktail)
         training.loss_and_parameter(data.task)
     except SettingError as error:
         return str(error)
@@ -159,6 +160,21 @@ def misfit(member: Member, data: TrainingData) -> str | None:
     return None
 
 
+# Curves on the training rows are measured on a fixed random sample of them: an eighth, but from 512 to 1,024.
+LEAST_CURVE_ROWS, MOST_CURVE_ROWS = 512, 1024
+
+
+def curve_rows(fold: FoldData) -> tuple[Array, Array, Array]:
+    """Return the rows on which curves are measured: a sample of the training rows, the stop rows, the score rows."""
+    train = fold.rows.train.astype(np.int64)
+    # Rows without weight add nothing to a curve, and a sample of nothing else would have no loss.
+    curve = train if fold.weights is None else train[fold.weights[train] > 0]
+    most = min(max(train.size // 8, LEAST_CURVE_ROWS), MOST_CURVE_ROWS)
+    if curve.size > most:
+        curve = np.sort(rng.generator(0, rng.RESAMPLE).choice(curve, most, replace=False))
+    return curve, fold.rows.stop, fold.rows.score
+
+
 def training_weights(member: Member, fold: FoldData, task: str) -> Array | None:
     """Return how much each row counts in training, (n,) with mean 1 over the training rows, or None for all alike.
 
@@ -177,9 +193,7 @@ def training_weights(member: Member, fold: FoldData, task: str) -> Array | None:
     return weights / mean if mean > 0 else weights
 
 
-def histories(
-    engine: Engine, members: Sequence[Member], states: Sequence[State], data: TrainingData
-) -> list[History]:
+def histories(engine: Engine, members: Sequence[Member], states: Sequence[State], data: TrainingData) -> list[History]:
     """Return the `history` of each member.
 
     An engine that reads many members faster than one after another offers a method of this name,
@@ -202,20 +216,21 @@ def history(member: Member, state: State, data: TrainingData) -> History:
     """Return the record of a member from its state: curves in the user's unit, predictions on its score rows."""
     from wellfit.nets.training import checkpoints
 
-    fold = data.folds[member.fold]
+    fold, network = data.folds[member.fold], member.network
     reached = ~np.isnan(state.curves[:, CURVES.index("train_loss")])
     measured = state.curves[reached]
     curves = {name: measured[:, i].copy() for i, name in enumerate(CURVES)}
     linear = member.training.loss_and_parameter(data.task)[0] in ("absolute", "quantile")
     for name in ("train_loss", "stop_loss", "score_loss", "penalty"):
         curves[name] *= fold.target_scale if linear else fold.loss_unit
-    kept = state.kept.astype(np.float64)
-    plain = member.network.fold(kept, fold.x.shape[1], data.outputs)
-    raw = member.network.forward(plain, fold.x[fold.rows.score], data.outputs)
+    # Tables are looked at in float64, images and the like in the precision they were trained in.
+    kept = state.kept.astype(np.float64) if fold.x.dtype == np.float64 else state.kept
+    plain = network.fold(kept, fold.inputs, data.outputs)
+    raw = network.forward(plain, fold.x[fold.rows.score], data.outputs)
     predictions = link(data.task, raw)
     if data.task == "regression":
         predictions = predictions * fold.target_scale + fold.target_mean
-    pairs = member.network.unpack(kept, fold.x.shape[1], data.outputs)
+    weights = network.weights(kept, fold.inputs, data.outputs)
     looked_at = fold.rows.train[:: max(1, len(fold.rows.train) // UNIT_ROWS)]
     return History(
         status="finished" if state.status == "running" else state.status,
@@ -225,9 +240,17 @@ def history(member: Member, state: State, data: TrainingData) -> History:
         checkpoints=checkpoints(member.training.epochs)[reached],
         curves=curves,
         predictions=predictions,
-        weight_norms=tuple(float(np.linalg.norm(w)) for w, _ in pairs),
-        zero_weights=sum(int((w == 0).sum()) for w, _ in pairs),
-        weights=sum(w.size for w, _ in pairs),
-        inputs_used=int((pairs[0][0] != 0).any(axis=0).sum()),
-        units=member.network.unit_shares(plain, fold.x[looked_at], data.outputs),
+        weight_norms=tuple(float(np.linalg.norm(w)) for w in weights),
+        zero_weights=sum(int((w == 0).sum()) for w in weights),
+        weights=sum(w.size for w in weights),
+        inputs_used=_inputs_used(weights),
+        units=network.unit_shares(plain, fold.x[looked_at], data.outputs),
     )
+
+
+def _inputs_used(weights: Sequence[Array]) -> int:
+    """Return how many inputs, or channels, the first layer has a weight for; kernels are (out, in, ...)."""
+    if not weights:
+        return 0
+    rest = tuple(axis for axis in range(weights[0].ndim) if axis != 1)
+    return int((weights[0] != 0).any(axis=rest).sum())

@@ -1,4 +1,4 @@
-"""Which engine does the work for a member: an exact solver where there is one, compiled training for all else."""
+"""Which engine does the work for a member: an exact solver, compiled training, or PyTorch for modules."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from wellfit.engines.base import Engine, Member, State, engine_of, groups
+from wellfit.nets import MLP
 from wellfit.records import TrainingData
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Engines:
         return Engines, self.engines
 
     def of(self, member: Member, data: TrainingData) -> Engine:
-        """Return the engine that trains the member; the last one where none can."""
+        """Return the engine that trains the member; where none can, the one that would train its network."""
         return self._of([member], data)[0]
 
     def _of(self, members: Sequence[Member], data: TrainingData) -> list[Engine]:
@@ -40,12 +41,12 @@ class Engines:
             engine = known.get(member)
             if engine is None:
                 able = (engine for engine in self.engines if engine.supports(member, data) is None)
-                engine = known[member] = next(able, self.engines[-1])
+                engine = known[member] = next(able, None) or next(e for e in self.engines if _is_for(e, member))
             found.append(engine)
         return found
 
     def supports(self, member: Member, data: TrainingData) -> str | None:
-        """Return None, or the last engine's reason."""
+        """Return None, or the reason of the engine that would train such a network."""
         return self.of(member, data).supports(member, data)
 
     def groups(self, members: Sequence[Member], data: TrainingData) -> list[list[int]]:
@@ -85,12 +86,23 @@ class Engines:
         return [(engines[some[0]], some) for some in places.values()]
 
 
-def default_engine() -> Engine:
-    """Return the engine of all questions: exact solutions of linear members, compiled training of all others."""
+def _is_for(engine: Engine, member: Member) -> bool:
+    """Return whether an engine is the one to ask for a reason: exact solvers say what they lack, not what is wrong."""
     from wellfit.engines.compiled import CompiledEngine
     from wellfit.engines.convex import ConvexEngine
 
-    return Engines(ConvexEngine(), CompiledEngine())
+    if isinstance(engine, ConvexEngine):
+        return False
+    return not isinstance(engine, CompiledEngine) or isinstance(member.network, MLP)
+
+
+def default_engine() -> Engine:
+    """Return the engine of all questions: exact solutions of linear members, compiled training of MLPs, PyTorch's."""
+    from wellfit.engines.compiled import CompiledEngine
+    from wellfit.engines.convex import ConvexEngine
+    from wellfit.engines.torch import TorchEngine
+
+    return Engines(ConvexEngine(), CompiledEngine(), TorchEngine())
 
 
 def exact_engine(engine: Engine, member: Member, data: TrainingData) -> ConvexEngine | None:
@@ -103,4 +115,9 @@ def exact_engine(engine: Engine, member: Member, data: TrainingData) -> ConvexEn
 
 def by_steps(engine: Engine) -> Engine:
     """Return the engine that trains epoch by epoch: an exact solution has nothing on the way to look at."""
-    return engine.engines[-1] if isinstance(engine, Engines) else engine
+    from wellfit.engines.convex import ConvexEngine
+
+    if not isinstance(engine, Engines):
+        return engine
+    rest = tuple(e for e in engine.engines if not isinstance(e, ConvexEngine))
+    return rest[0] if len(rest) == 1 else Engines(*rest)

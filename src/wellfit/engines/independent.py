@@ -207,7 +207,7 @@ def masks_of(
 ) -> list[Array]:
     """Return the dropout masks (count, units) of a batch whose buffers have ``columns`` columns."""
     if rates is None:
-        rates = member.cocktail.resolve(member.network.layers).dropout
+        rates = member.network.strengths(member.cocktail).dropout
     out = []
     for layer, (width, rate) in enumerate(zip(member.network.hidden, rates, strict=True)):
         if rate == 0:
@@ -224,7 +224,7 @@ def disturbed(
     """Return a batch after mixup, input noise, input dropout and label smoothing."""
     seed, at = member.seed, {"epoch": epoch, "step": step}
     if present.mixup > 0:
-        base = member.cocktail.resolve(member.network.layers).mixup
+        base = member.network.strengths(member.cocktail).mixup
         place, distance = rng.mixup_draw(seed, len(x), **at)
         c = np.interp(place, np.arange(1025) / 1024, mixup_quantiles(base))
         c = 1 - (1 - c) * present.mixup / base
@@ -247,7 +247,7 @@ def train(member: Member, data: TrainingData, epochs: int, start: Array, lanes: 
     unit's mask gets.
     """
     fold, network = data.folds[member.fold], member.network
-    strengths = member.cocktail.resolve(network.layers)
+    strengths = member.network.strengths(member.cocktail)
     rows, size = fold.rows.train, member.training.batch_size
     steps, _ = batches(len(rows), size)
     inputs, average = fold.x.shape[1], start.copy()

@@ -12,7 +12,7 @@ from wellfit.errors import SettingError
 from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Threads
 from wellfit.messages import say
-from wellfit.nets import MLP, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training, as_network
 from wellfit.nets.ensemble import Ensemble
 from wellfit.nets.fitted import Fitted
 from wellfit.records import Array, Finding, History, Path, SearchRecord, Table
@@ -32,7 +32,7 @@ class Settings:
     cocktail: str | Cocktail | Ingredient | None
     path: str | Ingredient | type[Ingredient] | None
     budget: str | int
-    network: MLP | str | tuple[int, ...] | None
+    network: NetworkLike | None
     training: Training | None
     metric: str | Metric | None
     folds: int

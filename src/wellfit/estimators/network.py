@@ -18,7 +18,7 @@ from wellfit.estimators.choosing import Settings, choose
 from wellfit.estimators.features import Features, as_frame
 from wellfit.evidence.metrics import Metric
 from wellfit.executors.threads import usable_cores
-from wellfit.nets import MLP, Training
+from wellfit.nets import NetworkLike, Training
 from wellfit.records import Array, Table, Task
 
 
@@ -31,7 +31,7 @@ class _Network(BaseEstimator):
         *,
         path: str | Ingredient | type[Ingredient] | None = None,
         budget: str | int = "60s",
-        network: MLP | str | tuple[int, ...] | None = None,
+        network: NetworkLike | None = None,
         training: Training | None = None,
         metric: str | Metric | None = None,
         folds: int = 5,

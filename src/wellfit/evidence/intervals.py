@@ -38,9 +38,7 @@ def fold_interval(values: ArrayLike, *, train_rows: ArrayLike, test_rows: ArrayL
     return _interval(numbers, np.abs(numbers), train_rows, test_rows, estimates)[0]
 
 
-def fold_intervals(
-    values: ArrayLike, *, train_rows: ArrayLike, test_rows: ArrayLike, estimates: str
-) -> list[Interval]:
+def fold_intervals(values: ArrayLike, *, train_rows: ArrayLike, test_rows: ArrayLike, estimates: str) -> list[Interval]:
     """Return the `fold_interval` of each row of ``values``, (P, K)."""
     numbers = np.asarray(values, dtype=np.float64)
     return [found for found, _ in _intervals(numbers, np.abs(numbers), train_rows, test_rows, estimates)]

@@ -63,7 +63,7 @@ def step_cost(member: Member, data: TrainingData) -> int:
     """Return the multiplications of one optimizer step, about: for the sizes and the order of work only."""
     fold = data.folds[member.fold]
     _, batch = batches(len(fold.rows.train), member.training.batch_size)
-    return batch * member.network.size(fold.x.shape[1], data.outputs)
+    return batch * member.network.products(fold.inputs, data.outputs)
 
 
 def epoch_work(members: Sequence[Member], data: TrainingData) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from wellfit.errors import SettingError
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.job.study import Asked, opened, read_table
-from wellfit.nets import MLP, Training
+from wellfit.nets import NetworkLike, Training
 from wellfit.nets.storage import write_whole
 from wellfit.records import BiasVariance
 from wellfit.select.bias_variance import POINTS, bias_variance, turned_up
@@ -29,7 +29,7 @@ def bias_variance_into(
     over: str | None = None,
     points: int | None = None,
     cocktail: str | None = None,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     training: Training | Mapping[str, Any] | None = None,
     resamples: int = 50,
     seeds: int = 4,

@@ -7,7 +7,7 @@ from typing import Any
 
 from wellfit.executors.base import Progress
 from wellfit.job.study import Asked, opened, read_table
-from wellfit.nets import MLP
+from wellfit.nets import NetworkLike
 from wellfit.select import Sanity, sanity
 from wellfit.select.source import development_rows
 
@@ -15,7 +15,7 @@ from wellfit.select.source import development_rows
 def sanity_of(
     source: object,
     *,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,

@@ -75,7 +75,7 @@ def paths(study: Study, rows: Array, plan: Plan) -> tuple[tuple[Path, ...], tupl
 def path_names(study: Study, plan: Plan) -> list[str]:
     """Return the ingredients that a run turns up; dropout where there are hidden units."""
     names = QUICK_OVER if plan.quick else OVER
-    return [name for name in names if study.network.hidden or AXES[name].kind is not Dropout]
+    return [name for name in names if not study.network.linear or AXES[name].kind is not Dropout]
 
 
 def one_path(study: Study, rows: Array, plan: Plan, name: str) -> Path:
@@ -125,7 +125,7 @@ def against_linear(
     study: Study, rows: Array, plan: Plan, along: tuple[Path, ...]
 ) -> tuple[Simplest | None, tuple[Finding, ...]]:
     """Return how the network's paths compare with a linear model's; None, and why, where that would take too long."""
-    if not study.network.hidden or not along:
+    if study.network.linear or not along:
         return None, ()
     most = LINEAR * plan.seconds * EXACT_SPEED / (LINEAR_POINTS * along[0].folds * HESSIANS)
     data, _ = cross_validation_data(study.table, rows, along[0].folds, study.asked.seed, stops=False, bent=False)

@@ -22,7 +22,7 @@ from wellfit.job.refit import refit, roles
 from wellfit.job.study import Asked, Cocktails, Study, default_folder, opened, read_table
 from wellfit.job.testing import on_test_rows
 from wellfit.messages import say
-from wellfit.nets import MLP, Training
+from wellfit.nets import NetworkLike, Training
 from wellfit.nets.fitted import Predictor
 from wellfit.nets.storage import write_whole
 from wellfit.population import Incomplete, Shard, Share
@@ -37,7 +37,7 @@ def run(
     source: object,
     *,
     metric: str | None = None,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     training: Training | Mapping[str, Any] | None = None,
     cocktails: Cocktails = None,
     budget: object = None,
@@ -142,7 +142,7 @@ def compare_into(
     source: object,
     *,
     metric: str | None = None,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     training: Training | Mapping[str, Any] | None = None,
     cocktails: Cocktails = None,
     folds: int | None = None,

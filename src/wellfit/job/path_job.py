@@ -15,7 +15,7 @@ from wellfit.job.files import COEFFICIENTS, COEFFICIENTS_PICTURE, PATH, PICTURE
 from wellfit.job.outputs import csv_text
 from wellfit.job.study import Asked, default_folder, opened, read_table
 from wellfit.messages import standard
-from wellfit.nets import MLP, Training
+from wellfit.nets import NetworkLike, Training
 from wellfit.nets.storage import write_whole
 from wellfit.population import Shard
 from wellfit.records import Array, Path
@@ -38,7 +38,7 @@ def path_into(
     warm: bool = False,
     cocktail: str | None = None,
     metric: str | None = None,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     training: Training | Mapping[str, Any] | None = None,
     folds: int | None = None,
     seeds: int | None = None,

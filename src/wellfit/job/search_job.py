@@ -12,7 +12,7 @@ from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.job.files import MODEL, SEARCH
 from wellfit.job.study import Asked, opened, read_table
-from wellfit.nets import MLP, as_network
+from wellfit.nets import NetworkLike, as_network
 from wellfit.nets.storage import write_whole
 from wellfit.select.budget import Budget, as_budget
 from wellfit.select.defaults import FOLDS
@@ -30,7 +30,7 @@ def search_into(
     budget: str | float | Budget | None = None,
     sampler: str | None = None,
     metric: str | None = None,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     folds: int | None = None,
     seed: int = 0,
     threads: int | None = None,

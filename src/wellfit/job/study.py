@@ -20,7 +20,7 @@ from wellfit.job.files import RUNS
 from wellfit.job.runs import recorded
 from wellfit.ledger import LedgerLike, MemoryLedger
 from wellfit.messages import say
-from wellfit.nets import MLP, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training, as_network
 from wellfit.population import Shard, Share
 from wellfit.records import Array, Finding, Table
 from wellfit.select import default_network, default_training
@@ -37,7 +37,7 @@ class Asked:
     """
 
     metric: str | None = None
-    network: MLP | str | tuple[int, ...] | None = None
+    network: NetworkLike | None = None
     training: Training | Mapping[str, Any] | None = None
     cocktails: Cocktails = None
     folds: int | None = None
@@ -125,7 +125,7 @@ def opened(
         executor = Share(executor, asked.shard, asked.reference)
     as_metric(asked.metric, table.task)
     for cocktail in () if asked.cocktails is None else as_cocktails(asked.cocktails):
-        cocktail.resolve(network.layers)
+        network.strengths(cocktail)
     asked.warn(findings)
     folder = None if out is None else Path(out)
     if folder is not None:
@@ -150,6 +150,6 @@ def _training(table: Table, rows: Array, network: MLP, asked: Asked) -> Training
 def _engine(asked: Asked, network: MLP) -> Engine:
     from wellfit.engines.compiled import is_warm
 
-    if network.hidden and not is_warm():
+    if not network.linear and not is_warm():
         asked.tell(say("job.compiling"))
     return default_engine()

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from wellfit import rng
+from wellfit.cocktail import Cocktail, Strengths
 from wellfit.errors import SettingError
+from wellfit.nets.module import Inputs, Module, module, module_of_file
+from wellfit.nets.modules import MODULES
 from wellfit.records import hash_once
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "silu", "leaky_relu")
@@ -57,9 +60,28 @@ class MLP:
         return ",".join(map(str, self.hidden)) + tail
 
     @property
+    def key(self) -> str:
+        """What a ledger knows it by."""
+        return str(self)
+
+    @property
+    def linear(self) -> bool:
+        """Whether there is no hidden layer."""
+        return not self.hidden
+
+    @property
     def layers(self) -> int:
         """Number of weight matrices."""
         return len(self.hidden) + 1
+
+    def strengths(self, cocktail: Cocktail) -> Strengths:
+        """Return the cocktail bound to this network. Raises `SettingError` where the two do not go together."""
+        return cocktail.resolve(self.layers)
+
+    def bound(self, inputs: Inputs, outputs: int) -> MLP:
+        """Return this network: its layers do not depend on the data."""
+        del inputs, outputs
+        return self
 
     def shapes(self, inputs: int, outputs: int) -> tuple[tuple[int, int], ...]:
         """Return the shape (out, in) of every weight matrix."""
@@ -69,6 +91,14 @@ class MLP:
     def size(self, inputs: int, outputs: int) -> int:
         """Return the length P of the parameter vector."""
         return sum(o * i + o for o, i in self.shapes(inputs, outputs))
+
+    def products(self, inputs: int, outputs: int) -> int:
+        """Return the multiplications of one row's forward pass, biases counted."""
+        return self.size(inputs, outputs)
+
+    def weights(self, parameters: np.ndarray, inputs: int, outputs: int) -> list[np.ndarray]:
+        """Return views of the weight matrices in the flat vector, in order."""
+        return [w for w, _ in self.unpack(parameters, inputs, outputs)]
 
     def initialize(self, seed: int, inputs: int, outputs: int, *, batch_norm: bool = False) -> np.ndarray:
         """Return the starting parameters, (P,) float64: a pure function of seed and shape.
@@ -202,18 +232,28 @@ def all_classes(predictions: np.ndarray) -> np.ndarray:
     return np.clip(both, np.finfo(np.float64).eps, 1)
 
 
-def as_network(value: MLP | str | tuple[int, ...] | None) -> MLP:
-    """Return a network from a network, its text ("64,32", "64,32:tanh", "linear"), widths, or None (64,32).
+Network = MLP | Module
+NetworkLike = MLP | Module | str | tuple[int, ...]
 
-    Raises `SettingError` where the text is none of these.
+
+def as_network(value: NetworkLike | None) -> Network:
+    """Return a network from a network, widths, None (64,32), or a text.
+
+    A text is widths ("64,32", "64,32:tanh"), "linear", the name of a PyTorch module that comes with wellfit ("cnn"), or
+    a file of one's own with the name of a module class in it ("nets/mine.py:Net"), which is run. Raises `SettingError`
+    where it is none of these.
     """
     if value is None:
         return MLP()
-    if isinstance(value, MLP):
+    if isinstance(value, MLP | Module):
         return value
     if isinstance(value, tuple | list):
         return MLP(tuple(value))
     text = str(value).strip()
+    if ".py:" in text:
+        return module_of_file(text)
+    if text in MODULES:
+        return module(text)
     if text.lower() == "linear":
         return MLP(())
     widths, _, activation = text.partition(":")

@@ -14,7 +14,7 @@ from wellfit.records import hash_once
 
 OPTIMIZERS = ("gd", "sgd", "adam", "adamw")
 CLASSIFICATION, REGRESSION = ("cross_entropy",), ("squared", "absolute", "huber", "quantile")
-PRECISIONS = ("float32", "float64")
+PRECISIONS = ("float32", "float64", "bfloat16")
 MAX_CHECKPOINTS = 256
 
 
@@ -27,7 +27,8 @@ class Training:
     ``adamw`` (Kingma & Ba 2015; both take the same step, since decoupled decay is the ingredient `WeightDecay`).
     ``learning_rate`` follows ``schedule`` over ``epochs``: ``constant``, ``cosine``, ``one_cycle`` or ``flat_cosine``
     (see `wellfit.cocktail.schedules`). ``batch_size`` None means all training rows at once. ``precision`` is the
-    floating-point type.
+    floating-point type; ``bfloat16``, for PyTorch modules, keeps weights and optimizer in float32 and computes the
+    passes through the layers in bfloat16 (PyTorch's autocast).
 
     ``loss`` is ``auto`` (cross-entropy, or squared error in regression) or, for the residual r of the standardized
     target: ``squared`` r^2, ``absolute`` |r|, ``huber`` or ``huber:1.5`` (r^2/2 up to 1.5, then linear; 1 by default;
@@ -84,6 +85,11 @@ class Training:
             raise SettingError("nets.bad_class_weights", value=self.class_weights)
         object.__setattr__(self, "class_weights", weights)
 
+    @property
+    def stored(self) -> str:
+        """The floating-point type of the parameters."""
+        return "float32" if self.precision == "bfloat16" else self.precision
+
     def loss_and_parameter(self, task: str) -> tuple[str, float]:
         """Return the loss for a task and its parameter (Huber's threshold, the quantile; else 0).
 
@@ -128,9 +134,7 @@ def _loss_and_parameter(loss: str, task: str) -> tuple[str, float]:
         value = float(text) if text else {"huber": 1.0, "quantile": 0.5}.get(name, 0.0)
     except ValueError:
         raise SettingError("nets.bad_loss_parameter", value=loss) from None
-    fits = {"huber": 0 < value < math.inf, "quantile": 0 < value < 1}.get(name, not colon) and bool(text) == bool(
-        colon
-    )
+    fits = {"huber": 0 < value < math.inf, "quantile": 0 < value < 1}.get(name, not colon) and bool(text) == bool(colon)
     if not fits:
         raise SettingError("nets.bad_loss_parameter", value=loss)
     return name, value

@@ -75,7 +75,7 @@ def _misfit(member: Member, data: TrainingData) -> str | None:
     if not len(rows.train):
         return say("population.no_train_rows", fold=member.fold)
     try:
-        strengths = member.cocktail.resolve(member.network.layers)
+        strengths = member.network.strengths(member.cocktail)
     except SettingError as error:
         return str(error)
     if strengths.early_stopping is not None and not len(rows.stop):

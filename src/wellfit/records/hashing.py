@@ -23,13 +23,13 @@ def hash_once(cls: type[T]) -> type[T]:
     """
     computed = cls.__hash__
 
-    def __hash__(self: T) -> int:  # noqa: N807 (it becomes the method)
+    def __hash__(self: T) -> int:
         kept = self.__dict__.get(_PLACE)
         if kept is None:
             kept = self.__dict__[_PLACE] = computed(self)
         return kept
 
-    def __getstate__(self: T) -> dict[str, Any]:  # noqa: N807 (it becomes the method)
+    def __getstate__(self: T) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != _PLACE}
 
     cls.__hash__, cls.__getstate__ = __hash__, __getstate__  # type: ignore[assignment,attr-defined]  # methods both

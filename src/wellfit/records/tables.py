@@ -29,12 +29,14 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A checked table: features by column, one target.
+    """A checked table: features by column, or one array of inputs such as images; one target.
 
     ``columns[name]`` is (n,): float64 with NaN for missing (numeric; boolean as 0/1; date as days since 1970), or
-    object with ``str`` or ``None`` (categorical). ``target`` is (n,): int64 codes into ``classes`` or float64 for
-    regression. ``test_rows`` are the rows of a test set that came with the data, else None; ``groups``, ``times``
-    and ``weights`` (how much a row counts) are (n,) where asked for.
+    object with ``str`` or ``None`` (categorical). ``inputs`` is None, or (n, ...) where there are no columns: images
+    (n, channels, height, width), uint8 with 0 for black and 255 for full, or float32 that networks get as it is.
+    ``target`` is (n,): int64 codes into ``classes`` or float64 for regression. ``test_rows`` are the rows of a test set
+    that came with the data, else None; ``groups``, ``times`` and ``weights`` (how much a row counts) are (n,) where
+    asked for.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Table:
     times: Array | None = None
     weights: Array | None = None
     findings: tuple[Finding, ...] = ()
+    inputs: Array | None = None
 
     @property
     def rows(self) -> int:
@@ -79,7 +82,9 @@ class Fold:
 class FoldData:
     """What an engine trains on for one fold: a design matrix made with *this fold's training rows* only.
 
-    ``x`` is (n, d) float64, ``y`` is (n, k) float64: one-hot (multiclass), 0/1 (binary), standardized (regression).
+    ``x`` is (n, d) float64; or (n, ...) as in `Table.inputs`, uint8 images among them, for a network that takes inputs
+    of that shape (see `wellfit.nets.Module`). ``y`` is (n, k) float64: one-hot (multiclass), 0/1 (binary),
+    standardized (regression).
     ``loss_unit`` turns the engine's loss into the user's unit (the squared target scale in regression, else 1);
     ``target_mean`` and ``target_scale`` turn regression predictions back. ``weights`` is None or (n,): how much each
     row counts, in training and in curves.
@@ -92,6 +97,11 @@ class FoldData:
     target_mean: float = 0.0
     target_scale: float = 1.0
     weights: Array | None = None
+
+    @property
+    def inputs(self) -> int | tuple[int, ...]:
+        """What a network takes of each row: d features, or a shape such as (channels, height, width)."""
+        return self.x.shape[1] if self.x.ndim == 2 else self.x.shape[1:]
 
 
 @dataclass(frozen=True, eq=False)

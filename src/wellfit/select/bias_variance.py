@@ -15,7 +15,7 @@ from wellfit.errors import SettingError
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
-from wellfit.nets import MLP, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training, as_network
 from wellfit.population import advise, train
 from wellfit.records import Array, BiasVariance, History, Table, TrainingData
 from wellfit.select.axes import Over, as_over
@@ -53,7 +53,7 @@ def bias_variance(
     over: type[Ingredient] | Ingredient | str | None = None,
     points: int | Sequence[float] = POINTS,
     cocktail: Cocktail | Ingredient | str | None = None,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     training: Training | Mapping[str, Any] | None = None,
     resamples: int = 50,
     seeds: int = 4,
@@ -96,7 +96,7 @@ def bias_variance(
     base = as_cocktail(cocktail) if along is None else along.base
     count = 1 if along is None else count_points(points)
     net = None if network is None else as_network(network)
-    shape = {"stops": base.get(EarlyStopping) is not None, "bent": net is None or bool(net.hidden)}
+    shape = {"stops": base.get(EarlyStopping) is not None, "bent": net is None or not net.linear}
     if generator is not None:
         if source is not None or options:
             raise SettingError("bias_variance.two_sources")

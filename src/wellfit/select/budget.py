@@ -80,7 +80,7 @@ def step_cost(member: Member, data: TrainingData) -> float:
     fold = data.folds[member.fold]
     inputs = fold.x.shape[1]
     _, batch = batches(len(fold.rows.train), member.training.batch_size)
-    strengths = member.cocktail.resolve(member.network.layers)
+    strengths = member.network.strengths(member.cocktail)
     disturbances = sum(bool(s) for s in (strengths.mixup, strengths.input_noise, strengths.input_dropout))
     extra = strengths.batch_norm * 2 * sum(member.network.hidden) * UNIT + disturbances * inputs * DISTURBED
     return (step_seconds(member.network, inputs, data.outputs, batch) + batch * extra) / STANDARD

@@ -16,7 +16,7 @@ from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
-from wellfit.nets import MLP, Training, as_network
+from wellfit.nets import NetworkLike, Training, as_network
 from wellfit.population import advise, plan, train
 from wellfit.records import Array, Comparison, Table, TrainingData
 from wellfit.select.defaults import default_cocktails, default_network, default_training
@@ -36,7 +36,7 @@ def compare(
     source: Table | str | PathLike | pd.DataFrame | tuple,
     *,
     cocktails: str | Iterable[Cocktail | Ingredient | str | None] | None = None,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     training: Training | None = None,
     seeds: int | Sequence[int] = 5,
     folds: int = 5,
@@ -82,7 +82,7 @@ def compare(
     if Cocktail() not in mixes:
         mixes = (Cocktail(), *mixes)
     stops = any(c.get(EarlyStopping) for c in mixes)
-    data, count = cross_validation_data(table, rows, folds, seed, stops, bent=bool(net.hidden))
+    data, count = cross_validation_data(table, rows, folds, seed, stops, bent=not net.linear)
     members = plan(data, folds=count, cocktails=mixes, networks=(net,), trainings=(recipe,), seeds=member_seeds)
     histories = train(members, data, engine=engine, executor=executor, ledger=ledger, progress=progress)
 

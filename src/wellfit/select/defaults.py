@@ -39,7 +39,7 @@ def default_cocktails(*, quick: bool = False, network: MLP | None = None) -> tup
     (14, 8)
     """
     mixes = as_cocktails(_QUICK if quick else _FULL)
-    if network is not None and not network.hidden:
+    if network is not None and network.linear:
         mixes = tuple(mix for mix in mixes if mix.get(Dropout) is None)
     return mixes
 

@@ -16,7 +16,7 @@ from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
-from wellfit.nets import MLP, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training, as_network
 from wellfit.records import Array, Diagnosis, Table
 from wellfit.select.compare import seeds_of
 from wellfit.select.defaults import FOLDS, default_network, default_training
@@ -39,7 +39,7 @@ def diagnose(
     *,
     history: object = None,
     validation: object = None,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     cocktail: Cocktail | Ingredient | str | None = "none",
     training: Training | Mapping[str, Any] | None = None,
     metric: str | Metric | None = None,

@@ -215,7 +215,7 @@ def _without(study: Study, rows: Rows, own: Wide, names: tuple[str, ...]) -> Int
     columns = {name: values for name, values in study.table.columns.items() if name not in names}
     table = replace(study.table, columns=columns, kinds={name: study.table.kinds[name] for name in columns})
     try:
-        data = prepare(table, study.parts, bent=bool(study.network.hidden))
+        data = prepare(table, study.parts, bent=not study.network.linear)
     except DataError:  # nothing but constant columns is left
         return None
     members = study.members(study.own, study.seeds[:1])

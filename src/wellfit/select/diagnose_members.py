@@ -70,7 +70,7 @@ def _stronger(cocktail: Cocktail, more: Cocktail, network: MLP) -> Cocktail | No
     """Return the cocktail with more of an ingredient, or None where it cannot have it."""
     [part] = more.ingredients
     own = cocktail.get(type(part))
-    if part.name == "dropout" and not network.hidden:
+    if part.name == "dropout" and network.linear:
         return None
     if own is None:
         return Cocktail((*cocktail.ingredients, part))
@@ -83,7 +83,7 @@ def _stronger(cocktail: Cocktail, more: Cocktail, network: MLP) -> Cocktail | No
 
 def _fitting(cocktail: Cocktail, network: MLP) -> Cocktail:
     """Return the cocktail, which fits a network with as many layers."""
-    cocktail.resolve(network.layers)
+    network.strengths(cocktail)
     return cocktail
 
 

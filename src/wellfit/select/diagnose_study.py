@@ -85,13 +85,13 @@ class Study:
         from wellfit.data import folds as cut
         from wellfit.data import prepare
 
-        cocktail.resolve(network.layers)
+        network.strengths(cocktail)
         share = STOP_SHARE if cocktail.get(EarlyStopping) is not None else 0.0
         parts = cut(table, rows, folds=folds, seed=seed, stop_share=share)
         # Where nothing stops early, the stop rows have no use, and their curve becomes that of the score rows.
         wide = [Fold(p.train, p.stop if share else p.score, _all(p, apart)) for p in parts]
         fewer, places = subsets(parts, seed)
-        data = prepare(table, [*parts, *wide, *fewer], bent=bool(network.hidden))
+        data = prepare(table, [*parts, *wide, *fewer], bent=not network.linear)
         return cls(
             table=table,
             rows=rows,
@@ -225,7 +225,7 @@ def alternatives(study: Study, rows: Rows, found: Trained, refs: Sequence[Refere
         if epoch < study.training.epochs and sound:
             losses = Wide.of(rows, histories, study.wide, study.apart).unseen
             out.append(Alternative(f"epochs {epoch}", "regular", losses))
-    simple = bool(study.network.hidden)  # a linear model is less flexible than a network
+    simple = not study.network.linear  # a linear model is less flexible than a network
     out += [
         Alternative(r.name, "regular" if r.less_flexible and simple else "reference", rows.scored(r.predictions))
         for r in refs
@@ -248,8 +248,8 @@ def measure(study: Study) -> Look:
 
     rows = Rows.of(study.table, study.parts, study.training)
     found = trained(study)
-    bent = study.data if study.network.hidden else prepare(study.table, study.parts, bent=True)
-    straight = prepare(study.table, study.parts, bent=False) if study.network.hidden else study.data
+    bent = study.data if not study.network.linear else prepare(study.table, study.parts, bent=True)
+    straight = prepare(study.table, study.parts, bent=False) if not study.network.linear else study.data
     refs = references(study.table, bent, straight, study.folds, study.seed, study.engine, study.executor)
     own = Wide.of(rows, found.at[study.training.epochs], study.wide, study.apart)
     tried = alternatives(study, rows, found, refs)

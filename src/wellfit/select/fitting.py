@@ -94,7 +94,7 @@ def _engine(engine: Engine | None, until: int | None) -> Engine:
 def _prepared(table: Table, parts: Sequence[Fold], *networks: MLP) -> TrainingData:
     from wellfit.data import prepare
 
-    return prepare(table, parts, bent=any(network.hidden for network in networks))
+    return prepare(table, parts, bent=any(not network.linear for network in networks))
 
 
 def _fits(
@@ -186,7 +186,7 @@ def fitted(
     from wellfit.data import Preprocessor
 
     if preprocessor is None:
-        preprocessor = Preprocessor.fit(table, fold.rows.train, bent=bool(member.network.hidden))
+        preprocessor = Preprocessor.fit(table, fold.rows.train, bent=not member.network.linear)
     return Fitted(
         network=member.network,
         cocktail=member.cocktail,

@@ -89,7 +89,7 @@ class Seen:
         gradients = look.slopes(network, plain, held_x, outputs)
         sensitivity = look.sensitivities(gradients, x.std(axis=0))
         rough, crossings = look.along_segments(predict, task, *_segments(held_x, seed))
-        strengths, nan = cocktail.resolve(network.layers), float("nan")
+        strengths, nan = network.strengths(cocktail), float("nan")
         averaging = None
         if any(strengths.dropout) or strengths.input_dropout:
             rates = (strengths.dropout, strengths.input_dropout)

@@ -47,7 +47,7 @@ class Question:
 
     def space(self, total: int) -> Space:
         """Return what varies within a budget of ``total`` standard steps."""
-        if self.network is not None and not self.network.hidden:
+        if self.network is not None and self.network.linear:
             return Space(self.data.task, Training(epochs=1, batch_size=None), self.network)
         recipe = self.training or self._recipe(total)
         rate = None if self.training is None else recipe.learning_rate

@@ -17,7 +17,7 @@ from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress, member_steps
 from wellfit.ledger import LedgerLike
-from wellfit.nets import MLP, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training, as_network
 from wellfit.population import plan, train
 from wellfit.records import Array, History, Path, Table, TrainingData
 from wellfit.select.axes import Over, as_over
@@ -47,7 +47,7 @@ def path(
     folds: int = 5,
     seeds: int | Sequence[int] = 3,
     cocktail: Cocktail | Ingredient | str | None = None,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     training: Training | Mapping[str, Any] | None = None,
     metric: str | Metric | None = None,
     warm: bool = False,
@@ -96,7 +96,7 @@ def path(
     members = (1 if along_epochs else count) * folds * len(member_seeds)
     recipe = _recipe(training, table, rows, net, members, quick)
     stops = along.base.get(EarlyStopping) is not None
-    data, folds = cross_validation_data(table, rows, folds, seed, stops, bent=bool(net.hidden))
+    data, folds = cross_validation_data(table, rows, folds, seed, stops, bent=not net.linear)
     _check_weights(data, folds)
     if engine is None:
         engine = default_engine()
@@ -165,7 +165,7 @@ class _Work:
     @property
     def exact(self) -> ConvexEngine | None:
         """The engine that solves the path exactly, or None where it is trained."""
-        if self.over.axis.spacing == "epochs" or self.network.hidden:
+        if self.over.axis.spacing == "epochs" or not self.network.linear:
             return None
         [member, *_] = self._members(self.over.cocktail(0.5))
         return exact_engine(self.engine, member, self.data)

@@ -21,7 +21,7 @@ from wellfit.errors import SettingError
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
 from wellfit.messages import join, say
-from wellfit.nets import MLP, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training, as_network
 from wellfit.population import check, train
 from wellfit.records import Array, Fold, History, Table, Task, TrainingData
 from wellfit.select.compare import seeds_of
@@ -86,7 +86,7 @@ def word(found: SanityCheck) -> str:
 
 
 def sanity(
-    network: MLP | str | tuple[int, ...] | None,
+    network: NetworkLike | None,
     source: Table | str | PathLike | pd.DataFrame | tuple,
     *,
     training: Training | None = None,
@@ -315,7 +315,7 @@ def _gradients(net: MLP, data: TrainingData, gradients: Sequence[Array]) -> Sani
     elif first < SMALL or first < RATIO * last:
         key = "vanish"
     else:
-        key = "steady" if net.hidden else "steady_linear"
+        key = "steady" if not net.linear else "steady_linear"
     text = say(f"sanity.{key}", first=f"{first:.2g}", last=f"{last:.2g}", most=f"{middle.max():.2g}")
     values = {"norms": [float(n) for n in middle], "starts": len(gradients)}
     return SanityCheck("gradients", key.startswith("steady"), text, values)

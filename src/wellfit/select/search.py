@@ -16,7 +16,7 @@ from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
-from wellfit.nets import MLP, Training, as_network
+from wellfit.nets import NetworkLike, Training, as_network
 from wellfit.nets.ensemble import Ensemble
 from wellfit.records import Array, SearchRecord, Table
 from wellfit.select.budget import Budget, as_budget
@@ -72,7 +72,7 @@ def search(
     source: Table | str | PathLike | pd.DataFrame | tuple,
     *,
     budget: str | float | Budget = "60s",
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     training: Training | None = None,
     sampler: str = "tpe",
     folds: int = 5,
@@ -120,7 +120,7 @@ def search(
     measure = as_metric(metric, table.task)
     check_sampler(sampler)
     fixed = None if network is None else as_network(network)
-    linear = fixed is not None and not fixed.hidden
+    linear = fixed is not None and fixed.linear
     data, count = cross_validation_data(table, rows, folds, seed, False, bent=not linear)
     bins = 0 if linear else bins_for(table, rows)
     if bins:

@@ -15,7 +15,7 @@ from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
 from wellfit.messages import say
-from wellfit.nets import MLP, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training, as_network
 from wellfit.records import Array, Difference, Interval, Path, Simplest, Table
 from wellfit.select.defaults import FOLDS, default_network
 from wellfit.select.path import path
@@ -34,7 +34,7 @@ POINTS = 12
 def simplest(
     source: Table | str | PathLike | pd.DataFrame | tuple,
     *,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     training: Training | Mapping[str, Any] | None = None,
     points: int = POINTS,
     folds: int = FOLDS,
@@ -63,7 +63,7 @@ def simplest(
     table = read_source(source, options)
     rows = development_rows(table, rows)
     net = default_network(table) if network is None else as_network(network)
-    if not net.hidden:
+    if net.linear:
         raise SettingError("simplest.linear")
 
     def along(names: Sequence[str], network: MLP, members: int | Sequence[int]) -> list[Path]:

@@ -94,7 +94,7 @@ class Space:
     @property
     def exact(self) -> bool:
         """Whether only linear models are searched: they are solved, so that the penalty alone varies."""
-        return self.network is not None and not self.network.hidden
+        return self.network is not None and self.network.linear
 
     def portfolio(self) -> list[Candidate]:
         """Return the strong defaults, as far as they fit the space, without repetitions."""
@@ -107,7 +107,7 @@ class Space:
         for place, (text, hidden, rate) in enumerate(lines):
             network = self.network or MLP(self._narrowed((64, 32) if hidden is None else hidden))
             cocktail = as_cocktail(text)
-            if not network.hidden:
+            if network.linear:
                 cocktail = without_hidden(cocktail)
             training = replace(self.training, learning_rate=self.rate or rate)
             found.append(Candidate(network, cocktail, training))
@@ -164,7 +164,7 @@ class Space:
             parts.append({"l1": L1, "l2": L2, "elastic_net": ElasticNet}[str(penalty)](strength))
         elif penalty == "weight_decay":
             parts.append(WeightDecay(_digits(trial.suggest_float("decay_strength", 1e-2, 5.0, log=True))))
-        if network.hidden:
+        if not network.linear:
             parts += _some(trial, "dropout", Dropout, 0.05, 0.6)
             if trial.suggest_categorical("batch_norm", (False, True)):
                 parts.append(BatchNorm())

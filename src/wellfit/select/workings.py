@@ -20,7 +20,7 @@ from wellfit.errors import SettingError
 from wellfit.evidence import workings as look
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
-from wellfit.nets import MLP, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training, as_network
 from wellfit.nets.fitted import Fitted
 from wellfit.nets.network import link
 from wellfit.population import check, plan, train
@@ -54,7 +54,7 @@ def workings(
     points: int | Sequence[float] | None = None,
     folds: int | None = None,
     cocktail: Cocktail | Ingredient | str | None = None,
-    network: MLP | str | tuple[int, ...] | None = None,
+    network: NetworkLike | None = None,
     training: Training | Mapping[str, Any] | None = None,
     seed: int = 0,
     rows: Array | None = None,
@@ -97,11 +97,11 @@ def workings(
     members = folds * (given.seeds if given is not None else 1) * count
     recipe = _recipe(training, given, table, rows, net, members=members, quick=quick)
     stops = along.base.get(EarlyStopping) is not None
-    data, folds = cross_validation_data(table, rows, folds, seed, stops, bent=bool(net.hidden))
+    data, folds = cross_validation_data(table, rows, folds, seed, stops, bent=not net.linear)
     [first, *_] = seeds_of(seed, 1)
     engine = default_engine() if engine is None else engine
     work = _Work(along, data, folds, first, net, recipe, engine, executor or Threads(), progress)
-    names = _names(table, data.folds[0], bool(net.hidden))
+    names = _names(table, data.folds[0], not net.linear)
     return replace(_looked_into(work, work.strengths(points), table, names), seed=seed)
 
 
@@ -317,7 +317,7 @@ def _put(state: State, fresh: State) -> State:
 
 def _formula(work: _Work, cocktail: Cocktail) -> Array:
     """Return 1 - lr l2 (plain gradient descent) or 1 - lr weight_decay (any optimizer), (L,); NaN for others."""
-    strengths, training = cocktail.resolve(work.network.layers), work.training
+    strengths, training = work.network.strengths(cocktail), work.training
     if work.over.name == "weight_decay":
         return 1 - training.learning_rate * np.array(strengths.weight_decay)
     plain = training.optimizer == "gd" or (training.optimizer == "sgd" and not training.momentum)

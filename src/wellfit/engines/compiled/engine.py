@@ -17,6 +17,7 @@ from wellfit.engines.compiled.jit import ensure_compiled
 from wellfit.engines.compiled.plan import EPOCH, RUNNING, STATUS, Rows
 from wellfit.engines.compiled.setup import make_layout, make_plan, make_progress, make_rows, make_state, make_work
 from wellfit.engines.compiled.train import train
+from wellfit.messages import say
 from wellfit.nets import MLP, Training
 from wellfit.nets.training import checkpoints
 from wellfit.records import Fold, FoldData, TrainingData
@@ -45,6 +46,12 @@ class CompiledEngine:
 
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the reason why this engine cannot train the member."""
+        if not isinstance(member.network, MLP):
+            return say("torch.mlps_only", network=member.network)
+        if member.training.precision == "bfloat16":
+            return say("torch.no_bfloat16")
+        if data.folds[member.fold].x.ndim != 2:
+            return say("torch.rows_only", network=member.network, inputs=data.folds[member.fold].inputs)
         return misfit(member, data)
 
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
@@ -54,7 +61,7 @@ class CompiledEngine:
 
     def _init(self, member: Member, data: TrainingData) -> State:
         inputs = data.folds[member.fold].x.shape[1]
-        strengths = member.cocktail.resolve(member.network.layers)
+        strengths = member.network.strengths(member.cocktail)
         drawn = member.network.initialize(member.seed, inputs, data.outputs, batch_norm=strengths.batch_norm)
         parameters = drawn.astype(member.training.precision)
         return State(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from wellfit import rng
 from wellfit.cocktail import Strengths
 from wellfit.cocktail.noise import mixup_quantiles
 from wellfit.cocktail.schedules import SCHEDULES
-from wellfit.engines.base import CURVES, Member, State, Status, training_weights
+from wellfit.engines.base import CURVES, Member, State, Status, curve_rows, training_weights
 from wellfit.engines.compiled.activations import RELU
 from wellfit.engines.compiled.losses import loss_code
 from wellfit.engines.compiled.optimizers import CODE_OF_OPTIMIZER
@@ -34,8 +33,6 @@ from wellfit.nets.network import ACTIVATIONS
 from wellfit.nets.training import batches, checkpoints
 from wellfit.records import FoldData, TrainingData
 
-# Curves on the training rows are measured on a fixed random sample of them: an eighth, but from 512 to 1,024.
-LEAST_CURVE_ROWS, MOST_CURVE_ROWS = 512, 1024
 _STATUS: tuple[Status, ...] = ("running", "finished", "stopped", "diverged")
 # The fields of Strengths in the order of Layout.base: one value a layer, then one value.
 _BY_LAYER = ("l1", "l2", "weight_decay", "max_norm", "dropout")
@@ -45,13 +42,7 @@ _BOUNDS = ("max_norm", "gradient_clipping")
 
 def make_rows(fold: FoldData, precision: str) -> Rows:
     """Return a fold's arrays in this precision, to be shared by all its members."""
-    train = fold.rows.train.astype(np.int64)
-    # Rows without weight add nothing to a curve, and a sample of nothing else would have no loss.
-    curve = train if fold.weights is None else train[fold.weights[train] > 0]
-    most = min(max(train.size // 8, LEAST_CURVE_ROWS), MOST_CURVE_ROWS)
-    if curve.size > most:
-        curve = np.sort(rng.generator(0, rng.RESAMPLE).choice(curve, most, replace=False))
-    parts = [curve, fold.rows.stop, fold.rows.score]
+    train, parts = fold.rows.train.astype(np.int64), curve_rows(fold)
     x, y = (np.ascontiguousarray(a, dtype=precision) for a in (fold.x, fold.y))
     weights = None if fold.weights is None else fold.weights.astype(float)[:, None]
     return Rows(
@@ -78,7 +69,7 @@ def _blocks(values: np.ndarray, parts: list[np.ndarray]) -> np.ndarray:
 
 def make_plan(member: Member, rows: Rows, task: str) -> Plan:
     """Return the kernel's plan of this member."""
-    training, strengths = member.training, member.cocktail.resolve(member.network.layers)
+    training, strengths = member.training, member.network.strengths(member.cocktail)
     stop = strengths.early_stopping
     n = rows.train.size
     steps, largest = batches(n, training.batch_size)
@@ -117,7 +108,7 @@ def _disturbed(strengths: Strengths) -> bool:
 def make_layout(member: Member, plan: Plan, fold: FoldData, data: TrainingData) -> Layout:
     """Return the network's sizes and the cocktail's strengths, by place."""
     network, training = member.network, member.training
-    strengths = member.cocktail.resolve(network.layers)
+    strengths = member.network.strengths(member.cocktail)
     widths = np.array([fold.x.shape[1], *network.hidden, data.outputs], np.int64)
     weights = training_weights(member, fold, data.task)
     base, schedules = _base(strengths)

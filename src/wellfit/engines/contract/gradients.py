@@ -79,7 +79,7 @@ class GradientContract:
         fold, task = data.folds[0], data.task
         start = Parts.of(member.network, state.parameters, 5, data.outputs).flat()
         found = start - after.parameters[: start.size]
-        rows, strengths = fold.rows.train, member.cocktail.resolve(member.network.layers)
+        rows, strengths = fold.rows.train, member.network.strengths(member.cocktail)
         columns = -(-len(rows) // self.lanes) * self.lanes
         weights = training_weights(member, fold, task)
         x, y, w = independent.disturbed(

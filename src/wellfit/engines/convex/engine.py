@@ -66,7 +66,7 @@ class ConvexEngine:
         return reason
 
     def _unable(self, member: Member, data: TrainingData) -> str | None:
-        if member.network.hidden:
+        if not member.network.linear:
             return say("convex.linear_only", network=member.network)
         for part in member.cocktail.ingredients:
             if not isinstance(part, PENALTIES):
@@ -127,7 +127,12 @@ class ConvexEngine:
         return found
 
     def _solve(
-        self, places: Sequence[int], last: int | None, members: Sequence[Member], states: list[State], data: TrainingData
+        self,
+        places: Sequence[int],
+        last: int | None,
+        members: Sequence[Member],
+        states: list[State],
+        data: TrainingData,
     ) -> None:
         """Solve members of one problem, in their order, from the solution of member ``last``; ``states`` change."""
         kept, start = self._prepared(members[places[0]], data), None

@@ -1,0 +1,233 @@
+"""A network as an ``nn.Module`` made ready for the torch engine: what stands where, what is dropped, what it costs.
+
+Imports PyTorch: only what needs it imports this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from wellfit import rng
+from wellfit.errors import SettingError, UnsupportedError, WellfitError
+from wellfit.nets import surgery
+from wellfit.nets.layout import Layout, layout_of
+from wellfit.nets.module import Inputs, Module
+from wellfit.nets.network import MLP
+from wellfit.nets.torch_door import require_torch
+from wellfit.records import Array
+
+torch: Any = require_torch()
+
+SAMPLE, CHUNK = 4, 512  # rows of the trial input; rows evaluated at once
+KEPT = 8  # modules kept for each thread
+_drawing = threading.Lock()
+_mine = threading.local()
+
+
+class Built:
+    """A module of one network, for inputs of one shape, with or without batch normalization.
+
+    ``net`` is one thread's: a forward pass changes what its layers hold. ``layout`` says where its tensors stand in the
+    flat vector (T,). ``masks`` are the shapes of dropout masks, without the rows, one for each call of a dropout layer,
+    in order; ``rate_of`` names the ``places`` whose rate each takes. ``products`` are the multiplications of one row,
+    ``unfelt`` the biases that have no effect.
+    """
+
+    def __init__(self, network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> None:
+        self.network, self.inputs, self.outputs, self.batch_norm = network, inputs, outputs, batch_norm
+        net, trial = self._made(0)
+        self.net: Any = net
+        self.layout: Layout = layout_of(net)
+        self.products, self.masks, self.activations = trial.products, trial.masks, trial.activations
+        order = list(dict.fromkeys(trial.sites))
+        self.rate_of = tuple(order.index(site) for site in trial.sites)
+        self.places = len(order)
+        self._sites = [net.get_submodule(site) for site in trial.sites]
+        # A bias in front of a batch normalization has no effect: its gradient is rounding, of which Adam makes steps.
+        without = {f"{place}.bias" for place in trial.follows}
+        self.unfelt = tuple(slot for slot in self.layout.slots if slot.name in without)
+        self._watched = surgery.before_activation(trial)
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return str(self.network)
+
+    @property
+    def signature(self) -> str:
+        """A short hash of the layers, their settings and shapes: an edited factory has another one."""
+        text = repr(self.net) + repr(self.layout.slots)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def example(self) -> Any:
+        """Return a batch of inputs, (SAMPLE, ...), to try the module on: numbers between -1 and 1."""
+        shape = (self.inputs,) if isinstance(self.inputs, int) else self.inputs
+        size = int(np.prod((SAMPLE, *shape)))
+        values = np.sin(np.arange(size, dtype=np.float64) * 12.9898).reshape(SAMPLE, *shape)
+        return torch.tensor(values, dtype=torch.get_default_dtype())
+
+    def bytes_for(self, batch: int) -> int:
+        """Return the memory that one member of a stack needs in training, in bytes, about; rather more than less."""
+        vectors = 6 * self.layout.total  # parameters, two moments, average, gradient and a spare
+        return 4 * (vectors + 3 * batch * self.activations)
+
+    def initialize(self, seed: int) -> Array:
+        """Return the starting parameters, (T,) float64, that the factory draws with this seed.
+
+        Raises `UnsupportedError` where its layers are other ones than before.
+        """
+        if isinstance(self.network, MLP):
+            shape = int(np.prod(self.inputs))
+            return self.network.initialize(seed, shape, self.outputs, batch_norm=self.batch_norm)
+        net, _ = self._made(seed)
+        there = layout_of(net)
+        if there != self.layout:
+            raise UnsupportedError("module.layers_differ", name=self.name, **_difference(self.layout, there))
+        return self.pack(net)
+
+    def pack(self, net: Any) -> Array:
+        """Return a module's parameters and buffers as the flat vector, (T,) float64."""
+        held = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+        parts = [held[slot.name].detach().double().reshape(-1) for slot in self.layout.slots]
+        return torch.cat(parts).numpy() if parts else np.empty(0)
+
+    def call(self, learned: Any, buffers: Any, x: Any, feed: list | None = None, *, training: bool = False) -> Any:
+        """Return the outputs (n, k) for inputs x, and the buffers (B,) afterwards.
+
+        ``learned`` is (P,) and ``buffers`` (B,); ``feed`` holds a mask and a scale for each call of a dropout layer,
+        None for no dropout. Differentiable by ``learned``, and made for `torch.func.vmap`.
+        """
+        slots = self.layout.slots
+        sizes = [slot.stop - slot.start for slot in slots]
+        # One split gives the gradient as one concatenation. Running statistics are changed in place.
+        pieces = torch.split(learned, sizes[: self.layout.count])
+        own = [piece.clone() for piece in torch.split(buffers, sizes[self.layout.count :])]
+        values = {slot.name: part.view(slot.shape) for slot, part in zip(slots, (*pieces, *own), strict=True)}
+        for site in self._sites:
+            site.fed = []
+        for site, given in zip(self._sites, feed or (), strict=False):
+            site.fed.append(given)
+        self.net.train(training)
+        out = torch.func.functional_call(self.net, values, (x,))
+        after = torch.cat([values[slot.name].reshape(-1) for slot in slots[self.layout.count :]]) if own else buffers
+        return surgery.logits(out, self.outputs), after
+
+    def evaluate(self, vector: Any, x: Any) -> Any:
+        """Return the outputs (n, k) in evaluation mode, of a vector (T,)."""
+        return self.call(vector[: self.layout.learned], vector[self.layout.learned :], x)[0]
+
+    def forward(self, parameters: Array, x: Array) -> Array:
+        """Return the outputs (n, k) float64 in evaluation mode, in the parameters' precision, on this thread."""
+        vector = torch.as_tensor(np.ascontiguousarray(parameters))
+        found = np.empty((len(x), self.outputs))
+        with torch.no_grad():
+            for start in range(0, len(x), CHUNK):
+                rows = as_inputs(torch.as_tensor(np.ascontiguousarray(x[start : start + CHUNK])), vector.dtype)
+                found[start : start + CHUNK] = self.evaluate(vector, rows).double().numpy()
+        return found
+
+    def unit_shares(self, parameters: Array, x: Array) -> tuple[float, float, float]:
+        """See `Module.unit_shares`."""
+        if not self._watched or not len(x):
+            return (float("nan"),) * 3
+        seen: dict[str, list[Any]] = {name: [] for name in self._watched}
+        hooks = [
+            self.net.get_submodule(name).register_forward_hook(
+                lambda _, __, out, name=name: seen[name].append(out.detach())
+            )
+            for name in self._watched
+        ]
+        try:
+            self.forward(parameters, x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        on, off = [], []
+        for outs in seen.values():
+            # (n, units, ...) each: a unit is what stands on the second axis.
+            above = [(out > 0).flatten(2) if out.ndim > 2 else (out > 0)[:, :, None] for out in outs]
+            on.append(torch.stack([a.all(2).all(0) for a in above]).all(0))
+            off.append(torch.stack([(~a).all(2).all(0) for a in above]).all(0))
+        shares = [float(torch.cat(part).double().mean()) for part in (on, off)]
+        return shares[0], shares[1], float("nan")
+
+    def _made(self, seed: int) -> tuple[Any, surgery.Trial]:
+        """Return a module of this kind, ready to be trained, and what trying it showed."""
+        if isinstance(self.network, MLP):
+            net = surgery.of_mlp(self.network, int(np.prod(self.inputs)), self.outputs, self.batch_norm)
+        else:
+            net = surgery.prepare(self._drawn(seed), self.name, keep_norm=self.batch_norm)
+        trial = surgery.try_out(net, self.example(), self.outputs, self.name)
+        inserted = isinstance(self.network, Module) and self.network.insert_dropout
+        if isinstance(self.network, Module) and (self.batch_norm or inserted):
+            surgery.insert(net, trial, self.name, batch_norm=self.batch_norm, dropout=inserted)
+            trial = surgery.try_out(net, self.example(), self.outputs, self.name)
+        return net, trial
+
+    def _drawn(self, seed: int) -> Any:
+        """Return what the factory makes with PyTorch's generator seeded."""
+        assert isinstance(self.network, Module)
+        try:
+            with drawing(seed):
+                net = self.network.make(self.inputs, self.outputs)
+        except WellfitError:
+            raise
+        except Exception as error:
+            raise SettingError(
+                "module.factory_failed", name=self.name, kind=type(error).__name__, error=error
+            ) from error
+        if not isinstance(net, torch.nn.Module):
+            raise SettingError("module.not_a_module", name=self.name, kind=type(net).__name__)
+        return net
+
+
+def as_inputs(x: Any, dtype: Any) -> Any:
+    """Return a batch as a module reads it: bytes as -1 to 1, whole numbers (tokens) as they are, else as ``dtype``."""
+    if x.dtype == torch.uint8:
+        return x.to(dtype) / 127.5 - 1
+    if not x.is_floating_point():
+        return x.long()
+    return x.to(dtype)
+
+
+def build(network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> Built:
+    """Return the module as built for a shape, made once for each thread."""
+    kept: OrderedDict[tuple, Built] = _mine.__dict__.setdefault("kept", OrderedDict())
+    key = (network, inputs, outputs, batch_norm)
+    if key not in kept:
+        kept[key] = Built(network, inputs, outputs, batch_norm)
+    kept.move_to_end(key)
+    while len(kept) > KEPT:
+        kept.popitem(last=False)
+    return kept[key]
+
+
+@contextmanager
+def drawing(seed: int) -> Iterator[None]:
+    """Have PyTorch's default generator draw as a function of ``seed``, and put it back as it was."""
+    words = rng.words(seed, rng.INIT, 2)
+    state = (int(words[0]) << 31) ^ int(words[1])
+    with _drawing:
+        before = torch.get_rng_state()
+        torch.default_generator.manual_seed(state)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(before)
+
+
+def _difference(here: Layout, there: Layout) -> dict[str, object]:
+    """Return the first tensor in which two layouts differ, in words."""
+    pairs = zip((*here.slots, None), (*there.slots, None), strict=False)
+    first, second = next((a, b) for a, b in pairs if a != b)
+    return {
+        "first": "-" if first is None else f"{first.name} {first.shape}",
+        "second": "-" if second is None else f"{second.name} {second.shape}",
+    }

@@ -1,0 +1,90 @@
+"""Where each tensor of a module stands in the flat vector that engines, ledgers and files know."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from wellfit.records import Array
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One tensor: its name in the module, its shape, and where it begins and ends in the vector."""
+
+    name: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The vector (T,): learned parameters, then buffers that are numbers (running statistics).
+
+    Within the learned ones first all that are no normalization's, in the module's order, then all scales of
+    normalization layers, then all their shifts; buffers are ordered by what they are called, all means before all
+    variances. Weights and biases so stand where they stand without normalization. ``weights`` are the places, among
+    the slots, of what penalties reach.
+    """
+
+    slots: tuple[Slot, ...]
+    weights: tuple[int, ...]
+    learned: int
+
+    @property
+    def count(self) -> int:
+        """The number of learned tensors, which come first."""
+        return next((i for i, slot in enumerate(self.slots) if slot.start >= self.learned), len(self.slots))
+
+    @property
+    def total(self) -> int:
+        """The length T."""
+        return self.slots[-1].stop if self.slots else 0
+
+    def weights_in(self, parameters: Array) -> list[Array]:
+        """Return views of the weight matrices and kernels in a vector (T,)."""
+        chosen = [self.slots[i] for i in self.weights]
+        return [parameters[slot.start : slot.stop].reshape(slot.shape) for slot in chosen]
+
+    def tensors(self, vector: Any) -> dict[str, Any]:
+        """Return the tensors by name, as views of a PyTorch vector (T,)."""
+        return {slot.name: vector[slot.start : slot.stop].view(slot.shape) for slot in self.slots}
+
+
+def layout_of(net: Any) -> Layout:
+    """Return the layout of an ``nn.Module``."""
+    norms = {id(p) for m in net.modules() if is_norm(m) for p in m.parameters(recurse=False)}
+    named = list(net.named_parameters())
+    plain = [(name, p) for name, p in named if id(p) not in norms]
+    scales = [(name, p) for name, p in named if id(p) in norms and not name.endswith("bias")]
+    shifts = [(name, p) for name, p in named if id(p) in norms and name.endswith("bias")]
+    buffers = [(name, b) for name, b in net.named_buffers() if b.is_floating_point()]
+    buffers.sort(key=lambda pair: pair[0].rpartition(".")[2])  # stable: layers keep their order
+    slots, at = [], 0
+    for name, tensor in (*plain, *scales, *shifts, *buffers):
+        size = math.prod(tensor.shape)
+        slots.append(Slot(name, tuple(tensor.shape), at, at + size))
+        at += size
+    weights = tuple(i for i, (name, p) in enumerate(plain) if is_weight(name, p))
+    learned = slots[len(named) - 1].stop if named else 0
+    return Layout(tuple(slots), weights, learned)
+
+
+def is_norm(module: Any) -> bool:
+    """Return whether a module normalizes: its scale and shift are never penalized."""
+    from torch import nn
+
+    kinds = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
+    return isinstance(module, kinds) or type(module).__name__ == "RMSNorm"
+
+
+def is_weight(name: str, parameter: Any) -> bool:
+    """Return whether a parameter that is no normalization's is a weight matrix or kernel, so that penalties reach it.
+
+    >>> import torch
+    >>> is_weight("conv.weight", torch.zeros(8, 1, 3, 3)), is_weight("conv.bias", torch.zeros(8))
+    (True, False)
+    """
+    return parameter.ndim >= 2 and "bias" not in name.rpartition(".")[2]

@@ -1,0 +1,238 @@
+"""What is changed in a module before it is trained: dropout that is drawn elsewhere, normalization on or off.
+
+Imports PyTorch: only what needs it imports this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from wellfit.errors import SettingError, UnsupportedError
+from wellfit.nets.layout import is_norm, is_weight
+from wellfit.nets.network import LEAK, MLP
+from wellfit.nets.torch_door import require_torch
+
+torch: Any = require_torch()
+nn: Any = torch.nn
+
+_BATCH_NORMS = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}
+_ENDS = {"_softmax": "softmax", "sigmoid": "sigmoid"}  # of what should return logits
+
+
+class Site(nn.Module):  # type: ignore[misc]  # PyTorch is an extra that mypy does not see
+    """A dropout layer whose masks come from outside, so that they depend on the member alone.
+
+    ``fed`` holds (mask, scale) for each call to come: a mask of 0 and 1, (n, ...) like what passes, or (n, C, 1, ...)
+    for whole channels. Nothing is dropped where it is empty.
+    """
+
+    def __init__(self, whole_channels: bool = False) -> None:
+        super().__init__()
+        self.whole_channels = whole_channels
+        self.fed: list[tuple[Any, Any]] = []
+
+    def forward(self, x: Any) -> Any:
+        """Return what is kept, scaled."""
+        if not self.fed:
+            return x
+        mask, scale = self.fed.pop(0)
+        return x if mask is None else x * mask.to(x.dtype) * scale.to(x.dtype)
+
+    def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of a mask, without the rows, for what passes here, (n, ...)."""
+        return (shape[1], *(1 for _ in shape[2:])) if self.whole_channels else tuple(shape[1:])
+
+
+@dataclass
+class Trial:
+    """What a forward pass of a few rows showed: names in the order of calls, with the shapes that left each layer."""
+
+    products: int = 0
+    layers: list[str] = field(default_factory=list)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    sites: list[str] = field(default_factory=list)
+    masks: list[tuple[int, ...]] = field(default_factory=list)  # of each call of a site, without the rows
+    follows: dict[str, str] = field(default_factory=dict)  # a batch normalization by the layer in front of it
+    tokens: bool = False
+    activations: int = 0  # numbers that all operations gave back, a row
+
+
+def prepare(net: Any, name: str, *, keep_norm: bool) -> Any:
+    """Return the module with its dropout layers under control, and without batch normalization if so asked."""
+    channelwise = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+    for place, part in list(net.named_modules()):
+        if isinstance(part, nn.AlphaDropout | nn.FeatureAlphaDropout):
+            raise UnsupportedError("module.alpha_dropout", name=name, place=place)
+        if isinstance(part, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d):
+            net = _replaced(net, place, Site(isinstance(part, channelwise)))
+        elif isinstance(part, nn.modules.batchnorm._BatchNorm):
+            if part.momentum is None:
+                raise UnsupportedError("module.no_momentum", name=name, place=place)
+            if not keep_norm:
+                net = _replaced(net, place, nn.Identity())
+        elif isinstance(part, nn.MultiheadAttention | nn.RNNBase):
+            part.dropout = 0.0  # inside a fused operation: it cannot be drawn elsewhere
+    return net
+
+
+def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
+    """Run a few rows through, in evaluation and in training mode, and return what was seen.
+
+    Raises `SettingError` where the forward pass fails or does not give (n, outputs), or gives probabilities;
+    `UnsupportedError` where it draws random numbers of its own.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    trial, watch = Trial(), _Watch()
+    before = {n: b.clone() for n, b in net.named_buffers()}
+    hooks = _hooks(net, trial)
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter, watch:
+            net.eval()
+            out, trial.tokens = _forward(net, x, name)
+        trial.products = max(1, counter.get_total_flops() // 2 // len(x))
+        trial.activations = watch.numbers // len(x)
+        for hook in hooks:
+            hook.remove()
+        with torch.no_grad(), watch:
+            net.train()
+            net(torch.zeros_like(x, dtype=torch.long) if trial.tokens else x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        with torch.no_grad():
+            for n, b in net.named_buffers():
+                b.copy_(before[n])
+    if watch.random:
+        raise UnsupportedError("module.own_dropout", name=name, operation=watch.random)
+    if watch.last in _ENDS:
+        raise SettingError("module.probabilities", name=name, end=_ENDS[watch.last])
+    shape = tuple(out.shape) if hasattr(out, "shape") else type(out).__name__
+    fine = [(len(x), outputs)] + ([(len(x),), (len(x), 2)] if outputs == 1 else [])
+    if shape not in fine:
+        raise SettingError("module.wrong_output", name=name, given=tuple(x.shape), got=shape, wanted=fine[0])
+    return trial
+
+
+def _forward(net: Any, x: Any, name: str) -> tuple[Any, bool]:
+    """Return the outputs, and whether the module takes whole numbers (tokens) and not values."""
+    try:
+        return net(x), False
+    except Exception:
+        if any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in net.modules()):
+            try:
+                return net(torch.zeros_like(x, dtype=torch.long)), True
+            except Exception as second:
+                error = second
+        raise SettingError(
+            "module.forward_failed", name=name, given=tuple(x.shape), kind=type(error).__name__, error=error
+        ) from error
+
+
+def _hooks(net: Any, trial: Trial) -> list[Any]:
+    def met(place: str, part: Any) -> Any:
+        def hook(_: Any, given: tuple, out: Any) -> None:
+            if isinstance(part, Site):
+                trial.sites.append(place)
+                trial.masks.append(part.mask_shape(tuple(given[0].shape)))
+            elif isinstance(part, nn.modules.batchnorm._BatchNorm):
+                if trial.layers and tuple(out.shape) == trial.shapes.get(trial.layers[-1]):
+                    trial.follows.setdefault(trial.layers[-1], place)
+            elif place not in trial.layers:
+                trial.layers.append(place)
+                trial.shapes[place] = tuple(out.shape) if hasattr(out, "shape") else ()
+
+        return hook
+
+    found = []
+    for place, part in net.named_modules():
+        own = [is_weight(n, p) for n, p in part.named_parameters(recurse=False)]
+        weighs = any(own) and not is_norm(part)
+        if weighs or isinstance(part, Site | nn.modules.batchnorm._BatchNorm):
+            found.append(part.register_forward_hook(met(place, part)))
+    return found
+
+
+class _Watch(torch.utils._python_dispatch.TorchDispatchMode):  # type: ignore[misc]  # PyTorch is not seen by mypy
+    """Hears every operation: the last one, and the first that draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.random, self.numbers = "", "", 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """Note the operation and go on."""
+        kwargs = kwargs or {}
+        named = func._schema.name.partition("::")[2]
+        draws = torch.Tag.nondeterministic_seeded in func.tags
+        if draws and not self.random and not _without_effect(func, args, kwargs):
+            self.random = named
+        if named not in ("detach", "view", "squeeze", "_unsafe_view", "alias"):
+            self.last = named
+        out = func(*args, **kwargs)
+        self.numbers += out.numel() if isinstance(out, torch.Tensor) else 0
+        return out
+
+
+def _without_effect(func: Any, args: tuple, kwargs: dict) -> bool:
+    """Return whether an operation that may draw does not: attention with a dropout of 0, dropout in evaluation."""
+    given = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
+    if given.get("train") is False:
+        return True
+    rates = [a.name for a in func._schema.arguments if a.name in ("dropout_p", "p", "dropout")]
+    return bool(rates) and not any(given.get(name, 0.0) for name in rates)
+
+
+def insert(net: Any, trial: Trial, name: str, *, batch_norm: bool, dropout: bool) -> None:
+    """Put batch normalization behind hidden weight layers where there is none, and dropout in front of all but one."""
+    has_norm = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in net.modules())
+    for i, place in enumerate(trial.layers):
+        layer, shape = net.get_submodule(place), trial.shapes[place]
+        parts = [layer]
+        if batch_norm and not has_norm and i < len(trial.layers) - 1:
+            affine = isinstance(layer, nn.Linear) and len(shape) == 2
+            if not affine and not isinstance(layer, nn.modules.conv._ConvNd):
+                raise UnsupportedError("module.no_batch_norm", name=name, place=place)
+            parts.append(getattr(nn, _BATCH_NORMS[len(shape)])(shape[1]))
+        if dropout and i:
+            parts.insert(0, Site())
+        if len(parts) > 1:
+            _replaced(net, place, nn.Sequential(*parts))
+
+
+def before_activation(trial: Trial) -> tuple[str, ...]:
+    """Return what the hidden units' values leave before any activation: weight layers, or the normalization behind."""
+    return tuple(trial.follows.get(place, place) for place in trial.layers[:-1] if len(trial.shapes[place]) > 1)
+
+
+def logits(out: Any, outputs: int) -> Any:
+    """Return the outputs as (n, k): one logit for two classes, also where there are two or no second axis."""
+    if out.ndim == 1:
+        return out[:, None]
+    return out[:, 1:] - out[:, :1] if outputs == 1 and out.shape[1] == 2 else out
+
+
+def of_mlp(network: MLP, inputs: int, outputs: int, batch_norm: bool) -> Any:
+    """Return a multilayer perceptron as a module, with the order of parameters of `MLP`."""
+    kinds = {
+        "relu": nn.ReLU,
+        "tanh": nn.Tanh,
+        "gelu": nn.GELU,
+        "silu": nn.SiLU,
+        "leaky_relu": lambda: nn.LeakyReLU(LEAK),
+    }
+    widths, parts = (inputs, *network.hidden), []
+    for i, width in enumerate(network.hidden):
+        parts += [nn.Linear(widths[i], width), *([nn.BatchNorm1d(width)] if batch_norm else [])]
+        parts += [kinds[network.activation](), Site()]
+    return nn.Sequential(*parts, nn.Linear(widths[-1], outputs))
+
+
+def _replaced(net: Any, place: str, part: Any) -> Any:
+    """Put a part in a place, and return the module: another one where the place is the whole."""
+    if not place:
+        return part
+    parent, _, key = place.rpartition(".")
+    net.get_submodule(parent)._modules[key] = part
+    return net
