@@ -207,7 +207,7 @@ def histories(engine: Engine, members: Sequence[Member], states: Sequence[State]
     for places in together.values():
         asked = getattr(engines[places[0]], "histories", None)
         mine, theirs = [members[i] for i in places], [states[i] for i in places]
-        records = asked(mine, theirs, data) if asked else [history(m, s, data) for m, s in zip(mine, theirs)]
+        records = map(history, mine, theirs, [data] * len(mine)) if asked is None else asked(mine, theirs, data)
         found |= zip(places, records, strict=True)
     return [found[i] for i in range(len(members))]
 

@@ -223,7 +223,7 @@ def _intervals(
     found: dict[int, tuple[Interval, float]] = {}
     for places in alike.values():
         known = defined[places[0]]
-        some = np.ix_(places, np.flatnonzero(known))
+        some = np.ix_(np.array(places), np.flatnonzero(known))
         found |= zip(places, _known(values[some], scale[some], ratio[known], len(known), what), strict=True)
     return [found[p] for p in range(len(values))]
 

@@ -32,5 +32,5 @@ def hash_once(cls: type[T]) -> type[T]:
     def __getstate__(self: T) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != _PLACE}
 
-    cls.__hash__, cls.__getstate__ = __hash__, __getstate__  # type: ignore[assignment,attr-defined]  # methods both
+    cls.__hash__, cls.__getstate__ = __hash__, __getstate__  # type: ignore[assignment]  # methods both
     return cls

@@ -57,7 +57,7 @@ def descend(hessian: Array, slope: Array, l1: Array, v: Array, tolerance: float,
 @entry_kernel
 def _factored(hessian: Array, at: Array, count: int, factor: Array) -> bool:
     """Write the lower Cholesky factor of some rows and columns of H; return whether they are regular."""
-    low, high = np.inf, 0.0
+    low, high = np.inf, 0.0  # of none: regular
     for i in range(count):
         for j in range(i + 1):
             total = hessian[at[i], at[j]]
@@ -107,6 +107,41 @@ def _solved_at(hessian: Array, goal: Array, at: Array, count: int, factor: Array
 
 
 @entry_kernel
+def _cut(v: Array, signs: Array, there: Array, at: Array, target: Array) -> bool:
+    """Move v towards the target up to where the first sign would change, and let that go; return whether one did."""
+    share = 2.0
+    for i in range(at.size):
+        j = at[i]
+        if target[i] * signs[j] < 0:
+            share = min(share, v[j] / (v[j] - target[i]))
+    for i in range(at.size):
+        j = at[i]
+        if share == 2.0:
+            v[j] = target[i]
+        elif target[i] * signs[j] < 0 and v[j] / (v[j] - target[i]) <= share:
+            v[j], signs[j], there[j] = 0.0, 0.0, False
+        else:
+            v[j] += share * (target[i] - v[j])
+    return share < 2.0
+
+
+@entry_kernel
+def _enter(hessian: Array, slope: Array, l1: Array, v: Array, signs: Array, there: Array, slack: float) -> bool:
+    """Let the coordinate in that breaks its condition most, if by more than ``slack``; return whether there is one."""
+    worst, which, way = slack, -1, 0.0
+    for j in range(v.size):
+        if not there[j]:
+            gradient = -slope[j]
+            for i in range(v.size):
+                gradient += hessian[j, i] * v[i]
+            if abs(gradient) - l1[j] > worst:
+                worst, which, way = abs(gradient) - l1[j], j, -np.sign(gradient)
+    if which >= 0:
+        there[which], signs[which] = True, way
+    return which >= 0
+
+
+@entry_kernel
 def _search(hessian: Array, slope: Array, l1: Array, v: Array, slack: float, room: tuple) -> bool:
     """Bring v to the minimum by feature-sign search, in place; return whether few changes of the support did it."""
     m = v.size
@@ -121,35 +156,10 @@ def _search(hessian: Array, slope: Array, l1: Array, v: Array, slack: float, roo
             if there[j]:
                 at[count], goal[count] = j, slope[j] - l1[j] * signs[j]
                 count += 1
-        if count:
-            if not _solved_at(hessian, goal, at, count, factor, target):
-                return False
-            share = 2.0
-            for i in range(count):
-                j = at[i]
-                if target[i] * signs[j] < 0:
-                    share = min(share, v[j] / (v[j] - target[i]))
-            if share < 2.0:
-                for i in range(count):
-                    j = at[i]
-                    gone = target[i] * signs[j] < 0 and v[j] / (v[j] - target[i]) <= share
-                    v[j] += share * (target[i] - v[j])
-                    if gone:
-                        v[j], signs[j], there[j] = 0.0, 0.0, False
-                continue
-            for i in range(count):
-                v[at[i]] = target[i]
-        worst, which, way = slack, -1, 0.0
-        for j in range(m):
-            if not there[j]:
-                gradient = -slope[j]
-                for i in range(count):
-                    gradient += hessian[j, at[i]] * target[i]
-                if abs(gradient) - l1[j] > worst:
-                    worst, which, way = abs(gradient) - l1[j], j, -np.sign(gradient)
-        if which < 0:
+        if not _solved_at(hessian, goal, at, count, factor, target):
+            return False
+        if not _cut(v, signs, there, at[:count], target) and not _enter(hessian, slope, l1, v, signs, there, slack):
             return True
-        there[which], signs[which] = True, way
     return False
 
 
@@ -178,10 +188,10 @@ def minimize_narrow(hessian: Array, slope: Array, l1: Array, v: Array) -> bool:
 
 @entry_kernel
 def minimize_along(hessian: Array, slope: Array, strengths: Array, found: Array, exact: Array) -> None:
-    """Write to ``found`` (P, m) the minima for P pairs (l1, l2), each begun at the one before, the first at its own row.
+    """Write to ``found`` (P, m) the minima for P pairs (l1, l2), each begun at the one before.
 
-    ``exact`` (P,) becomes whether each was found exactly: the last step of one that was is the solution of the linear
-    system that its signs pose, so that the way there has left no trace in it.
+    The first begins at its own row of ``found``. ``exact`` (P,) becomes whether each was found exactly: the last step
+    of one that was is the solution of the linear system that its signs pose, so that the way there has left no trace.
     """
     m = slope.size
     room = _room(m)

@@ -58,7 +58,7 @@ class NormalEquations:
                 minimize_along(self.hessian, self.slope, strengths, found, exact)
             # Of many minima without a lasso penalty coordinate descent finds any; `minimize` the shortest.
             for p in np.flatnonzero((~exact & (strengths[:, 0] == 0)) | self._broken(found, strengths)):
-                found[p] = self._minimum(*strengths[p], found[p - 1] if p else found[p])
+                found[p] = self._minimum(strengths[p], found[p - 1] if p else found[p])
         return found, self.mean - self._from_moments(found)[:, 0]
 
     def _broken(self, found: Array, strengths: Array) -> Array:
@@ -68,11 +68,12 @@ class NormalEquations:
         size = np.where(found == 0, np.abs(gradient) - lasso, np.abs(gradient + lasso * np.sign(found)))
         return size.max(axis=1) > TOLERANCE * np.abs(self.slope).max()
 
-    def _minimum(self, l1: float, l2: float, weights: Array) -> Array:
+    def _minimum(self, pair: Array, weights: Array) -> Array:
+        l1, l2 = pair
         curved, strengths = self.hessian + l2 * np.eye(len(self.slope)), np.full(len(self.slope), l1)
         for _ in range(ROUNDS):  # once is enough, but for columns that are nearly alike
             weights = minimize(curved, self.slope, strengths, weights)
-            if not self._broken(weights[None], np.array([[l1, l2]]))[0]:
+            if not self._broken(weights[None], pair[None])[0]:
                 break
         return weights
 
