@@ -94,20 +94,17 @@ class Problem:
 
         No solution depends on the others by more than rounding.
         """
-        if strengths and all(self.by_normal(*pair) for pair in strengths):
+        count, k = len(strengths), self.y.shape[1]
+        found = Solutions(np.empty((count, k, self.x.shape[1])), np.empty((count, k)), np.ones(count, dtype=bool))
+        at_once = [p for p, pair in enumerate(strengths) if self.by_normal(*pair)]
+        if at_once:
             begin = None if start is None else start.weights[0]
-            weights, biases = self.normal.minima(np.array(strengths), begin)
-            return Solutions(weights[:, None], biases[:, None], np.ones(len(strengths), dtype=bool))
-        found: list[Solution] = []
-        for l1, l2 in strengths:
-            start = self.solve(l1, l2, start)
-            found.append(start)
-        shape = len(found), self.y.shape[1]
-        return Solutions(
-            np.array([s.weights for s in found]).reshape(*shape, self.x.shape[1]),
-            np.array([s.bias for s in found]).reshape(shape),
-            np.array([s.exists for s in found], dtype=bool),
-        )
+            weights, biases = self.normal.minima(np.array([strengths[p] for p in at_once]), begin)
+            found.weights[at_once, 0], found.biases[at_once, 0] = weights, biases
+        for p in sorted(set(range(count)).difference(at_once)):
+            start = self.solve(*strengths[p], start)
+            found.weights[p], found.biases[p], found.exists[p] = start.weights, start.bias, start.exists
+        return found
 
     def by_normal(self, l1: float, l2: float) -> bool:
         """Whether the solution comes from the normal equations: least squares, few columns, and not singular."""
@@ -227,16 +224,36 @@ class Problem:
     def _directions(self) -> tuple[Array, Array]:
         """Return the scores (n, r) of the rows along the r right singular vectors (r, d) that are not null."""
         centred = self.x - self._centre
-        if len(centred) > centred.shape[1]:
-            # Far from singular the products of columns say as much, at a tenth of the cost.
-            sizes, vectors = np.linalg.eigh(centred.T @ centred)
-            if sizes[0] > CLEAR * sizes[-1]:
-                return centred @ vectors, vectors.T
-        from scipy.linalg import svd
+        return _by_products(centred) or _by_singular_values(centred)
 
-        left, sizes, right = svd(centred, full_matrices=False, check_finite=False, lapack_driver="gesvd")
-        kept = sizes > max(self.x.shape) * np.finfo(float).eps * sizes.max(initial=0.0)
-        return left[:, kept] * sizes[kept], right[kept]
+
+def _by_products(x: Array) -> tuple[Array, Array] | None:
+    """Return `Problem._directions` from the products of columns, at a tenth of the cost; None where rounding matters.
+
+    Squared singular values must be clear of rounding, or belong to directions along which x is nothing else.
+    """
+    if len(x) <= x.shape[1]:
+        return None
+    sizes, vectors = np.linalg.eigh(x.T @ x)
+    clear = sizes > CLEAR * sizes[-1]
+    scores = x @ vectors
+    rest = np.linalg.norm(scores[:, ~clear], axis=0)
+    if (rest > _rounding(x) * max(sizes[-1], 0.0) ** 0.5).any():
+        return None
+    return scores[:, clear], vectors[:, clear].T
+
+
+def _by_singular_values(x: Array) -> tuple[Array, Array]:
+    from scipy.linalg import svd
+
+    left, sizes, right = svd(x, full_matrices=False, check_finite=False, lapack_driver="gesvd")
+    kept = sizes > _rounding(x) * sizes.max(initial=0.0)
+    return left[:, kept] * sizes[kept], right[kept]
+
+
+def _rounding(x: Array) -> float:
+    """Return the share of the largest singular value up to which one may be nothing but rounding."""
+    return max(x.shape) * float(np.finfo(float).eps)
 
 
 def _is_curved(loss: Loss, parameters: Array) -> bool:
