@@ -55,7 +55,7 @@ def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: boo
     if bins:
         add("bins", str(bins).encode())
     if not bent:
-        add("straight", b"")
+        add("straight", str(preprocess.STRAIGHT_VERSION).encode())
     add(table.task, "\x1f".join(table.classes).encode("utf-8", "surrogatepass"))
     add("target", _bytes(table.target, table.target.dtype.type))
     for name, values in table.columns.items():

@@ -220,14 +220,16 @@ def _centre(name: str, parameter: float, y: Array, weights: Array) -> float:
 
 def _out_of_fold(histories: Sequence[Sequence[History]], rows: Array, data: TrainingData, asked: PathAsked) -> Array:
     """Return the predictions of each point for ``rows``, (P, rows, k), averaged over the seeds that did not diverge."""
-    found = np.full((len(histories), len(rows), data.outputs), np.nan)
-    for k in range(asked.folds):
+    found = np.empty((len(histories), len(rows), data.outputs))
+    for k in range(asked.folds):  # each row is scored once
         at = np.searchsorted(rows, data.folds[k].rows.score)
         for p, point in enumerate(histories):
             mine = point[k * asked.seeds : (k + 1) * asked.seeds]
             sound = [h.predictions for h in mine if h.status != "diverged"]
-            if sound:
-                found[p, at] = sound[0] if len(sound) == 1 else np.mean(sound, axis=0)
+            if len(sound) == 1:
+                found[p, at] = sound[0]
+            else:
+                found[p, at] = np.mean(sound, axis=0) if sound else np.nan
     return found
 
 

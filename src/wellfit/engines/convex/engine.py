@@ -180,7 +180,8 @@ class ConvexEngine:
         weights = flat.reshape(len(states), k, -1)
         predictions = link(data.task, self._prepared(member, data).outputs(weights, biases))
         if data.task == "regression":
-            predictions = predictions * fold.target_scale + fold.target_mean
+            predictions *= fold.target_scale
+            predictions += fold.target_mean
         curves = np.array([state.curves[:2].T for state in states])
         curves[:, :4] *= fold.loss_unit
         norms = np.sqrt((flat * flat).sum(axis=1)).tolist()

@@ -35,7 +35,15 @@ class NormalEquations:
             roots, unit = np.sqrt(2 * weights), 1.0
             columns, target = columns * roots[:, None], target * roots
         self.hessian, self.slope = columns.T @ columns * unit, columns.T @ target * unit
+        self._sizes: dict[bytes, Array] = {}
         self.spread = float(target @ target) * unit / 2
+
+    def sizes(self, chosen: Array) -> Array:
+        """Return the eigenvalues of H on the chosen columns, (m,): many points of a path have the same."""
+        key = chosen.tobytes()
+        if key not in self._sizes:
+            self._sizes[key] = np.linalg.eigvalsh(self.hessian[np.ix_(chosen, chosen)]).clip(0)
+        return self._sizes[key]
 
     @cached_property
     def is_round(self) -> bool:
