@@ -35,7 +35,7 @@ def prepare(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: bool = 
     made: dict[bytes, FoldData] = {}
     out = []
     for fold in folds:
-        key = _bytes(fold.train, np.int64)
+        key = _view(fold.train, np.int64).tobytes()
         if key not in made:
             made[key] = _prepared(table, fold, bins, bent)
         out.append(replace(made[key], rows=fold))
@@ -47,9 +47,10 @@ def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: boo
     """Return a SHA-256, in hexadecimal, over all that `prepare` returns depends on. The order of columns counts."""
     total = hashlib.sha256()
 
-    def add(name: str, content: bytes) -> None:
+    def add(name: str, content: bytes | Array) -> None:
         # Lengths go in too, so that no two contents run together into the same bytes.
-        total.update(f"{name} {len(content)}|".encode("utf-8", "surrogatepass") + content)
+        total.update(f"{name} {len(content)}|".encode("utf-8", "surrogatepass"))
+        total.update(content)
 
     add("preprocessing", str(preprocess.VERSION).encode())
     if bins:
@@ -57,25 +58,26 @@ def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: boo
     if not bent:
         add("straight", str(preprocess.STRAIGHT_VERSION).encode())
     add(table.task, "\x1f".join(table.classes).encode("utf-8", "surrogatepass"))
-    add("target", _bytes(table.target, table.target.dtype.type))
+    add("target", _view(table.target, table.target.dtype.type))
     for name, values in table.columns.items():
         if table.kinds[name] == "categorical":
             column = Coded.of(values)
             add(name, "\x1f".join(column.levels).encode("utf-8", "surrogatepass"))
-            add(name, _bytes(column.codes, np.int64))
+            add(name, _view(column.codes, np.int64))
         else:
             # Every NaN becomes the same NaN, and -0 becomes 0.
-            add(name, _bytes(np.where(np.isnan(values), np.nan, values) + 0.0, np.float64))
+            add(name, _view(np.where(np.isnan(values), np.nan, values) + 0.0, np.float64))
     if table.weights is not None:
-        add("weights", _bytes(table.weights, np.float64))
+        add("weights", _view(table.weights, np.float64))
     for fold in folds:
         for part, rows in (("train", fold.train), ("stop", fold.stop), ("score", fold.score)):
-            add(part, _bytes(rows, np.int64))
+            add(part, _view(rows, np.int64))
     return total.hexdigest()
 
 
-def _bytes(values: Array, kind: type) -> bytes:
-    return np.ascontiguousarray(values, dtype=kind).tobytes()
+def _view(values: Array, kind: type) -> Array:
+    """Return the bytes of values as they are kept, without a copy."""
+    return np.ascontiguousarray(values, dtype=kind).reshape(-1).view(np.uint8)
 
 
 def _prepared(table: Table, fold: Fold, bins: int, bent: bool) -> FoldData:

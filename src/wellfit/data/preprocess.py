@@ -136,7 +136,7 @@ class Preprocessor:
         numeric = [name for name, kind in table.kinds.items() if kind != "categorical"]
         made: dict[str, Numeric | Categorical] = {}
         if numeric:
-            x = np.array([table.columns[name][rows] for name in numeric])
+            x = np.array([table.columns[name].take(rows) for name in numeric])
             fill, mean, scale, known = _measure(x.T, fences=True) if bent else _measure_plainly(x)
             missing = (known > 0) & (known < len(rows))
             for j, name in enumerate(numeric):

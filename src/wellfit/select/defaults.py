@@ -84,7 +84,7 @@ def default_training(
     from wellfit.data import Preprocessor
 
     net = default_network(table) if network is None else network
-    inputs = max(1, len(Preprocessor.fit(table, rows).feature_names))
+    inputs = max(1, len(Preprocessor.fit(table, rows, bent=False).feature_names))
     outputs = len(table.classes) if table.task == "multiclass" else 1
     train_rows = max(1, len(rows) * (FOLDS - 1) // FOLDS)
     asked = batch_size_for(len(rows))

@@ -128,10 +128,10 @@ def one_standard_error(losses: Array) -> tuple[int, int, float, Array]:
 
 
 def _scores(flat: Sequence[History], data: TrainingData, asked: PathAsked) -> list[float]:
+    targets = [asked.table.target[fold.rows.score] for fold in data.folds[: asked.folds]]
     found = []
     for i, h in enumerate(flat):
-        target = asked.table.target[data.folds[i // asked.seeds % asked.folds].rows.score]
-        sound = h.status != "diverged"
+        target, sound = targets[i // asked.seeds % asked.folds], h.status != "diverged"
         found.append(asked.metric.function(asked.table.task, target, h.predictions) if sound else np.nan)
     return found
 
@@ -220,16 +220,19 @@ def _centre(name: str, parameter: float, y: Array, weights: Array) -> float:
 
 def _out_of_fold(histories: Sequence[Sequence[History]], rows: Array, data: TrainingData, asked: PathAsked) -> Array:
     """Return the predictions of each point for ``rows``, (P, rows, k), averaged over the seeds that did not diverge."""
+    scored = [fold.rows.score for fold in data.folds[: asked.folds]]
+    order = np.argsort(np.concatenate(scored))  # each row is scored once
     found = np.empty((len(histories), len(rows), data.outputs))
-    for k in range(asked.folds):  # each row is scored once
-        at = np.searchsorted(rows, data.folds[k].rows.score)
-        for p, point in enumerate(histories):
+    for p, point in enumerate(histories):
+        parts = []
+        for k, score in enumerate(scored):
             mine = point[k * asked.seeds : (k + 1) * asked.seeds]
             sound = [h.predictions for h in mine if h.status != "diverged"]
             if len(sound) == 1:
-                found[p, at] = sound[0]
+                parts.append(sound[0])
             else:
-                found[p, at] = np.mean(sound, axis=0) if sound else np.nan
+                parts.append(np.mean(sound, axis=0) if sound else np.full((len(score), data.outputs), np.nan))
+        np.concatenate(parts).take(order, axis=0, out=found[p], mode="clip")
     return found
 
 

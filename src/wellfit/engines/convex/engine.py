@@ -48,7 +48,7 @@ class ConvexEngine:
 
     def __init__(self) -> None:
         self._kept: WeakKeyDictionary[FoldData, dict[object, Prepared]] = WeakKeyDictionary()
-        self._able: WeakKeyDictionary[TrainingData, set[Member]] = WeakKeyDictionary()
+        self._able: WeakKeyDictionary[TrainingData, set[tuple]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple:
@@ -58,11 +58,15 @@ class ConvexEngine:
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the reason why this engine cannot solve the member."""
         able = self._able.setdefault(data, set())
-        if member in able:  # it is asked by everyone on the way
+        # A reason lies with the cocktail or with the fold, but for one: a lasso penalty for many weights of classes.
+        lasso = data.task == "multiclass" and any(isinstance(p, L1 | ElasticNet) for p in member.cocktail.ingredients)
+        what = member.network, member.cocktail, member.training
+        where = member.network, member.training, member.fold, lasso
+        if what in able and where in able:
             return None
         reason = self._unable(member, data)
         if reason is None:
-            able.add(member)
+            able |= {what, where}
         return reason
 
     def _unable(self, member: Member, data: TrainingData) -> str | None:
@@ -178,10 +182,11 @@ class ConvexEngine:
         parameters = np.array([state.parameters for state in states])
         flat, biases = parameters[:, :-k], parameters[:, -k:]
         weights = flat.reshape(len(states), k, -1)
-        predictions = link(data.task, self._prepared(member, data).outputs(weights, biases))
+        kept = self._prepared(member, data)
         if data.task == "regression":
-            predictions *= fold.target_scale
-            predictions += fold.target_mean
+            predictions = kept.outputs(weights * fold.target_scale, biases * fold.target_scale + fold.target_mean)
+        else:
+            predictions = link(data.task, kept.outputs(weights, biases))
         curves = np.array([state.curves[:2].T for state in states])
         curves[:, :4] *= fold.loss_unit
         norms = np.sqrt((flat * flat).sum(axis=1)).tolist()
@@ -221,11 +226,11 @@ class ConvexEngine:
             if kind not in kept:
                 weights, rows = training_weights(member, fold, data.task), fold.rows
                 train = rows.train if weights is None else rows.train[weights[rows.train] > 0]
-                problem = Problem(data.task, fold.x[train], fold.y[train], None if weights is None else weights[train])
+                problem = Problem(data.task, fold.x.take(train, 0), fold.y.take(train, 0), None if weights is None else weights[train])
                 own = fold.weights
 
                 def part(some: Array) -> Part:
-                    return fold.x[some], fold.y[some], None if own is None else own[some]
+                    return fold.x.take(some, 0), fold.y.take(some, 0), None if own is None else own[some]
 
                 ours = problem.x, problem.y, None if own is None else own[train]
                 kept[kind] = Prepared(problem, (ours, part(rows.stop), part(rows.score)))
