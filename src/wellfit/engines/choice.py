@@ -25,6 +25,7 @@ class Engines:
     def __init__(self, *engines: Engine) -> None:
         self.engines = engines
         self._chosen: WeakKeyDictionary[TrainingData, dict[Member, Engine]] = WeakKeyDictionary()
+        self._able: WeakKeyDictionary[TrainingData, set[Member]] = WeakKeyDictionary()  # those that some engine trains
 
     def __reduce__(self) -> tuple:
         """Travel as the engines to choose from."""
@@ -37,17 +38,23 @@ class Engines:
     def _of(self, members: Sequence[Member], data: TrainingData) -> list[Engine]:
         """Return the engine of each member, each looked for once."""
         known, found = self._chosen.setdefault(data, {}), []
+        able = self._able.setdefault(data, set())
         for member in members:
             engine = known.get(member)
             if engine is None:
-                able = (engine for engine in self.engines if engine.supports(member, data) is None)
-                engine = known[member] = next(able, None) or next(e for e in self.engines if _is_for(e, member))
+                engine = next((e for e in self.engines if e.supports(member, data) is None), None)
+                if engine is None:
+                    engine = next(e for e in self.engines if _is_for(e, member))
+                else:
+                    able.add(member)
+                known[member] = engine
             found.append(engine)
         return found
 
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the reason of the engine that would train such a network."""
-        return self.of(member, data).supports(member, data)
+        engine = self.of(member, data)
+        return None if member in self._able[data] else engine.supports(member, data)
 
     def groups(self, members: Sequence[Member], data: TrainingData) -> list[list[int]]:
         """Return the groups of each engine."""

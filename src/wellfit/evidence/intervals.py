@@ -60,10 +60,9 @@ def trained_interval(values: ArrayLike, *, estimates: str) -> Interval:
 def trained_intervals(values: ArrayLike, *, estimates: str) -> list[Interval]:
     """Return the `trained_interval` of each row of ``values``, (P, K)."""
     numbers = np.asarray(values, dtype=np.float64)
-    pseudo = np.array([pseudo_values(row) for row in numbers]).reshape(numbers.shape)
     known = (~np.isnan(numbers)).sum(axis=1).tolist()
     sentences = {folds: say("evidence.folds_trained", what=estimates, folds=folds) for folds in set(known)}
-    found = _intervals(pseudo, np.abs(numbers), 1.0, 0.0, estimates)
+    found = _intervals(pseudo_values(numbers), np.abs(numbers), 1.0, 0.0, estimates)
     return [
         replace(interval, estimates=sentences[folds]) if spread > 0 else interval
         for (interval, spread), folds in zip(found, known, strict=True)
@@ -71,15 +70,15 @@ def trained_intervals(values: ArrayLike, *, estimates: str) -> list[Interval]:
 
 
 def pseudo_values(values: Array) -> Array:
-    """Return what each fold's rows add to a figure that was measured without them, (K,): the jackknife's pseudo-values.
+    """Return what each fold's rows add to a figure that was measured without them, (..., K): the jackknife's values.
 
     Their mean is that of ``values``; NaN stays.
 
     >>> pseudo_values(np.array([1.0, 2.0, 3.0]))
     array([4., 2., 0.])
     """
-    known = values[~np.isnan(values)]
-    return len(known) * known.mean() - (len(known) - 1) * values if len(known) else values
+    known = (~np.isnan(values)).sum(axis=-1, keepdims=True)
+    return np.nansum(values, axis=-1, keepdims=True) - (known - 1) * values
 
 
 def difference(

@@ -102,7 +102,9 @@ def log_loss(task: Task, target: Array, predictions: Array, weights: Array | Non
 
 def rmse(task: Task, target: Array, predictions: Array, weights: Array | None = None) -> float:  # noqa: ARG001 (any metric)
     """Return the root of the mean squared error, in the target's own unit."""
-    return float(np.sqrt(_mean((target - predictions[:, 0]) ** 2, weights)))
+    squares = target - predictions[:, 0]
+    squares *= squares
+    return float(np.sqrt(_mean(squares, weights)))
 
 
 def r2(task: Task, target: Array, predictions: Array, weights: Array | None = None) -> float:  # noqa: ARG001 (any metric)

@@ -68,10 +68,10 @@ def step_cost(member: Member, data: TrainingData) -> int:
 
 def epoch_work(members: Sequence[Member], data: TrainingData) -> list[tuple[int, int]]:
     """Return each member's `member_steps` of one epoch and its `step_cost`; members alike are looked at once."""
-    known: dict[tuple, tuple[int, int]] = {}
+    known: dict[tuple[int, int, int], tuple[int, int]] = {}
     found = []
     for member in members:
-        kind = member.network, member.training, member.fold
+        kind = id(member.network), id(member.training), member.fold  # to compare the values would take longer
         if kind not in known:
             known[kind] = member_steps(member, data, 1), step_cost(member, data)
         found.append(known[kind])

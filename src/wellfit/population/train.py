@@ -63,11 +63,9 @@ def train_each(
         engine = default_engine()
     check(members, data, engine)
     gathered = _Gathering(members, data, engine, ledger, take)
-    works = zip(gathered.unique, epoch_work(gathered.unique, data), strict=True)
-    steps = {member: work * member.training.epochs for member, (work, _) in works}
-    total = sum(steps.values())
     waiting = gathered.recall()
-    done = total - sum(steps[member] for member in waiting)
+    total, left = _work(gathered.unique, data), _work(waiting, data)
+    done = total - left
     if progress is not None:
         progress(done, total)
     place = Threads() if executor is None else executor
@@ -76,6 +74,11 @@ def train_each(
         gathered.run(place, report)
     if gathered.hand_on():  # what was recorded and is of no use
         gathered.run(place, None)
+
+
+def _work(members: Sequence[Member], data: TrainingData) -> int:
+    """Return the steps of members in all."""
+    return sum(steps * m.training.epochs for m, (steps, _) in zip(members, epoch_work(members, data), strict=True))
 
 
 class _Gathering:

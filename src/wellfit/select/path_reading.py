@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -158,7 +158,7 @@ def _intervals(values: Array, data: TrainingData, asked: PathAsked, what: str) -
         intervals = fold_intervals(by_fold[known], **_counts(data, asked), estimates=sentence)
     found: list[Interval | None] = [None] * len(by_fold)
     for p, interval in zip(known, intervals, strict=True):
-        found[p] = replace(interval, low=max(interval.low, low), high=min(interval.high, high))
+        found[p] = Interval(interval.mean, max(interval.low, low), min(interval.high, high), interval.estimates)
     return tuple(found)
 
 
@@ -170,8 +170,12 @@ def _chance(data: TrainingData, asked: PathAsked) -> float:
     """
     found = []
     for fold in data.folds[: asked.folds]:
-        weights = np.ones(len(fold.y)) if fold.weights is None else fold.weights
-        train, score = (rows[weights[rows] > 0] for rows in (fold.rows.train, fold.rows.score))
+        train, score = fold.rows.train, fold.rows.score
+        if fold.weights is None:
+            weights = np.ones(len(fold.y))
+        else:
+            weights = fold.weights
+            train, score = train[weights[train] > 0], score[weights[score] > 0]
         if not len(train) or not len(score):
             continue
         if data.task == "regression":

@@ -14,6 +14,7 @@ class Stacked:
 
     def __init__(self, histories: Sequence[History]) -> None:
         self.histories = histories
+        self._made: dict[str, Array] = {}
         self.lengths = np.array([len(h.checkpoints) for h in histories])
         self.longest = int(self.lengths.max())
         best = np.array([h.best_epoch for h in histories])
@@ -31,7 +32,9 @@ class Stacked:
 
     def curves(self, name: str) -> Array:
         """Return a curve up to the last checkpoint that any member has, (M, longest)."""
-        return self._side_by_side([h.curves[name] for h in self.histories])
+        if name not in self._made:
+            self._made[name] = self._side_by_side([h.curves[name] for h in self.histories])
+        return self._made[name]
 
     def kept(self, name: str) -> Array:
         """Return a curve's values at the epochs whose weights are kept, (M,): `wellfit.select.reading.kept_value`."""

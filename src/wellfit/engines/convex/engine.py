@@ -95,7 +95,7 @@ class ConvexEngine:
         begun: dict[tuple, State] = {}  # nobody modifies a state, so members may share one
         found = []
         for member in members:
-            kind = member.network, member.training, member.fold
+            kind = id(member.network), id(member.training), member.fold
             if kind not in begun:
                 begun[kind] = self._init(member, data)
             found.append(begun[kind])
@@ -226,7 +226,9 @@ class ConvexEngine:
             if kind not in kept:
                 weights, rows = training_weights(member, fold, data.task), fold.rows
                 train = rows.train if weights is None else rows.train[weights[rows.train] > 0]
-                problem = Problem(data.task, fold.x.take(train, 0), fold.y.take(train, 0), None if weights is None else weights[train])
+                problem = Problem(
+                    data.task, fold.x.take(train, 0), fold.y.take(train, 0), None if weights is None else weights[train]
+                )
                 own = fold.weights
 
                 def part(some: Array) -> Part:

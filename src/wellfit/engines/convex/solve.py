@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from wellfit.engines.blas import one_blas_thread
 from wellfit.engines.convex.losses import Logistic, Loss, Softmax, Squares
 from wellfit.engines.convex.newton import Newton
 from wellfit.engines.convex.normal import FEW, NormalEquations
@@ -114,7 +115,8 @@ class Problem:
     @cached_property
     def normal(self) -> NormalEquations:
         """The normal equations of least squares."""
-        return NormalEquations(self.x, self.y[:, 0].copy(), self._shares, alike=self.weights is None)
+        with one_blas_thread():  # whoever asks first
+            return NormalEquations(self.x, self.y[:, 0].copy(), self._shares, alike=self.weights is None)
 
     def strongest(self) -> float:
         """Return the smallest l1 at which every weight is 0, whatever l2: the largest slope of the null model."""
@@ -153,14 +155,15 @@ class Problem:
         Hastie & Tibshirani 2007; Hastie, Tibshirani & Friedman 2009, 3.4.1). NaN for more than `MOST_FREE` weights of
         several classes.
         """
+        if self.by_normal(1.0, l2):
+            used = np.flatnonzero(solution.weights[0])
+            return _trace(self.normal.sizes(used), l2) if used.size else 0.0
         parameters = np.column_stack([solution.weights, solution.bias])
         free = parameters != 0
         free[:, -1] = False
         chosen = np.flatnonzero(free)
         if not chosen.size:
             return 0.0
-        if self.by_normal(1.0, l2):
-            return _trace(self.normal.sizes(chosen), l2)
         with self._lock:
             loss = self._loss
             if loss.outputs > 1 and chosen.size > MOST_FREE:
