@@ -66,7 +66,8 @@ def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: boo
             add(name, _view(column.codes, np.int64))
         else:
             # Every NaN becomes the same NaN, and -0 becomes 0.
-            add(name, _view(np.where(np.isnan(values), np.nan, values) + 0.0, np.float64))
+            absent = np.isnan(values)
+            add(name, _view((np.where(absent, np.nan, values) if absent.any() else values) + 0.0, np.float64))
     if table.weights is not None:
         add("weights", _view(table.weights, np.float64))
     for fold in folds:

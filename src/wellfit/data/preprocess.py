@@ -10,7 +10,7 @@ column (`Numeric.edges`). Categorical columns: one column per level (1 where the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -168,19 +168,20 @@ class Preprocessor:
         lacking = [plan.name for plan in self.plans if plan.name not in columns]
         if lacking:
             raise DataError("splits.lacking", columns=", ".join(lacking))
-        width = len(self.feature_names)
+        numeric = [plan for plan in self.plans if isinstance(plan, Numeric)]
+        x = np.column_stack([_numbers(p.name, columns[p.name]) for p in numeric]) if numeric else np.empty((0, 0))
+        if numeric and all(plan.features == (plan.name,) for plan in self.plans):  # a column each
+            return _scaled(numeric, x)
         count = len(columns[self.plans[0].name]) if self.plans else len(next(iter(columns.values()), ()))
-        out = np.zeros((count, width))
-        place, numeric, places = 0, [], []
+        out = np.zeros((count, len(self.feature_names)))
+        place, places = 0, []
         for plan in self.plans:
             if isinstance(plan, Numeric):
-                numeric.append(plan)
                 places.append(place)
             else:
                 _one_hot(plan, Coded.of(columns[plan.name]), out[:, place : place + len(plan.features)])
             place += len(plan.features)
         if numeric:
-            x = np.column_stack([_numbers(p.name, columns[p.name]) for p in numeric])
             _standardize(numeric, places, x, out)
         return out
 
@@ -331,8 +332,8 @@ def _quantile(ordered: Array, count: Array, q: float) -> Array:
     return np.where(a == b, a, a * (1 - share) + b * share)
 
 
-def _standardize(plans: list[Numeric], places: list[int], x: Array, out: Array) -> None:
-    """Write the columns of x (n, p) and their missing indicators to their places in out (n, d)."""
+def _scaled(plans: Sequence[Numeric], x: Array) -> Array:
+    """Return the columns of x (n, p) with what is missing filled in, standardized and bent where asked."""
     absent = np.isnan(x)
     fill, mean, scale = (np.array([getattr(p, f) for p in plans]) for f in ("fill", "mean", "scale"))
     with np.errstate(over="ignore"):  # what overflows is infinitely far out, and bends to the limit
@@ -341,16 +342,18 @@ def _standardize(plans: list[Numeric], places: list[int], x: Array, out: Array) 
     bent = np.array([p.bent for p in plans])
     # Of a straight column, a number that overflows is as far out as numbers go.
     if not bent.any():
-        np.clip(z, -FARTHEST, FARTHEST, out=z)
-    else:
-        z[:, ~bent] = np.clip(z[:, ~bent], -FARTHEST, FARTHEST)
-        z = np.where(bent, bend(z), z)
+        return np.clip(z, -FARTHEST, FARTHEST, out=z)
+    z[:, ~bent] = np.clip(z[:, ~bent], -FARTHEST, FARTHEST)
+    return np.where(bent, bend(z), z)
+
+
+def _standardize(plans: list[Numeric], places: list[int], x: Array, out: Array) -> None:
+    """Write the columns of x (n, p) and their missing indicators to their places in out (n, d)."""
+    absent, z = np.isnan(x), _scaled(plans, x)
+    scale = np.array([p.scale for p in plans])
     kept = scale > 0
     starts = np.array(places)
-    if kept.all() and np.array_equal(starts, starts[0] + np.arange(len(starts))):
-        out[:, starts[0] : starts[0] + len(starts)] = z  # a slice is several times as fast
-    else:
-        out[:, starts[kept]] = z[:, kept]
+    out[:, starts[kept]] = z[:, kept]
     flagged = np.array([p.missing for p in plans])
     bins = np.array([len(p.centres) for p in plans])
     out[:, (starts + kept + bins)[flagged]] = absent[:, flagged]

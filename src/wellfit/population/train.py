@@ -17,7 +17,7 @@ from wellfit.population.resuming import begun, keeping, recalled
 from wellfit.records import History, TrainingData
 
 Take = Callable[[Member, History], None]
-TOGETHER = 64  # members that end are read together, where no ledger waits for each
+TOGETHER = 256  # members that end are read together, where no ledger waits for each
 
 
 def train(

@@ -16,6 +16,8 @@ TOLERANCE = 1e-9
 ROUNDS = 50
 # Up to this condition number of H, without a penalty, its solution is as good as that of the columns themselves.
 ROUND = 1e5
+# A mean whose square is this share of the mean square is rounding: the columns are centred already.
+NOTHING = 1e-20
 # Below this share of the target's spread a loss made of moments is mostly rounding: it is measured on the rows.
 CANCELLED = 1e-4
 
@@ -30,11 +32,17 @@ class NormalEquations:
         """``alike`` says that all weights are."""
         self.x, self.y, self.weights = x, y, weights
         self.means, self.mean = weights @ x, float(weights @ y)
-        columns, target, unit = x - self.means, y - self.mean, 2 * float(weights[0])
+        target, unit = y - self.mean, 2 * float(weights[0])
         if not alike:
             roots, unit = np.sqrt(2 * weights), 1.0
-            columns, target = columns * roots[:, None], target * roots
-        self.hessian, self.slope = columns.T @ columns * unit, columns.T @ target * unit
+            columns, target = (x - self.means) * roots[:, None], target * roots
+            products = columns.T @ columns
+        else:
+            columns, products = x, x.T @ x
+            if (self.means**2 > NOTHING * products.diagonal() / len(x)).any():
+                columns = x - self.means
+                products = columns.T @ columns
+        self.hessian, self.slope = products * unit, columns.T @ target * unit
         self._sizes: dict[bytes, Array] = {}
         self.spread = float(target @ target) * unit / 2
 
