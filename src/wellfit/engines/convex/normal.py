@@ -14,12 +14,17 @@ FEW = 300  # columns up to which it pays to write their products down
 # The optimality conditions hold to this share of the gradient at the null model.
 TOLERANCE = 1e-9
 ROUNDS = 50
-# Up to this condition number of H, without a penalty, its solution is as good as that of the columns themselves.
+# Up to this condition number of H its solution without a penalty is as good as that of the columns themselves.
 ROUND = 1e5
 # A mean whose square is this share of the mean square is rounding: the columns are centred already.
 NOTHING = 1e-20
 # Below this share of the target's spread a loss made of moments is mostly rounding: it is measured on the rows.
 CANCELLED = 1e-4
+
+
+def rounding(x: Array) -> float:
+    """Return the share of the largest singular value of x up to which one may be nothing but rounding."""
+    return max(x.shape) * float(np.finfo(float).eps)
 
 
 class NormalEquations:
@@ -54,14 +59,27 @@ class NormalEquations:
         return self._sizes[key]
 
     @cached_property
-    def is_round(self) -> bool:
-        """Whether H is far enough from singular that without a penalty too it says where the minimum is."""
-        sizes = np.linalg.eigvalsh(self.hessian)
-        return bool(sizes[0] * ROUND > sizes[-1])
+    def unpenalized(self) -> Array | None:
+        """The shortest weights (d,) that minimize the squared error, or None where products of columns say too little.
+
+        Each eigenvalue of H must be clear of rounding, or that of a direction along which the columns are nothing else.
+        """
+        sizes, vectors = np.linalg.eigh(self.hessian)
+        clear = sizes * ROUND > sizes[-1]
+        if not clear.all():
+            roots = np.sqrt(2 * self.weights)[:, None]
+            rest = np.linalg.norm((self.x - self.means) @ vectors[:, ~clear] * roots, axis=0)
+            if (rest > rounding(self.x) * max(sizes[-1], 0.0) ** 0.5).any():
+                return None
+        some, found = vectors[:, clear], np.zeros(len(sizes))
+        for _ in range(2):  # the second time refines
+            found = found + some @ (some.T @ (self.slope - self.hessian @ found) / sizes[clear])
+        return found
 
     def minima(self, strengths: Array, start: Array | None = None) -> tuple[Array, Array]:
         """Return the weights (P, d) and biases (P,) that are best for P pairs (l1, l2); the first begins at ``start``.
 
+        Without any penalty `unpenalized` must be known.
         Each does not depend on the others but for rounding, and up to `NARROW` columns not even by that, unless
         columns are collinear.
         """
@@ -72,8 +90,11 @@ class NormalEquations:
             exact = np.zeros(len(strengths), dtype=bool)
             if len(self.slope) <= NARROW:
                 minimize_along(self.hessian, self.slope, strengths, found, exact)
+            free = ~strengths.any(axis=1)
+            if free.any():
+                found[free] = self.unpenalized
             # Of many minima without a lasso penalty coordinate descent finds any; `minimize` the shortest.
-            for p in np.flatnonzero((~exact & (strengths[:, 0] == 0)) | self._broken(found, strengths)):
+            for p in np.flatnonzero(~free & ((~exact & (strengths[:, 0] == 0)) | self._broken(found, strengths))):
                 found[p] = self._minimum(strengths[p], found[p - 1] if p else found[p])
         return found, self.mean - self._from_moments(found)[:, 0]
 

@@ -12,7 +12,7 @@ import numpy as np
 from wellfit.engines.blas import one_blas_thread
 from wellfit.engines.convex.losses import Logistic, Loss, Softmax, Squares
 from wellfit.engines.convex.newton import Newton
-from wellfit.engines.convex.normal import FEW, NormalEquations
+from wellfit.engines.convex.normal import FEW, NormalEquations, rounding
 from wellfit.records import Array, Task
 
 # The ridge penalty in place of none where without one no solution exists.
@@ -110,7 +110,7 @@ class Problem:
     def by_normal(self, l1: float, l2: float) -> bool:
         """Whether the solution comes from the normal equations: least squares, few columns, and not singular."""
         few = self.task == "regression" and self.x.shape[1] < min(FEW, len(self.x))
-        return few and (l1 > 0 or l2 > 0 or self.normal.is_round)
+        return few and (l1 > 0 or l2 > 0 or self.normal.unpenalized is not None)
 
     @cached_property
     def normal(self) -> NormalEquations:
@@ -241,7 +241,7 @@ def _by_products(x: Array) -> tuple[Array, Array] | None:
     clear = sizes > CLEAR * sizes[-1]
     scores = x @ vectors
     rest = np.linalg.norm(scores[:, ~clear], axis=0)
-    if (rest > _rounding(x) * max(sizes[-1], 0.0) ** 0.5).any():
+    if (rest > rounding(x) * max(sizes[-1], 0.0) ** 0.5).any():
         return None
     return scores[:, clear], vectors[:, clear].T
 
@@ -250,13 +250,8 @@ def _by_singular_values(x: Array) -> tuple[Array, Array]:
     from scipy.linalg import svd
 
     left, sizes, right = svd(x, full_matrices=False, check_finite=False, lapack_driver="gesvd")
-    kept = sizes > _rounding(x) * sizes.max(initial=0.0)
+    kept = sizes > rounding(x) * sizes.max(initial=0.0)
     return left[:, kept] * sizes[kept], right[kept]
-
-
-def _rounding(x: Array) -> float:
-    """Return the share of the largest singular value up to which one may be nothing but rounding."""
-    return max(x.shape) * float(np.finfo(float).eps)
 
 
 def _is_curved(loss: Loss, parameters: Array) -> bool:
