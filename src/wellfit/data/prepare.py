@@ -50,7 +50,7 @@ def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: boo
     def add(name: str, content: bytes | Array) -> None:
         # Lengths go in too, so that no two contents run together into the same bytes.
         total.update(f"{name} {len(content)}|".encode("utf-8", "surrogatepass"))
-        total.update(content)
+        total.update(memoryview(content))
 
     add("preprocessing", str(preprocess.VERSION).encode())
     if bins:

@@ -196,12 +196,12 @@ def activate(name: str, z: np.ndarray) -> np.ndarray:
 
 
 def link(task: str, outputs: np.ndarray) -> np.ndarray:
-    """Turn outputs (n, k) into probabilities (sigmoid for binary, softmax for multiclass) or leave values."""
+    """Turn outputs (..., k) into probabilities (sigmoid for binary, softmax for multiclass) or leave values."""
     if task == "regression":
         return outputs
     from scipy.special import expit, softmax
 
-    return expit(outputs) if task == "binary" else softmax(outputs, axis=1)
+    return expit(outputs) if task == "binary" else softmax(outputs, axis=-1)
 
 
 def apply_temperature(task: str, predictions: np.ndarray, temperature: float) -> np.ndarray:
