@@ -17,6 +17,7 @@ from wellfit.cocktail import (
     INGREDIENTS,
     L1,
     L2,
+    Augment,
     BatchNorm,
     Cocktail,
     Dropout,
@@ -65,6 +66,14 @@ ONE_EACH = {
     "input_noise": strong(InputNoise, NUMBERS),
     "label_smoothing": strong(LabelSmoothing, st.floats(0, 1)),
     "mixup": strong(Mixup, st.just(0.0) | st.floats(1e-3, 1e300)),
+    "augment": st.builds(
+        Augment,
+        st.floats(0, 1),
+        schedule=WHEN,
+        rotation=st.none() | st.floats(1e-9, 180),
+        noise=st.none() | NUMBERS.filter(bool),
+        erasing=st.none() | st.floats(1e-9, 1),
+    ),
     "gradient_clipping": strong(GradientClipping, BOUNDS),
     "ema": strong(EMA, RATES),
     "early_stopping": st.builds(
@@ -408,6 +417,8 @@ def test_resolve_gives_every_strength_its_field(parts):
     for part in parts:
         if type(part) in LAYERED - {ElasticNet}:
             assert getattr(s, part.name) == (part.strength,) * (2 if isinstance(part, Dropout) else 3)
+        elif isinstance(part, Augment):
+            assert s.augment == (part if part.strength else None)
         elif isinstance(part, Strong) and not isinstance(part, ElasticNet):
             assert getattr(s, part.name) == part.strength
     names = {p.name for p in parts}

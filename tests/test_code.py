@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peers import Trainer, import_keras, import_torch, sample
+from peers import Trainer, import_keras, import_torch, keras_floats, sample
 
 from wellfit.cocktail import INGREDIENTS, L1, L2, Cocktail, Dropout, EarlyStopping, WeightDecay, as_cocktail
 from wellfit.cocktail.dialects import to_dialect
@@ -487,9 +487,8 @@ def keras(tmp_path_factory, monkeypatch):
     from keras.src.backend.common import dtypes
 
     monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
-    before = module.config.floatx()
-    yield module
-    module.config.set_floatx(before)
+    with keras_floats(module, module.config.floatx()):
+        yield module
 
 
 def _keras_pairs(space):
@@ -753,7 +752,7 @@ def test_sklearn_script_says_what_it_leaves_out(task):
 
 def test_sklearn_script_says_that_it_lacks_every_new_ingredient():
     lacking = ("group_lasso=0.1", "max_norm=3", "batch_norm", "input_dropout=0.1", "input_noise=0.1", "mixup=0.2",
-               "label_smoothing=0.1", "gradient_clipping=1", "ema=0.9")  # fmt: skip
+               "label_smoothing=0.1", "gradient_clipping=1", "ema=0.9", "augment=0.5")  # fmt: skip
     for text in lacking:
         script = text_for(MLP((4,)), text, Training("gd", 0.1), "binary", "sklearn")
         assert f"LEFT OUT: scikit-learn's models have no {as_cocktail(text).ingredients[0].name}." in script
@@ -838,7 +837,7 @@ STRENGTHS = st.one_of(st.floats(1e-6, 1.0), st.tuples(*[st.floats(0, 1.0)] * 3))
 
 
 NEW = ("group_lasso=0.1", "max_norm=(1, inf, 2)", "batch_norm", "input_dropout=0.1", "input_noise=0.1", "mixup=0.2",
-       "label_smoothing=0.1", "gradient_clipping=1", "ema=0.9")  # fmt: skip
+       "label_smoothing=0.1", "gradient_clipping=1", "ema=0.9", "augment=0.5")  # fmt: skip
 
 
 OLD = {"l1", "l2", "elastic_net", "weight_decay", "dropout", "early_stopping"}

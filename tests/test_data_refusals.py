@@ -77,8 +77,11 @@ def test_missing_file_folder_and_odd_names(tmp_path: Path) -> None:
     refused(tmp_path / "none.csv", "missing_file", "none.csv", "football")
     refused(tmp_path / "none" / "t.csv", "missing_file")
     refused("fotball", "missing_file_near", "football")
-    refused(tmp_path, "directory", str(tmp_path)[:20])
-    refused("", "directory")  # the empty path is this folder
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(DataError, match="folder without data") as caught:
+        load(tmp_path / "notes")
+    assert caught.value.key == "images.no_images"
+    refused("", "not_a_file")  # the empty path is no folder that anyone meant
     refused("bad\0name", "missing_file")
     refused("new\nline", "missing_file")
     refused("x" * 5000, "unreadable", "too long")
@@ -163,7 +166,7 @@ def test_archives_without_the_arrays(tmp_path: Path) -> None:
     ("x", "y", "key", "words"),
     [
         (np.ones((5, 2)), np.ones(4), "lengths_differ", ("5 rows", "4 values")),
-        (np.ones((5, 2, 2)), np.arange(5), "not_two_dimensional", ("(5, 2, 2)", "reshape")),
+        (np.ones((5, 2, 2, 2, 2)), np.arange(5), "not_two_dimensional", ("(5, 2, 2, 2, 2)", "reshape")),
         (np.ones((5, 2)), np.eye(5), "target_shape", ("(5, 5)",)),
         (np.ones((0, 2)), np.ones(0), "empty_table", ()),
         (np.ones((5, 0)), np.arange(5), "empty_table", ()),

@@ -28,6 +28,7 @@ from wellfit.rng import DATA, generator
 
 MODULES = (
     "raw", "dates", "infer", "csv_files", "mat_files", "frames", "array_files", "builtin", "target", "files", "sources",
+    "contents", "downloads", "idx_files", "image_files", "image_folders", "pixels",
 )  # fmt: skip
 
 
@@ -309,7 +310,7 @@ def test_arrays_and_pairs() -> None:
 
 
 def test_import_is_cheap() -> None:
-    heavy = ("pandas", "sklearn", "scipy", "numba", "matplotlib", "torch", "pyarrow")
+    heavy = ("pandas", "sklearn", "scipy", "numba", "matplotlib", "torch", "pyarrow", "PIL", "pooch")
     use = "wellfit.data.load({'x': [1, 2], 'y': [0, 1]})"
     code = f"import sys, wellfit.data; {use}; assert not set({heavy}) & set(sys.modules)"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -202,8 +202,8 @@ def test_missing_foreign_and_newer_files_are_told_apart(tmp_path) -> None:
         (tmp_path / name).write_bytes(raw)
         refuse(tmp_path / name, "is not a wellfit model")
     path = make(BLOOD).save(tmp_path / "m")
-    path.write_bytes(path.read_bytes().replace(b'format_version":"1"', b'format_version":"3"'))
-    refuse(path, "format 3.*update wellfit")
+    path.write_bytes(path.read_bytes().replace(b'format_version":"1"', b'format_version":"4"'))
+    refuse(path, "format 4.*update wellfit")
 
 
 def test_a_single_changed_bit_in_the_content_is_noticed(tmp_path) -> None:

@@ -10,7 +10,10 @@ import pytest
 
 import wellfit
 
-HEAVY = ("numba", "scipy", "pandas", "sklearn", "matplotlib", "torch", "keras", "optuna", "ray", "jinja2", "rich")
+HEAVY = (
+    "numba", "scipy", "pandas", "sklearn", "matplotlib", "torch", "keras", "optuna", "ray", "jinja2", "rich", "PIL",
+    "pooch",
+)  # fmt: skip
 
 
 def python(code: str) -> str:

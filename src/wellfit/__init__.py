@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 # Each public name and the room it lives in. Rooms are imported when a name is first asked for: import stays cheap.
 _HOMES = {
     "Cocktail": "cocktail",
+    "Augment": "cocktail",
     "BatchNorm": "cocktail",
     "EMA": "cocktail",
     "GradientClipping": "cocktail",
@@ -31,10 +32,12 @@ _HOMES = {
     "WeightDecay": "cocktail",
     "Linear": "nets",
     "MLP": "nets",
+    "module": "nets.module",
     "Training": "nets",
     "Fitted": "nets.fitted",
     "lesson": "job.lesson",
     "load": "data",
+    "augment": "job.augmenting",
     "bias_variance": "select.bias_variance",
     "compare": "select.compare",
     "diagnose": "select.diagnose",
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
         EMA,
         L1,
         L2,
+        Augment,
         BatchNorm,
         Cocktail,
         Dropout,
@@ -85,10 +89,12 @@ if TYPE_CHECKING:
     )
     from wellfit.estimators import WellfitClassifier, WellfitRegressor
     from wellfit.job import run
+    from wellfit.job.augmenting import augment
     from wellfit.job.lesson import lesson
     from wellfit.messages import speaking
     from wellfit.nets import MLP, Linear, Training
     from wellfit.nets.fitted import Fitted
+    from wellfit.nets.module import module
     from wellfit.select.bias_variance import bias_variance
     from wellfit.select.compare import compare
     from wellfit.select.diagnose import diagnose
@@ -103,6 +109,7 @@ __all__ = [
     "L1",
     "L2",
     "MLP",
+    "Augment",
     "BatchNorm",
     "Cocktail",
     "DataError",
@@ -128,11 +135,13 @@ __all__ = [
     "WellfitError",
     "WellfitRegressor",
     "__version__",
+    "augment",
     "bias_variance",
     "compare",
     "diagnose",
     "lesson",
     "load",
+    "module",
     "path",
     "run",
     "sanity",
@@ -143,10 +152,11 @@ __all__ = [
 ]
 
 
-# Rooms that users reach into by name: wf.executors.Ray(...).
-_ROOMS = ("executors",)
+# Rooms that users reach into by name: wf.executors.Ray(...), wf.torch.penalty(...).
+_ROOMS = ("executors", "torch")
 if TYPE_CHECKING:
     from wellfit import executors as executors
+    from wellfit import torch as torch
 
 
 def __getattr__(name: str) -> object:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 # Streams keep draws for different purposes apart. Dropout uses DROPOUT + layer, that of the inputs the one before.
-INIT, SHUFFLE, SPLIT, RESAMPLE, DATA, NOISE, MIXUP = range(1, 8)
+INIT, SHUFFLE, SPLIT, RESAMPLE, DATA, NOISE, MIXUP, AUGMENT, AUGMENT_NOISE = range(1, 10)
 DROPOUT = 1024
 INPUT_DROPOUT = DROPOUT - 1
 

@@ -11,6 +11,7 @@ import click
 
 import wellfit
 from wellfit.cli import options as given
+from wellfit.cli.augment_command import augment
 from wellfit.cli.bias_variance_command import bias_variance
 from wellfit.cli.diagnose_command import diagnose
 from wellfit.cli.interrupt import kept
@@ -165,11 +166,12 @@ def sanity(data: str, **asked: Any) -> None:
 @click.argument("model")
 @click.argument("data")
 @option("--out", metavar="FILE", help=say("cli.opt_out_file"))
-def predict(model: str, data: str, out: str | None) -> None:
-    """Predict the rows of a table with a saved model."""
+@option("--network", metavar="FILE.py:NAME", help=say("export.opt_network"))
+def predict(model: str, data: str, out: str | None, network: str | None) -> None:
+    """Predict the rows of a table, or images, with a saved model."""
     from wellfit import job
 
-    text = job.predictions(model, data)
+    text = job.predictions(model, data, network=network)
     if out:
         job.write_whole(Path(out), text.encode("utf-8", "backslashreplace"))
         tell(say("cli.written", path=out))
@@ -185,6 +187,7 @@ def _command() -> str:
     return shlex.join(["wellfit", *given.typed()])
 
 
+main.add_command(augment)
 main.add_command(diagnose)
 main.add_command(lesson)
 main.add_command(merge)

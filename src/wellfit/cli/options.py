@@ -98,6 +98,8 @@ DATA = (
     _option("--weight", metavar="COL"),
     _columns("--categorical"),
     _columns("--numeric"),
+    _option("--image-size", metavar="N|NxN"),
+    _option("--skip-corrupt", is_flag=True),
 )
 NETWORK = (_option("--network", metavar="TEXT"),)
 TRAINING = (
@@ -147,7 +149,8 @@ def options(*groups: tuple[Callable, ...]) -> Callable:
 
 def load_options(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options of `wellfit.data.load` among those given, repeated column lists joined."""
-    plain = {name: given[name] for name in ("target", "task", "test", "group", "time", "weight")}
+    names = ("target", "task", "test", "group", "time", "weight", "image_size", "skip_corrupt")
+    plain = {name: given[name] for name in names}
     return plain | {
         name: tuple(column for part in given[name] for column in part) for name in ("drop", "categorical", "numeric")
     }

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Watch:
     """Shows notices as they come and, on a terminal, how far the training is. A context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: str = "cli.training") -> None:
+        self._name = say(task)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._total = 0
@@ -60,7 +61,7 @@ class Watch:
             console=console(sys.stderr),
             transient=True,
         )
-        self._task = self._bar.add_task(say("cli.training"), total=total)
+        self._task = self._bar.add_task(self._name, total=total)
         self._bar.start()
 
     def _close(self) -> None:

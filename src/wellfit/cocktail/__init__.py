@@ -1,5 +1,6 @@
 """Ingredients as values, mixing, the text form, and what other libraries call the same thing (`dialects`)."""
 
+from wellfit.cocktail.augment import Augment
 from wellfit.cocktail.base import Ingredient, Strong
 from wellfit.cocktail.ingredients import (
     EMA,
@@ -21,6 +22,7 @@ __all__ = [
     "INGREDIENTS",
     "L1",
     "L2",
+    "Augment",
     "BatchNorm",
     "Cocktail",
     "Dropout",

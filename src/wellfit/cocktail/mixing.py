@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 
+from wellfit.cocktail.augment import Augment
 from wellfit.cocktail.base import Ingredient, Strength, Strong
 from wellfit.cocktail.ingredients import (
     EMA,
@@ -41,6 +42,7 @@ INGREDIENTS: dict[str, type[Ingredient]] = {
         InputNoise,
         LabelSmoothing,
         Mixup,
+        Augment,
         GradientClipping,
         EMA,
         EarlyStopping,
@@ -54,7 +56,7 @@ class Strengths:
     """A cocktail bound to a network: one strength per weight matrix, one dropout rate per hidden layer.
 
     0 is none, except for ``max_norm`` and ``gradient_clipping``, where infinity is. ``schedules`` maps the field's
-    name to the schedule where it is not constant.
+    name to the schedule where it is not constant. ``augment`` is None where its strength is 0.
     """
 
     l1: tuple[float, ...]
@@ -67,6 +69,7 @@ class Strengths:
     input_noise: float = 0.0
     label_smoothing: float = 0.0
     mixup: float = 0.0
+    augment: Augment | None = None
     gradient_clipping: float = math.inf
     ema: float = 0.0
     batch_norm: bool = False
@@ -141,7 +144,7 @@ class Cocktail:
         for kind in (Dropout, BatchNorm):
             if layers == 1 and self.get(kind):
                 raise SettingError("cocktail.hidden_only", ingredient=kind.name)
-        net, stop = self.get(ElasticNet), self.get(EarlyStopping)
+        net, stop, augment = self.get(ElasticNet), self.get(EarlyStopping), self.get(Augment)
         ones, twos = self._spread(L1, layers), self._spread(L2, layers)
         schedules = {i.name: i.schedule for i in self.ingredients if isinstance(i, Strong) and i.schedule != "constant"}
         if isinstance(net, ElasticNet):
@@ -157,10 +160,15 @@ class Cocktail:
             dropout=self._spread(Dropout, places),
             batch_norm=self.get(BatchNorm) is not None,
             early_stopping=stop if isinstance(stop, EarlyStopping) else None,
+            augment=augment if isinstance(augment, Augment) and augment.acts else None,
             schedules=schedules,
-            # For the type checker: One each.
-            **{i.name: i.strength for i in self.ingredients if isinstance(i, Strong) and not i.places},  # type: ignore[arg-type]
+            **self._whole(),  # type: ignore[arg-type]  # one number each
         )
+
+    def _whole(self) -> dict[str, Strength]:
+        """Return by name the strengths that the network has one of."""
+        strong = (i for i in self.ingredients if isinstance(i, Strong) and not isinstance(i, Augment))
+        return {i.name: i.strength for i in strong if not i.places}
 
     def _spread(self, kind: type[Strong], places: int, none: float = 0.0) -> tuple[float, ...]:
         """Return the strength of one ingredient at each of its places."""

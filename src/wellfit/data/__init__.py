@@ -1,6 +1,7 @@
 """From any source to a checked table, its splits and folds, and the design matrices that networks train on."""
 
 from wellfit.data.checks import inspect, inspect_split
+from wellfit.data.images import read_images
 from wellfit.data.prepare import prepare
 from wellfit.data.preprocess import Preprocessor
 from wellfit.data.sources import load, read_features
@@ -17,4 +18,5 @@ __all__ = [
     "load",
     "prepare",
     "read_features",
+    "read_images",
 ]

@@ -13,6 +13,7 @@ import numpy as np
 
 from wellfit.data.frames import read_pair, read_table, rename
 from wellfit.data.mat_files import read_arrays
+from wellfit.data.pixels import named_classes
 from wellfit.data.raw import Finding, Raw, listing
 from wellfit.errors import DataError, MissingExtraError
 from wellfit.messages import say
@@ -22,10 +23,16 @@ X_KEYS = ("x", "xtrain", "data")
 Y_KEYS = ("y", "ytrain", "target")
 TEST_KEYS = (("xtest", "ytest"), ("xval", "yval"))
 NAME_KEYS = ("names", "featurenames", "columns")
+CLASS_KEYS = ("classes", "classnames", "labels")
 
 
 def read_npz(data: bytes, label: str, title: str) -> Raw:
     """Read X, y and optional X_test, y_test (or Xval, yval) and names from a NumPy archive. Raises `DataError`."""
+    return _from_arrays(npz_arrays(data, label), label, title)
+
+
+def npz_arrays(data: bytes, label: str) -> dict[str, Any]:
+    """Return all arrays of a NumPy archive by name. Raises `DataError`."""
 
     def arrays() -> dict[str, Any]:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
@@ -39,7 +46,7 @@ def read_npz(data: bytes, label: str, title: str) -> Raw:
         members = []
     if members and not any(name.endswith(".npy") for name in members):
         raise DataError("data.archive", label=label)
-    return _from_arrays(_parse(arrays, label, ".npz"), label, title)
+    return _parse(arrays, label, ".npz")
 
 
 def read_mat(data: bytes, label: str, title: str) -> Raw:
@@ -76,9 +83,14 @@ def _parse(read: Callable[[], Any], label: str, form: str) -> Any:
         raise DataError("data.broken", label=label, format=form) from None
 
 
+def plain_names(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arrays by their names in small letters and without underscores, as `X_KEYS` has them."""
+    return {key.lower().replace("_", ""): value for key, value in arrays.items()}
+
+
 def _from_arrays(arrays: Mapping[str, Any], label: str, title: str) -> Raw:
     """Return the table that arrays by name hold."""
-    plain = {key.lower().replace("_", ""): value for key, value in arrays.items()}
+    plain = plain_names(arrays)
     x, y = (next((plain[key] for key in keys if key in plain), None) for keys in (X_KEYS, Y_KEYS))
     if x is None or y is None:
         raise DataError("data.no_x_y", label=label, keys=listing(arrays) or say("data.none"))
@@ -91,8 +103,23 @@ def _from_arrays(arrays: Mapping[str, Any], label: str, title: str) -> Raw:
         text = say("data.found_unused_validation")
         table = replace(table, findings=(*table.findings, Finding("unused_validation", text)))
     names = next((plain[key] for key in NAME_KEYS if key in plain), None)
+    if table.inputs is not None:
+        return _with_classes(table, next((plain[key] for key in CLASS_KEYS if key in plain), names), label)
     if names is None:
         return table
-    labels = [str(name) for name in np.asarray(names).ravel().tolist()]
+    labels = _words(names)
     test = rename(table.test, labels) if table.test is not None else None
     return replace(rename(table, labels), test=test)
+
+
+def _with_classes(table: Raw, names: Any, label: str) -> Raw:
+    """Return a table of images with these names for its classes 0, 1, ..., in its test rows as well."""
+    if names is None or table.target is None:
+        return table
+    columns = {table.target: named_classes(table.columns[table.target], _words(names), label)}
+    test = None if table.test is None else _with_classes(table.test, names, label)
+    return replace(table, columns=columns, test=test)
+
+
+def _words(names: Any) -> tuple[str, ...]:
+    return tuple(str(name) for name in np.asarray(names).ravel().tolist())

@@ -1,4 +1,4 @@
-"""Built-in data: the football look-alike, and five small tables that come with scikit-learn."""
+"""Built-in data: the football look-alike, five small tables that come with scikit-learn, and Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wellfit.data import fashion
 from wellfit.data.raw import Numbers, Raw, Words
 from wellfit.messages import say
 from wellfit.records import Array
@@ -80,4 +81,5 @@ BUILTIN: dict[str, Callable[[], Raw]] = {
     "wine": _from_sklearn("wine", "load_wine", "cultivar"),
     "iris": _from_sklearn("iris", "load_iris", "species"),
     "diabetes": _from_sklearn("diabetes", "load_diabetes", "progression"),
+    fashion.NAME: fashion.read_fashion_mnist,
 }

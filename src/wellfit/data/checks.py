@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from wellfit.data.image_checks import across, equal_inputs, inspect_inputs
 from wellfit.data.leaks import find_leaks
 from wellfit.data.preprocess import Coded
 from wellfit.data.raw import listing
@@ -28,7 +29,8 @@ def inspect(table: Table, *, seed: int = 0) -> tuple[Finding, ...]:
     ``constant`` and ``empty`` columns; ``identifier`` columns (nearly unique words; whole numbers that never repeat
     although they stand so close that measurements would); ``duplicates`` (rows equal in features and target);
     ``duplicates_across`` and ``groups_across`` (test rows that came with the table and stand among the others too);
-    ``leak`` columns (`wellfit.data.leaks` says what counts as one). ``columns`` names them and ``count`` counts them,
+    ``leak`` columns (`wellfit.data.leaks` says what counts as one). Of inputs without columns, such as images, see
+    `wellfit.data.image_checks.inspect_inputs`. ``columns`` names them and ``count`` counts them,
     or the rows. ``seed`` draws the rows that leaks are looked for in; test rows are never among them.
 
     >>> colours = np.array(["red", "green"] * 10, dtype=object)
@@ -40,6 +42,8 @@ def inspect(table: Table, *, seed: int = 0) -> tuple[Finding, ...]:
     learn = np.arange(table.rows)
     test = learn[:0] if table.test_rows is None else np.asarray(table.test_rows)
     learn = np.setdiff1d(learn, test)
+    if table.inputs is not None:
+        return (*_groups_across(table, learn, test), *inspect_inputs(table, learn, test))
     equal = _equal_rows(table)
     return (
         *_columns(table),
@@ -51,7 +55,10 @@ def inspect(table: Table, *, seed: int = 0) -> tuple[Finding, ...]:
 
 def inspect_split(table: Table, split: Split) -> tuple[Finding, ...]:
     """Return what stands on both sides of a split that was made: ``duplicates_across`` and ``groups_across``."""
-    return tuple(_across(table, _equal_rows(table), np.concatenate([split.train, split.validation]), split.test))
+    learn = np.concatenate([split.train, split.validation])
+    if table.inputs is not None:
+        return (*_groups_across(table, learn, split.test), *across(equal_inputs(table.inputs), learn, split.test))
+    return tuple(_across(table, _equal_rows(table), learn, split.test))
 
 
 def _columns(table: Table) -> Iterator[Finding]:
@@ -140,15 +147,19 @@ def _duplicates(table: Table, equal: Array) -> Iterator[Finding]:
 def _across(table: Table, equal: Array, learn: Array, test: Array) -> Iterator[Finding]:
     if len(test) == 0:
         return
-    if table.groups is not None:
-        both = len(set(Coded.of(table.groups[learn]).levels) & set(Coded.of(table.groups[test]).levels))
-        if both:
-            yield Finding("groups_across", say("checks.groups_across", count=both), count=both)
+    yield from _groups_across(table, learn, test)
     counts = np.bincount(equal)
     seen = np.isin(equal[test], equal[learn])
     if seen.any() and _beyond_chance(table, float((counts * (counts - 1.0)).sum() / 2)):
         text = say("checks.duplicates_across", count=int(seen.sum()), rows=len(test))
         yield Finding("duplicates_across", text, count=int(seen.sum()))
+
+
+def _groups_across(table: Table, learn: Array, test: Array) -> Iterator[Finding]:
+    if table.groups is not None:
+        both = len(set(Coded.of(table.groups[learn]).levels) & set(Coded.of(table.groups[test]).levels))
+        if both:
+            yield Finding("groups_across", say("checks.groups_across", count=both), count=both)
 
 
 def _beyond_chance(table: Table, pairs: float) -> bool:

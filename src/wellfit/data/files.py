@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import gzip
 import os
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,26 +11,68 @@ import numpy as np
 
 from wellfit.data.array_files import read_mat, read_npz, read_parquet
 from wellfit.data.builtin import BUILTIN
+from wellfit.data.contents import GZIP, unpacked
 from wellfit.data.csv_files import read_csv
 from wellfit.data.frames import is_frame, read_pair, read_table
+from wellfit.data.idx_files import is_idx, read_idx, read_idx_folder
+from wellfit.data.image_files import AS_THEY_ARE, ImageOptions, is_image
+from wellfit.data.image_folders import read_image_folder
 from wellfit.data.raw import Raw, brief
+from wellfit.data.torch_sources import is_torch, read_torch
 from wellfit.errors import DataError
 
 
-def read_source(source: object) -> Raw:
+def read_source(source: object, images: ImageOptions = AS_THEY_ARE) -> Raw:
     """Read whatever `wellfit.data.load` takes. Raises `DataError`, and `MissingExtraError` for Parquet without pyarrow.
 
-    A text that is a built-in name means the built-in data; write ``./iris`` for a file of that name.
+    A text that is a built-in name means the built-in data; write ``./iris`` for a file of that name. ``images`` is for
+    folders of images, and refused elsewhere.
     """
-    if isinstance(source, str) and (name := source.strip().lower().replace("_", "-")) in BUILTIN:
+    if isinstance(source, (str, os.PathLike)) and (folder := _folder(os.fspath(source))) is not None:
+        return read_folder(folder, images)
+    if images.given:
+        raise DataError("images.no_folder", label=brief(source, 200))
+    if isinstance(source, str) and (name := _builtin(source)):
         return BUILTIN[name]()
     if isinstance(source, (str, os.PathLike)):
         return read_path(os.fspath(source))
     if isinstance(source, tuple) and len(source) == 2 and not isinstance(source[0], (str, int, float)):
         return read_pair(source[0], source[1])
+    if is_torch(source):
+        return read_torch(source)
     if is_frame(source) or isinstance(source, (Mapping, np.ndarray, list)) or hasattr(source, "toarray"):
         return read_table(source)
     raise DataError("data.not_a_source", type=type(source).__name__)
+
+
+def _folder(given: str | bytes) -> Path | None:
+    """Return the path of a folder; None for a file, a built-in name, or a name that leads nowhere."""
+    text = os.fsdecode(given)
+    try:
+        path = Path(text).expanduser()
+        # A built-in name means the built-in data, although there may be a folder of that name.
+        return path if text and path.is_dir() and _builtin(text) is None else None
+    except (OSError, ValueError, RuntimeError):  # read_path says what is wrong
+        return None
+
+
+def _builtin(text: str) -> str | None:
+    name = text.strip().lower().replace("_", "-")
+    return name if name in BUILTIN else None
+
+
+def read_folder(folder: Path, images: ImageOptions) -> Raw:
+    """Read a folder of IDX files, or of images by class. Raises `DataError` where it holds neither."""
+    try:
+        raw = read_idx_folder(folder)
+        if raw is None:
+            return read_image_folder(folder, images)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DataError("data.unreadable", label=brief(folder, 200), reason=reason) from None
+    if images.given:
+        raise DataError("images.no_folder", label=brief(folder, 200))
+    return raw
 
 
 def read_path(given: str | bytes) -> Raw:
@@ -41,16 +81,16 @@ def read_path(given: str | bytes) -> Raw:
     label = brief(text, 200)
     data = _bytes(text, label)
     name = Path(text).name
-    if data.startswith(b"\x1f\x8b"):
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error):
-            raise DataError("data.broken_gzip", label=label) from None
-        name = name.removesuffix(".gz")
+    if data.startswith(GZIP):
+        data, name = unpacked(data, label), name.removesuffix(".gz")
     if not data:
         raise DataError("data.empty_file", label=label)
     stem, _, ending = name.rpartition(".")
     title, ending = brief(stem or name), ending.lower()
+    if is_idx(name, data):
+        return read_idx(Path(text).expanduser())
+    if is_image(Path(name)):
+        raise DataError("images.one_image", label=label)
     if data.startswith(b"PAR1") or ending in ("parquet", "pq"):
         return read_parquet(data, label, title)
     if data.startswith(b"PK\x03\x04") or ending == "npz":
@@ -64,8 +104,6 @@ def _bytes(text: str, label: str) -> bytes:
     """Return a file's bytes, or say why there are none."""
     try:
         path = Path(text).expanduser()
-        if path.is_dir():
-            raise DataError("data.directory", label=label)
         if path.exists() and not path.is_file():
             raise DataError("data.not_a_file", label=label)
         return path.read_bytes()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wellfit.data.pixels import image_table
 from wellfit.data.raw import Column, Numbers, Raw, Words, brief, clean_name, encode, tidy, unique_names, write_cell
 from wellfit.errors import DataError
 from wellfit.messages import say
@@ -30,7 +31,7 @@ def read_table(value: object, title: str = "table") -> Raw:
         return _from_columns(value, [value.iloc[:, j] for j in range(value.shape[1])], label, title)  # type: ignore[attr-defined]
     if isinstance(value, Mapping):
         return _from_columns(value, list(value.values()), label, title)
-    x = _dense(value)
+    x = dense(value)
     if x.dtype.names:
         return _from_columns(x.dtype.names, [x[name] for name in x.dtype.names], label, title)
     if x.ndim == 1:
@@ -43,25 +44,45 @@ def read_table(value: object, title: str = "table") -> Raw:
 
 
 def read_pair(x: object, y: object, title: str = "table", target: str = "target") -> Raw:
-    """Return features and a target that came apart as one raw table. Raises `DataError` where they do not fit."""
+    """Return features, or images of three or four dimensions, and a target that came apart as one raw table.
+
+    Raises `DataError` where they do not fit.
+    """
+    images = _images(x)
+    if images is not None:
+        name, column = to_target(y, len(images), target)
+        return image_table(images, column, say("data.label_table"), title, target=name)
     table = read_table(x, title)
-    if is_frame(y) and y.shape[1] == 1:  # type: ignore[attr-defined]  # a DataFrame
-        y = y.iloc[:, 0]  # type: ignore[attr-defined]  # a DataFrame
-    # The type checker does not know pandas.
-    name = clean_name(y.name) if is_frame(y, "Series") and y.name is not None else target  # type: ignore[attr-defined]
+    name, column = to_target(y, table.rows, target)
+    if name in table.columns:
+        raise DataError("data.target_among_features", name=brief(name))
+    columns = {**table.columns, name: column}
+    return Raw(table.label, title, columns, table.rows, target=name, named=table.named, findings=table.findings)
+
+
+def _images(x: Any) -> Array | None:
+    """Return an array of images, three or four dimensions; None where a value is a table of columns."""
+    if is_frame(x) or isinstance(x, Mapping) or hasattr(x, "toarray") or getattr(x, "ndim", 3) not in (3, 4):
+        return None
+    array = dense(x)
+    return array if array.ndim in (3, 4) else None
+
+
+def to_target(y: Any, rows: int, target: str) -> tuple[str, Column]:
+    """Return the name and the column of a target that came apart. Raises `DataError` where it does not fit the rows."""
+    if is_frame(y) and y.shape[1] == 1:
+        y = y.iloc[:, 0]
+    name = clean_name(y.name) if is_frame(y, "Series") and y.name is not None else target
     values: Any = y
     if not is_frame(y, "Series"):
-        values = _dense(y)
+        values = dense(y)
         if values.ndim == 2 and 1 in values.shape:
             values = values.ravel()
         if values.ndim != 1:
             raise DataError("data.target_shape", shape=values.shape)
-    if len(values) != table.rows:
-        raise DataError("data.lengths_differ", rows=table.rows, targets=len(values))
-    if name in table.columns:
-        raise DataError("data.target_among_features", name=brief(name))
-    columns = {**table.columns, name: to_column(values, name)}
-    return Raw(table.label, title, columns, table.rows, target=name, named=table.named, findings=table.findings)
+    if len(values) != rows:
+        raise DataError("data.lengths_differ", rows=rows, targets=len(values))
+    return name, to_column(values, name)
 
 
 def rename(table: Raw, names: Sequence[str]) -> Raw:
@@ -94,7 +115,7 @@ def to_column(values: Any, name: str) -> Column:
             return values
     if isinstance(values, np.ma.MaskedArray) and values.dtype.kind not in "fiu":
         values = np.ma.filled(values.astype(object), None)
-    array = _dense(values)
+    array = dense(values)
     if array.ndim != 1:
         raise DataError("data.column_shape", column=brief(name), shape=array.shape)
     numbers = _numbers(array)
@@ -141,7 +162,7 @@ def _series(series: Any, name: str) -> Words | Array:
     return series.to_numpy(dtype=object)
 
 
-def _dense(value: Any) -> Array:
+def dense(value: Any) -> Array:
     """Return an array; masked values become NaN, sparse matrices dense."""
     if isinstance(value, np.ma.MaskedArray) and value.dtype.kind in "fiu":
         return np.ma.filled(value.astype(np.float64), np.nan)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wellfit.data import preprocess
+from wellfit.data.pixels import as_read
 from wellfit.data.preprocess import Coded, Preprocessor
 from wellfit.errors import DataError
 from wellfit.records import Array, Fold, FoldData, Table, TrainingData
@@ -18,7 +19,9 @@ from wellfit.records import Array, Fold, FoldData, Table, TrainingData
 _SMALLEST, _LARGEST = 1e-150, 1e150
 
 
-def prepare(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: bool = True) -> TrainingData:
+def prepare(
+    table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: bool = True, flat: bool = False
+) -> TrainingData:
     """Return design matrices and targets of all folds, each made with that fold's training rows only.
 
     The matrices hold all n rows of the table, so that a fold's row indices are the table's; folds with the same
@@ -26,31 +29,42 @@ def prepare(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: bool = 
     standardized by the training rows. ``fingerprint`` is a SHA-256 over the table's content, the folds, these settings
     and the version of the preprocessing. Raises `DataError` where a fold has no training row, where all columns are
     constant there, or where the target is too large or too small to be squared.
+
+    Where the table has ``inputs`` in place of columns, all folds share them as they are; ``flat``, for networks that
+    take rows, makes them (n, d) float64, bytes read as x / 127.5 - 1. Nothing is fitted to any row.
     """
     columns: dict[str, Any] = dict(table.columns)
     for name, kind in table.kinds.items():
         if kind == "categorical":
             columns[name] = Coded.of(columns[name])
     table = replace(table, columns=columns)
+    x = None if table.inputs is None else flattened(table.inputs) if flat else table.inputs
     made: dict[bytes, FoldData] = {}
     out = []
     for fold in folds:
         key = _view(fold.train, np.int64).tobytes()
         if key not in made:
-            made[key] = _prepared(table, fold, bins, bent)
+            if len(fold.train) == 0:
+                raise DataError("splits.no_training_rows")
+            made[key] = _with_target(table, fold, _matrix(table, fold, bins, bent) if x is None else x)
         out.append(replace(made[key], rows=fold))
     outputs = len(table.classes) if table.task == "multiclass" else 1
-    return TrainingData(table.task, outputs, tuple(out), fingerprint(table, folds, bins=bins, bent=bent))
+    return TrainingData(table.task, outputs, tuple(out), fingerprint(table, folds, bins=bins, bent=bent, flat=flat))
 
 
-def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: bool = True) -> str:
+def flattened(x: Array) -> Array:
+    """Return inputs (n, ...) as rows (n, d) float64 for networks that know no shape; bytes from -1 to 1."""
+    return as_read(x.reshape(len(x), -1))
+
+
+def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: bool = True, flat: bool = False) -> str:
     """Return a SHA-256, in hexadecimal, over all that `prepare` returns depends on. The order of columns counts."""
     total = hashlib.sha256()
 
-    def add(name: str, content: bytes | Array) -> None:
+    def add(name: str, content: bytes | memoryview) -> None:
         # Lengths go in too, so that no two contents run together into the same bytes.
         total.update(f"{name} {len(content)}|".encode("utf-8", "surrogatepass"))
-        total.update(memoryview(content))
+        total.update(content)
 
     add("preprocessing", str(preprocess.VERSION).encode())
     if bins:
@@ -68,6 +82,9 @@ def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: boo
             # Every NaN becomes the same NaN, and -0 becomes 0.
             absent = np.isnan(values)
             add(name, _view((np.where(absent, np.nan, values) if absent.any() else values) + 0.0, np.float64))
+    if table.inputs is not None:
+        add("inputs", f"{table.inputs.dtype.str} {table.inputs.shape} {'flat' if flat else ''}".encode())
+        add("values", np.ascontiguousarray(table.inputs).reshape(-1).view(np.uint8).data)
     if table.weights is not None:
         add("weights", _view(table.weights, np.float64))
     for fold in folds:
@@ -76,18 +93,20 @@ def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: boo
     return total.hexdigest()
 
 
-def _view(values: Array, kind: type) -> Array:
+def _view(values: Array, kind: type) -> memoryview:
     """Return the bytes of values as they are kept, without a copy."""
-    return np.ascontiguousarray(values, dtype=kind).reshape(-1).view(np.uint8)
+    return np.ascontiguousarray(values, dtype=kind).reshape(-1).view(np.uint8).data
 
 
-def _prepared(table: Table, fold: Fold, bins: int, bent: bool) -> FoldData:
-    if len(fold.train) == 0:
-        raise DataError("splits.no_training_rows")
+def _matrix(table: Table, fold: Fold, bins: int, bent: bool) -> Array:
+    """Return the design matrix (n, d) made with the training rows of a fold."""
     preprocessor = Preprocessor.fit(table, fold.train, bins=bins, bent=bent)
     if not preprocessor.feature_names:
         raise DataError("splits.no_features")
-    x = preprocessor.transform(table.columns)
+    return preprocessor.transform(table.columns)
+
+
+def _with_target(table: Table, fold: Fold, x: Array) -> FoldData:
     if table.task == "regression":
         mean, scale = target_scale(table, fold.train)
         y = ((table.target - mean) / scale)[:, None]

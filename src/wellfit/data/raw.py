@@ -16,7 +16,7 @@ import numpy as np
 
 from wellfit.errors import DataError
 from wellfit.messages import join, say
-from wellfit.records import Array, Finding, Kind, Task
+from wellfit.records import Array, Finding, Kind, Scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,8 @@ class Raw:
     ``lines`` holds the line of each row in a text file; ``target`` names the column that the source itself states as
     target; ``european`` says that its numbers are written with a decimal comma; ``named`` is False where the names
     were made up for an array; ``test`` holds the test rows that came along; ``origin`` the positions of the rows as
-    they were read.
+    they were read. ``inputs`` are images (n, channels, height, width) or other inputs (n, ...) in place of features,
+    whose numbers are on the ``scale`` that their source states, or None where that is still to be read off them.
     """
 
     label: str
@@ -73,13 +74,15 @@ class Raw:
     columns: Mapping[str, Column]
     rows: int
     target: str | None = None
-    task: Task | None = None
+    task: str | None = None
     test: Raw | None = None
     lines: Array | None = None
     origin: Array | None = None
     european: bool = False
     named: bool = True
     findings: tuple[Finding, ...] = ()
+    inputs: Array | None = None
+    scale: Scale | None = None
 
     def place(self, row: int) -> str:
         """Return where a row stands, for a message: its line in a text file, else its number counted from 1."""
@@ -95,6 +98,7 @@ class Raw:
             rows=len(rows),
             lines=None if self.lines is None else self.lines[rows],
             origin=rows if self.origin is None else self.origin[rows],
+            inputs=None if self.inputs is None else self.inputs[rows],
         )
 
 

@@ -10,12 +10,14 @@ import numpy as np
 
 from wellfit.data.files import read_source
 from wellfit.data.frames import rename
+from wellfit.data.image_files import ImageOptions
 from wellfit.data.infer import Reader, category
+from wellfit.data.pixels import joined, settle_inputs
 from wellfit.data.raw import Numbers, Raw, brief, encode, find_name, listing, write_float
 from wellfit.data.target import Goal, choose_target, missing_targets, read_target, settle, understand
 from wellfit.errors import DataError
 from wellfit.messages import say
-from wellfit.records import Array, Finding, Kind, Table, Task
+from wellfit.records import Array, Finding, Kind, Scale, Table, Task
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,16 @@ def load(
     weight: str | None = None,
     categorical: Iterable[str] = (),
     numeric: Iterable[str] = (),
+    image_size: object = None,
+    skip_corrupt: bool = False,
     name: str | None = None,
 ) -> Table:
     """Load a table of n rows and check it.
 
     ``source`` is a path (CSV with commas, semicolons or tabs, also gzip; ``.npz`` or ``.mat`` with X, y and optional
-    Xval, yval; Parquet), a built-in name (football, digits, breast-cancer, wine, iris, diabetes), a DataFrame, a
-    mapping of columns, or a pair (X, y). ``test`` is the same for test rows: they are appended and named in
-    ``test_rows``, their columns matched by name and read as the training columns were. Names of columns match
+    Xval, yval; Parquet), a built-in name (football, digits, breast-cancer, wine, iris, diabetes, fashion-mnist), a
+    DataFrame, a mapping of columns, or a pair (X, y). ``test`` is the same for test rows: they are appended and named
+    in ``test_rows``, their columns matched by name and read as the training columns were. Names of columns match
     whatever their case.
 
     Without ``target`` it is the column named target, y, label or class, else the last. ``task`` (binary, multiclass,
@@ -62,6 +66,11 @@ def load(
     (scores count every row once); ``categorical`` and ``numeric`` state kinds. What was assumed, renamed or
     dropped stands in ``findings``.
 
+    Images come as a folder of IDX files or one of them, a folder of images by class (``image_size``, such as 28 or
+    "28x32", resizes them to that height and width; ``skip_corrupt`` leaves out files that cannot be read), arrays X of
+    three or four dimensions, or a PyTorch ``Dataset`` or ``DataLoader`` of inputs and targets: see docs/images.md. The
+    table then has ``inputs`` in place of columns.
+
     Raises `DataError`, one line that names file, row and column, where the data cannot be used; `MissingExtraError`
     for Parquet without pyarrow.
 
@@ -69,12 +78,13 @@ def load(
     >>> table.task, table.classes, dict(table.kinds)
     ('binary', ('a', 'b'), {'size': 'numeric', 'colour': 'categorical'})
     """
-    raw = read_source(source)
-    test_raw = raw.test if test is None else read_source(test)
+    images = ImageOptions.of(image_size, skip_corrupt)
+    raw = read_source(source, images)
+    test_raw = raw.test if test is None else read_source(test, images)
     findings = list(raw.findings)
     if raw.rows == 1:
         raise DataError("data.one_row", label=raw.label)
-    if len(raw.columns) == 1:
+    if len(raw.columns) == 1 and raw.inputs is None:
         raise DataError("data.one_column", label=raw.label, name=brief(next(iter(raw.columns))))
     roles = _roles(raw, drop, (group, time, weight), categorical, numeric)
     chosen = choose_target(raw, target, roles.aside, findings)
@@ -82,15 +92,19 @@ def load(
         raise DataError("data.target_aside", name=brief(chosen))
     raw = _with_target(raw, chosen, findings)
     goal = understand(raw, chosen, task or raw.task or _task_of_kind(roles.kinds.get(chosen)), findings)
+    if raw.inputs is not None:
+        raw = settle_inputs(raw, findings)
     reader = Reader(raw)
     parts = [_part(reader, goal, roles)]
     findings += reader.findings
     if test_raw is not None:
         test_raw = _aligned(test_raw, raw, goal, parts[0], roles)
         test_raw = _with_target(test_raw, goal.name, findings)
+        if test_raw.inputs is not None:
+            test_raw = settle_inputs(test_raw, findings, like=raw)
         test_reader = Reader(test_raw, strict=True, day_first=reader.day_first)
         parts.append(_part(test_reader, goal, roles, parts[0]))
-    return _table(parts, goal, name or raw.title, tuple(findings))
+    return _table(parts, goal, name or raw.title, tuple(findings), raw.scale)
 
 
 def read_features(source: Any, kinds: Mapping[str, Kind]) -> dict[str, Array]:
@@ -119,6 +133,7 @@ class _Part:
     times: Array | None
     time_kind: Kind | None
     weights: Array | None
+    inputs: Array | None
 
 
 def _part(reader: Reader, goal: Goal, roles: _Roles, like: _Part | None = None) -> _Part:
@@ -132,7 +147,8 @@ def _part(reader: Reader, goal: Goal, roles: _Roles, like: _Part | None = None) 
     groups = None if roles.group is None else _groups(reader, roles.group)
     time_kind, times = _times(reader, roles.time, None if like is None else like.time_kind)
     weights = None if roles.weight is None else _weights(reader, roles.weight, needed=like is None)
-    return _Part(columns, kinds, values, groups, times, time_kind, weights)
+    inputs = reader.raw.inputs
+    return _Part(columns, kinds, values, groups, times, time_kind, weights, inputs)
 
 
 def _roles(
@@ -182,6 +198,8 @@ def _infer_features(reader: Reader, goal: Goal, roles: _Roles) -> tuple[dict[str
     """Read all features; a column without any value is dropped, and said to be."""
     columns: dict[str, Array] = {}
     kinds: dict[str, Kind] = {}
+    if reader.raw.inputs is not None:
+        return columns, kinds
     empty = []
     for name in reader.raw.columns:
         if name == goal.name or name in roles.aside:
@@ -257,6 +275,8 @@ def _weights(reader: Reader, name: str, *, needed: bool) -> Array:
 
 def _aligned(test: Raw, train: Raw, goal: Goal, like: _Part, roles: _Roles) -> Raw:
     """Return the test table with the names of the training table. Raises `DataError` where columns lack."""
+    if (test.inputs is None) != (train.inputs is None):
+        raise DataError("images.not_both", label=test.label)
     if test.target is not None and test.target != goal.name and goal.name not in test.columns:
         columns = {goal.name if name == test.target else name: column for name, column in test.columns.items()}
         test = replace(test, columns=columns, target=goal.name)
@@ -276,7 +296,7 @@ def _matched(raw: Raw, needed: tuple[str, ...], order: tuple[str, ...]) -> Raw:
     return raw
 
 
-def _table(parts: list[_Part], goal: Goal, name: str, findings: tuple[Finding, ...]) -> Table:
+def _table(parts: list[_Part], goal: Goal, name: str, findings: tuple[Finding, ...], scale: Scale | None) -> Table:
     """Return the rows of all parts as one table; those of the second part are its test rows."""
     first = parts[0]
     train, rows = len(first.target), sum(len(part.target) for part in parts)
@@ -297,4 +317,6 @@ def _table(parts: list[_Part], goal: Goal, name: str, findings: tuple[Finding, .
         times=None if first.times is None else np.concatenate([np.asarray(part.times) for part in parts]),
         weights=None if first.weights is None else np.concatenate([np.asarray(part.weights) for part in parts]),
         findings=findings,
+        inputs=None if first.inputs is None else joined([np.asarray(part.inputs) for part in parts]),
+        scale=scale or "bytes",
     )

@@ -15,7 +15,7 @@ from wellfit import rng
 from wellfit.cocktail import Cocktail
 from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
-from wellfit.nets import Network, Training
+from wellfit.nets import MLP, Network, Training
 from wellfit.nets.network import link
 from wellfit.records import Array, FoldData, History, TrainingData, hash_once
 
@@ -45,8 +45,16 @@ class Member:
     fold: int
 
     def __str__(self) -> str:
-        """Return the canonical text: equal members have equal texts. Ledgers key by it."""
-        return f"{self.network.key} | {self.cocktail} | {self.training!r} | seed {self.seed} | fold {self.fold}"
+        """Return it in one line."""
+        return self._text(str(self.network))
+
+    @property
+    def key(self) -> str:
+        """The canonical text that ledgers know it by: equal members have equal ones, and no others."""
+        return self._text(self.network.key)
+
+    def _text(self, network: str) -> str:
+        return f"{network} | {self.cocktail} | {self.training!r} | seed {self.seed} | fold {self.fold}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +112,12 @@ class Engine(Protocol):
         """
 
 
+def mlp_of(member: Member) -> MLP:
+    """Return the network of a member that is known to have a multilayer perceptron: others were refused before."""
+    assert isinstance(member.network, MLP)
+    return member.network
+
+
 def groups(engine: Engine, members: Sequence[Member], data: TrainingData) -> list[list[int]]:
     """Return which members, by index, an engine wants in one call, in its order; by default each stands alone.
 
@@ -118,6 +132,35 @@ def engine_of(engine: Engine, member: Member, data: TrainingData) -> Engine:
     """Return the engine that does the work for a member: another one, where the given one only chooses (`Engines`)."""
     asked = getattr(engine, "of", None)
     return engine if asked is None else asked(member, data)
+
+
+def advance_within(
+    engine: Engine,
+    members: Sequence[Member],
+    states: Sequence[State],
+    until: Sequence[int],
+    data: TrainingData,
+    seconds: float,
+) -> list[State]:
+    """Advance to the epochs ``until``, or for about so many seconds where an engine can stop inside an epoch.
+
+    An engine with long epochs says so by a method ``advance_for(members, states, until, data, seconds)``; its states
+    may then be between two epochs (``step`` says where), and go on from there like any other.
+    """
+    asked = getattr(engine, "advance_for", None)
+    if asked is None:
+        return engine.advance(members, states, until, data)
+    return asked(members, states, until, data, seconds)
+
+
+def stops_within_epochs(engine: Engine) -> bool:
+    """Return whether an engine can hand a member back inside an epoch: see `advance_within`."""
+    return hasattr(engine, "advance_for")
+
+
+def in_step(engine: Engine) -> bool:
+    """Return whether an engine trains the members of a group in step, and wants them advanced together."""
+    return bool(getattr(engine, "lockstep", False))
 
 
 def refuse_misfits(engine: Engine, members: Sequence[Member], data: TrainingData) -> None:
@@ -155,6 +198,8 @@ def misfit(member: Member, data: TrainingData) -> str | None:
         return say("engines.classes_only", part="class_weights")
     if isinstance(given, tuple) and len(given) != classes:
         return say("engines.wrong_class_weights", given=len(given), classes=classes)
+    if strengths.augment and data.folds[member.fold].x.ndim != 4:
+        return say("augment.images_only")
     if strengths.group_lasso and training.optimizer not in ("gd", "sgd"):
         return say("engines.euclidean_only", optimizer=training.optimizer)
     return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from wellfit.engines.base import Engine, Member, State, engine_of, groups
+from wellfit.engines.base import Engine, Member, State, advance_within, engine_of, groups
 from wellfit.nets import MLP
 from wellfit.records import TrainingData
 
@@ -82,6 +82,21 @@ class Engines:
         for engine, places in shared:
             mine, begun, ends = [members[i] for i in places], [states[i] for i in places], [until[i] for i in places]
             found |= zip(places, engine.advance(mine, begun, ends, data), strict=True)
+        return [found[i] for i in range(len(members))]
+
+    def advance_for(
+        self,
+        members: Sequence[Member],
+        states: Sequence[State],
+        until: Sequence[int],
+        data: TrainingData,
+        seconds: float,
+    ) -> list[State]:
+        """Return the states at the epochs ``until``, or after about so many seconds: see `advance_within`."""
+        found: dict[int, State] = {}
+        for engine, places in self._shared(members, data):
+            mine, begun, ends = [members[i] for i in places], [states[i] for i in places], [until[i] for i in places]
+            found |= zip(places, advance_within(engine, mine, begun, ends, data, seconds), strict=True)
         return [found[i] for i in range(len(members))]
 
     def _shared(self, members: Sequence[Member], data: TrainingData) -> list[tuple[Engine, list[int]]]:

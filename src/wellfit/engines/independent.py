@@ -14,7 +14,7 @@ from wellfit import rng
 from wellfit.cocktail import Strengths
 from wellfit.cocktail.noise import mixup_quantiles
 from wellfit.cocktail.schedules import schedule_factor
-from wellfit.engines.base import Member, training_weights
+from wellfit.engines.base import Member, mlp_of, training_weights
 from wellfit.nets import MLP
 from wellfit.nets.training import batches
 from wellfit.records import Array, TrainingData
@@ -117,7 +117,7 @@ def objective(
                 statistics.append((z.mean(axis=0), z.var(axis=0) * len(z) / max(len(z) - 1, 1)))
             normed.append(_normalize(z))
             z = parts.norms[i][0] * normed[i][0] + parts.norms[i][1]
-        a, slope = _activation(member.network.activation, z)
+        a, slope = _activation(mlp_of(member).activation, z)
         inputs.append(a * mask)
         slopes.append(slope * mask)
     w, b = layers[-1]
@@ -209,7 +209,7 @@ def masks_of(
     if rates is None:
         rates = member.network.strengths(member.cocktail).dropout
     out = []
-    for layer, (width, rate) in enumerate(zip(member.network.hidden, rates, strict=True)):
+    for layer, (width, rate) in enumerate(zip(mlp_of(member).hidden, rates, strict=True)):
         if rate == 0:
             out.append(np.ones((count, width)))
         else:
@@ -246,7 +246,7 @@ def train(member: Member, data: TrainingData, epochs: int, start: Array, lanes: 
     No early stopping. ``lanes`` is the padding of a batch's columns in the engine under test: it fixes which draw a
     unit's mask gets.
     """
-    fold, network = data.folds[member.fold], member.network
+    fold, network = data.folds[member.fold], mlp_of(member)
     strengths = member.network.strengths(member.cocktail)
     rows, size = fold.rows.train, member.training.batch_size
     steps, _ = batches(len(rows), size)

@@ -12,14 +12,15 @@ from wellfit.errors import SettingError
 from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Threads
 from wellfit.messages import say
-from wellfit.nets import MLP, NetworkLike, Training, as_network
+from wellfit.nets import Network, NetworkLike, Training
 from wellfit.nets.ensemble import Ensemble
 from wellfit.nets.fitted import Fitted
 from wellfit.records import Array, Finding, History, Path, SearchRecord, Table
 from wellfit.select.axes import as_over
 from wellfit.select.compare import seeds_of
-from wellfit.select.defaults import default_network, default_training
+from wellfit.select.defaults import default_training
 from wellfit.select.fitting import fit
+from wellfit.select.source import chosen_network
 
 POINTS = 30  # of a path
 SEEDS = 3  # members that are averaged where nothing was asked for
@@ -139,15 +140,15 @@ def _search(table: Table, rows: Array, settings: Settings) -> Chosen:
     return Chosen(Cocktail.parse(found.winner), found.model, search=found.record)
 
 
-def _network(table: Table, settings: Settings) -> MLP:
-    return default_network(table) if settings.network is None else as_network(settings.network)
+def _network(table: Table, settings: Settings) -> Network:
+    return chosen_network(table, np.arange(table.rows), settings.network)
 
 
 def _fitted(
     table: Table,
     rows: Array,
     settings: Settings,
-    network: MLP,
+    network: Network,
     training: Training,
     cocktail: Cocktail,
     *,

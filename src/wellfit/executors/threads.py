@@ -11,7 +11,16 @@ from time import perf_counter
 
 import numpy as np
 
-from wellfit.engines.base import Engine, Member, State, groups
+from wellfit.engines.base import (
+    Engine,
+    Member,
+    State,
+    advance_within,
+    engine_of,
+    groups,
+    in_step,
+    stops_within_epochs,
+)
 from wellfit.engines.blas import one_blas_thread
 from wellfit.errors import SettingError
 from wellfit.executors.base import KEEP_SECONDS, Keep, MemberError, Progress, check_lengths, epoch_work
@@ -19,6 +28,7 @@ from wellfit.messages import say
 from wellfit.records import TrainingData
 
 SLICE_SECONDS = 0.1  # aimed-at time of one call of the engine: Ctrl-C and progress wait no longer
+LONG_SLICE_SECONDS = 0.5  # of an engine that stops inside an epoch, and takes a while to begin
 LOOK_SECONDS = 0.1  # how often the calling thread looks at the clock
 
 
@@ -187,7 +197,9 @@ class _Job:
             except IndexError:
                 return
             try:
-                if len(group) > 1:
+                if len(group) > 1 and in_step(engine_of(self.engine, self.members[group[0]], self.data)):
+                    self.train_in_step(group)
+                elif len(group) > 1:
                     self.train_together(group)
                 else:
                     self.train(group[0])
@@ -212,6 +224,9 @@ class _Job:
     def train(self, index: int) -> None:
         """Train a member to its end, unless the run is halted first."""
         member = self.members[index]
+        if stops_within_epochs(engine_of(self.engine, member, self.data)):
+            self.train_in_step([index])
+            return
         [state] = self.begun([index])
         first, last, counted = self.starts[index], self.until[index], 0
         an_epoch = max(self.cost[index] / max(last - first, 1), 1e-9)
@@ -236,9 +251,39 @@ class _Job:
         self.count(counted, self.work_steps[index])
         self.end(index, state)
 
+    def train_in_step(self, group: Sequence[int]) -> None:
+        """Train members together, a slice at a time, inside epochs too, unless the run is halted first."""
+        members, states, ends = self._of(group), self.begun(group), [self.until[i] for i in group]
+        open_, counted, kept = set(range(len(group))), [0] * len(group), perf_counter()
+        begun = [state.step for state in states]
+        while True:
+            for place in sorted(open_):
+                index, state = group[place], states[place]
+                if state.status == "running" and state.epoch < ends[place]:
+                    counted[place] = self.count(counted[place], state.step - begun[place])
+                    continue
+                self.count(counted[place], self.work_steps[index])
+                self.end(index, state)
+                open_.discard(place)
+                self.wake.put(None)
+            late = perf_counter() - kept >= self.keep_seconds
+            if late or self.stop.is_set():
+                self.passing |= {group[p]: states[p] for p in open_ if states[p].step > begun[p]}
+                kept = perf_counter()
+            if not open_ or self.stop.is_set():
+                return
+            before = sum(state.step for state in states)
+            states = advance_within(self.engine, members, states, ends, self.data, LONG_SLICE_SECONDS)
+            stuck = [p for p in open_ if states[p].status == "running" and states[p].epoch < ends[p]]
+            if len(stuck) == len(open_) and sum(state.step for state in states) <= before:
+                raise RuntimeError(say("executors.stuck", engine=self.engine.name, epoch=states[stuck[0]].epoch))
+
+    def _of(self, group: Sequence[int]) -> list[Member]:
+        return [self.members[i] for i in group]
+
     def train_together(self, group: Sequence[int]) -> None:
         """Train members in one call of the engine after another, each ending a few more of them, in their order."""
-        members, states = [self.members[i] for i in group], self.begun(group)
+        members, states = self._of(group), self.begun(group)
         # Half a slice at first: these members may be slower than the ones before.
         done, count = 0, max(1, int(SLICE_SECONDS / 2 * self.pace))
         while done < len(group) and not self.stop.is_set():

@@ -31,7 +31,8 @@ def diagnosis_of(
     from wellfit.select.defaults import FOLDS
     from wellfit.select.diagnose import SEEDS
 
-    names = ("target", "task", "test", "group", "time", "weight", "drop", "categorical", "numeric")
+    columns = ("target", "task", "test", "group", "time", "weight", "drop", "categorical", "numeric")
+    names = (*columns, "image_size", "skip_corrupt")
     options = {name: settings.pop(name) for name in names if name in settings}
     asked = Asked(notice=notice)
     if validation is not None:

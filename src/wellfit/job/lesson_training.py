@@ -170,7 +170,9 @@ def _resampled(lesson: Lesson, turn: Resampled, executor: Executor | None, repor
     rows = np.arange(size).reshape(x.shape)
     asked = size + np.arange(turn.grid)
     data = prepare(table, [Fold(own, own[:0], asked) for own in rows])
-    network = MLP(as_network(turn.network).hidden, turn.activation)
+    network = as_network(turn.network)
+    assert isinstance(network, MLP)  # lessons are about those
+    network = MLP(network.hidden, turn.activation)
     given = turn.points if isinstance(turn.points, tuple) else ()
     strengths = np.array([0.0, *given])
     mixes = tuple(cocktail_at(turn, float(s)) for s in strengths)

@@ -20,10 +20,11 @@ from wellfit.job.files import RUNS
 from wellfit.job.runs import recorded
 from wellfit.ledger import LedgerLike, MemoryLedger
 from wellfit.messages import say
-from wellfit.nets import MLP, NetworkLike, Training, as_network
+from wellfit.nets import Network, NetworkLike, Training
 from wellfit.population import Shard, Share
 from wellfit.records import Array, Finding, Table
-from wellfit.select import default_network, default_training
+from wellfit.select import default_training
+from wellfit.select.source import chosen_network
 
 Cocktails = str | Iterable[Cocktail | Ingredient | str | None] | None
 MAX_NOTICES = 12
@@ -74,7 +75,7 @@ class Study:
     table: Table
     findings: tuple[Finding, ...]
     asked: Asked
-    network: MLP
+    network: Network
     training: Training
     engine: Engine
     executor: Executor
@@ -90,10 +91,10 @@ def _is_note(finding: Finding) -> bool:
 def default_folder(source: object, shard: Shard | None = None) -> str:
     """Return the folder that a run writes into by default: named after the file or the built-in data, and the share.
 
-    >>> default_folder("data/patients 2024.csv.gz"), default_folder(None)
-    ('runs/patients-2024', 'runs/data')
+    >>> default_folder("data/patients 2024.csv.gz"), default_folder("photos/"), default_folder(None)
+    ('runs/patients-2024', 'runs/photos', 'runs/data')
     """
-    name = re.split(r"[/\\]", str(source))[-1] if isinstance(source, str | Path) else ""
+    name = re.split(r"[/\\]", str(source).rstrip("/\\"))[-1] if isinstance(source, str | Path) else ""
     stem = re.sub(r"(\.(csv|tsv|txt|npz|mat|parquet|gz))+$", "", name, flags=re.IGNORECASE)
     share = "" if shard is None else f"-share-{shard.index}-of-{shard.count}"
     return f"{RUNS}/{re.sub(r'[^0-9A-Za-z_.]+', '-', stem).strip('-.')[:80] or 'data'}{share}"
@@ -118,7 +119,7 @@ def opened(
     ``rows`` are those that may be learned from, (m,). Raises `SettingError` for settings that do not fit, ``OSError``
     or `ModelFileError` where the folder cannot be written or another process works in it.
     """
-    network = default_network(table) if asked.network is None else as_network(asked.network)
+    network = chosen_network(table, rows, asked.network)
     training = _training(table, rows, network, asked)
     executor = Threads(asked.threads) if asked.executor is None else asked.executor
     if asked.shard is not None:
@@ -140,14 +141,14 @@ def opened(
         yield Study(table, findings, asked, network, training, engine, executor, ledger, folder)
 
 
-def _training(table: Table, rows: Array, network: MLP, asked: Asked) -> Training:
+def _training(table: Table, rows: Array, network: Network, asked: Asked) -> Training:
     if isinstance(asked.training, Training):
         return asked.training
     recipe = default_training(table, rows, quick=asked.quick, network=network, seconds=asked.seconds)
     return replace(recipe, **(asked.training or {}))
 
 
-def _engine(asked: Asked, network: MLP) -> Engine:
+def _engine(asked: Asked, network: Network) -> Engine:
     from wellfit.engines.compiled import is_warm
 
     if not network.linear and not is_warm():

@@ -50,7 +50,7 @@ def workings_into(
     table, findings = read_table(source, seed, options or {})
     told = Asked(notice=notice)
     told.warn(findings)
-    if fitted is None and (network is None or as_network(network).hidden):
+    if fitted is None and (network is None or not as_network(network).linear):
         from wellfit.engines.compiled import is_warm
 
         if not is_warm():

@@ -21,11 +21,12 @@ from wellfit.nets.layout import Layout, layout_of
 from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
 from wellfit.nets.torch_door import require_torch
+from wellfit.nets.torch_threads import one_torch_thread
 from wellfit.records import Array
 
 torch: Any = require_torch()
 
-SAMPLE, CHUNK = 4, 512  # rows of the trial input; rows evaluated at once
+SAMPLE, CHUNK = 4, 128  # rows of the trial input; rows evaluated at once
 KEPT = 8  # modules kept for each thread
 _drawing = threading.Lock()
 _mine = threading.local()
@@ -37,7 +38,7 @@ class Built:
     ``net`` is one thread's: a forward pass changes what its layers hold. ``layout`` says where its tensors stand in the
     flat vector (T,). ``masks`` are the shapes of dropout masks, without the rows, one for each call of a dropout layer,
     in order; ``rate_of`` names the ``places`` whose rate each takes. ``products`` are the multiplications of one row,
-    ``unfelt`` the biases that have no effect.
+    ``unfelt`` the biases that have no effect; ``tokens`` says whether it takes whole numbers and not values.
     """
 
     def __init__(self, network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> None:
@@ -46,10 +47,14 @@ class Built:
         self.net: Any = net
         self.layout: Layout = layout_of(net)
         self.products, self.masks, self.activations = trial.products, trial.masks, trial.activations
+        self.tokens = trial.tokens
         order = list(dict.fromkeys(trial.sites))
         self.rate_of = tuple(order.index(site) for site in trial.sites)
         self.places = len(order)
         self._sites = [net.get_submodule(site) for site in trial.sites]
+        # Where each tensor hangs. Ours stay there until the next call: the module is nobody else's.
+        self._homes = [_home(net, slot.name) for slot in self.layout.slots]
+        self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
         # A bias in front of a batch normalization has no effect: its gradient is rounding, of which Adam makes steps.
         without = {f"{place}.bias" for place in trial.follows}
         self.unfelt = tuple(slot for slot in self.layout.slots if slot.name in without)
@@ -109,14 +114,18 @@ class Built:
         # One split gives the gradient as one concatenation. Running statistics are changed in place.
         pieces = torch.split(learned, sizes[: self.layout.count])
         own = [piece.clone() for piece in torch.split(buffers, sizes[self.layout.count :])]
-        values = {slot.name: part.view(slot.shape) for slot, part in zip(slots, (*pieces, *own), strict=True)}
+        for (holder, key), slot, part in zip(self._homes, slots, (*pieces, *own), strict=True):
+            holder[key] = part.view(slot.shape)
+        for part in self._recurrent:
+            part._flat_weights = [getattr(part, name) for name in part._flat_weights_names]
         for site in self._sites:
             site.fed = []
         for site, given in zip(self._sites, feed or (), strict=False):
             site.fed.append(given)
-        self.net.train(training)
-        out = torch.func.functional_call(self.net, values, (x,))
-        after = torch.cat([values[slot.name].reshape(-1) for slot in slots[self.layout.count :]]) if own else buffers
+        if self.net.training != training:
+            self.net.train(training)
+        out = self.net(x)
+        after = torch.cat([piece.reshape(-1) for piece in own]) if own else buffers
         return surgery.logits(out, self.outputs), after
 
     def evaluate(self, vector: Any, x: Any) -> Any:
@@ -125,12 +134,12 @@ class Built:
 
     def forward(self, parameters: Array, x: Array) -> Array:
         """Return the outputs (n, k) float64 in evaluation mode, in the parameters' precision, on this thread."""
-        vector = torch.as_tensor(np.ascontiguousarray(parameters))
+        vector = torch.tensor(parameters)
         found = np.empty((len(x), self.outputs))
-        with torch.no_grad():
+        with torch.no_grad(), one_torch_thread():
             for start in range(0, len(x), CHUNK):
-                rows = as_inputs(torch.as_tensor(np.ascontiguousarray(x[start : start + CHUNK])), vector.dtype)
-                found[start : start + CHUNK] = self.evaluate(vector, rows).double().numpy()
+                rows = as_inputs(torch.tensor(x[start : start + CHUNK]), vector.dtype)
+                found[start : start + CHUNK] = self.evaluate(vector, channels_last(rows)).double().numpy()
         return found
 
     def unit_shares(self, parameters: Array, x: Array) -> tuple[float, float, float]:
@@ -169,6 +178,7 @@ class Built:
         if isinstance(self.network, Module) and (self.batch_norm or inserted):
             surgery.insert(net, trial, self.name, batch_norm=self.batch_norm, dropout=inserted)
             trial = surgery.try_out(net, self.example(), self.outputs, self.name)
+        surgery.count_no_batches(net)
         return net, trial
 
     def _drawn(self, seed: int) -> Any:
@@ -197,6 +207,11 @@ def as_inputs(x: Any, dtype: Any) -> Any:
     return x.to(dtype)
 
 
+def channels_last(x: Any) -> Any:
+    """Return images, (n, C, H, W), with their channels last in memory, which convolutions on a CPU like best."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
 def build(network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> Built:
     """Return the module as built for a shape, made once for each thread."""
     kept: OrderedDict[tuple, Built] = _mine.__dict__.setdefault("kept", OrderedDict())
@@ -221,6 +236,13 @@ def drawing(seed: int) -> Iterator[None]:
             yield
         finally:
             torch.set_rng_state(before)
+
+
+def _home(net: Any, name: str) -> tuple[dict[str, Any], str]:
+    """Return the dictionary of a module that holds a parameter or buffer, and its key there."""
+    place, _, key = name.rpartition(".")
+    part = net.get_submodule(place)
+    return (part._parameters if key in part._parameters else part._buffers), key
 
 
 def _difference(here: Layout, there: Layout) -> dict[str, object]:

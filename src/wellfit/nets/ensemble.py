@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wellfit.errors import SettingError
-from wellfit.nets.fitted import Fitted, Predictor
+from wellfit.nets.fitted import Fitted, Predictor, Rows
 from wellfit.nets.network import apply_temperature
-from wellfit.records import Array, Kind, Task
+from wellfit.records import Array, Kind, Scale, Task
 
 if TYPE_CHECKING:
     from wellfit.data import Preprocessor
@@ -36,6 +36,8 @@ class Ensemble(Predictor):
     target_name: str = field(init=False)
     classes: tuple[str, ...] = field(init=False)
     kinds: Mapping[str, Kind] = field(init=False)
+    inputs: tuple[int, ...] = field(init=False)
+    scale: Scale = field(init=False)
 
     def __post_init__(self) -> None:
         weights = np.asarray(self.weights, dtype=np.float64)
@@ -43,7 +45,7 @@ class Ensemble(Predictor):
         if not fits or abs(weights.sum() - 1) > SUM_ERROR or not 0 < self.temperature < np.inf:
             raise SettingError("fitted.bad_ensemble", networks=len(self.parts), weights=weights.shape)
         first = self.parts[0]
-        common = [(p.task, p.target_name, p.classes) for p in self.parts]
+        common = [(p.task, p.target_name, p.classes, p.inputs, p.scale) for p in self.parts]
         if any(each != common[0] for each in common):
             raise SettingError("fitted.unlike_parts")
         values = {
@@ -52,24 +54,37 @@ class Ensemble(Predictor):
             "target_name": first.target_name,
             "classes": first.classes,
             "kinds": {name: kind for part in self.parts for name, kind in part.kinds.items()},
+            "inputs": first.inputs,
+            "scale": first.scale,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def outputs_of(self, columns: Mapping[str, Array]) -> Array:
+    @property
+    def groups(self) -> list[list[tuple[Fitted, float]]]:
+        """The networks with their weights, in groups of the same preprocessing, in order of appearance."""
+        found: dict[Preprocessor | None, list[tuple[Fitted, float]]] = {}
+        for part, weight in zip(self.parts, self.weights, strict=True):
+            found.setdefault(part.preprocessor, []).append((part, float(weight)))
+        return list(found.values())
+
+    def outputs_of(self, rows: Rows) -> Array:
         """Return probabilities (n, k) (k is 1 for two classes: that of the second) or values (n, 1).
 
-        Networks of one fold share its preprocessing, which is done once.
+        ``rows`` are as `Fitted.outputs_of` takes them. Networks of one fold share its preprocessing, which is done
+        once.
         """
-        groups: dict[Preprocessor, list[tuple[Fitted, float]]] = {}
-        for part, weight in zip(self.parts, self.weights, strict=True):
-            groups.setdefault(part.preprocessor, []).append((part, float(weight)))
         total: Array | float = 0.0
-        for preprocessor, members in groups.items():
+        for members in self.groups:
             first = members[0][0]
             sums = [np.empty((0, first.outputs))]
-            for chunk in first.chunks(columns):
-                x = preprocessor.transform(chunk)
+            for chunk in first.chunks(rows):
+                x = first.design(chunk)
                 sums.append(np.sum([weight * part.outputs_at(x) for part, weight in members], axis=0))
             total = total + np.concatenate(sums)
         return apply_temperature(self.task, np.asarray(total), self.temperature)
+
+    def prepared(self, source: object) -> tuple[Array, ...]:
+        """Return what the networks take for the rows of a source, one array for each of ``groups``, in order."""
+        rows = self.read(source)
+        return tuple(members[0][0].design(rows) for members in self.groups)

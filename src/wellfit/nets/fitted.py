@@ -1,7 +1,8 @@
-"""A fitted network: predict, save, load, and its code in other libraries."""
+"""A fitted network: predict, save, load, hand over to PyTorch and ONNX, and its code in other libraries."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,42 +10,55 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wellfit.cocktail import Cocktail
+from wellfit.cocktail import BatchNorm, Cocktail
 from wellfit.errors import UnsupportedError
-from wellfit.nets.network import MLP, link
+from wellfit.nets.network import MLP, Inputs, Network, NetworkLike, link
 from wellfit.nets.training import Training
-from wellfit.records import Array, Kind, Task
+from wellfit.records import Array, Kind, Scale, Table, Task
 
 if TYPE_CHECKING:
     from wellfit.data import Preprocessor
+    from wellfit.nets.built import Built
     from wellfit.nets.ensemble import Ensemble
 
-# Rows that are turned into numbers at once: bounds the memory of a prediction on a wide or long table.
+# Numbers that are made ready for a network at once: bounds the memory of a prediction on a wide or long table.
 _CHUNK_CELLS = 8_000_000
+# Rows of a table: columns by name, (n,) each, or inputs such as images, (n, ...).
+Rows = Mapping[str, Array] | Array
 
 
 class Predictor:
-    """What predicts: from a table's columns to labels, probabilities or values. `Fitted` and `Ensemble` are such."""
+    """What predicts: from a table's columns, or images, to labels, probabilities or values: `Fitted` and `Ensemble`."""
 
     task: Task
     target_name: str
     kinds: Mapping[str, Kind]
     classes: tuple[str, ...]
+    inputs: tuple[int, ...]
+    scale: Scale
 
-    def outputs_of(self, columns: Mapping[str, Array]) -> Array:
+    def outputs_of(self, rows: Rows) -> Array:
         """Return probabilities (n, k) (k is 1 for two classes: that of the second) or values (n, 1).
 
-        ``columns`` are as in `Table`: by name, (n,) each, of this model's kinds.
+        ``rows`` are as in `Table`: columns by name, (n,) each, of this model's kinds, or inputs (n, ...).
         """
         raise NotImplementedError
+
+    def outputs_on(self, table: Table, rows: Array) -> Array:
+        """Return what `outputs_of` returns, for some ``rows``, (m,) indices, of a table like the one trained on."""
+        if table.inputs is not None:
+            return self.outputs_of(table.inputs[rows])
+        return self.outputs_of({name: table.columns[name][rows] for name in self.kinds})
 
     def predict(self, source: object) -> Array:
         """Return the predictions, (n,): class labels (text) or values in the target's unit.
 
-        ``source`` is a path, a DataFrame or a mapping of columns by name. Other columns are ignored. Raises
-        `DataError` where the table cannot be read or lacks columns, naming them.
+        ``source`` is a path, a DataFrame or a mapping of columns by name, whose other columns are ignored; for a model
+        of images one or several of them: the path of an image, a folder, an ``.npz`` or an IDX file, or an array
+        (n, channels, height, width) or (n, height, width). Raises `DataError` where the source cannot be read, lacks
+        columns, naming them, or holds images of another shape.
         """
-        return self.read_outputs(self.outputs_of(self._read(source)))[0]
+        return self.read_outputs(self.outputs_of(self.read(source)))[0]
 
     def predict_proba(self, source: object) -> Array:
         """Return the probability of each class, (n, classes), in the order of ``classes``.
@@ -53,7 +67,7 @@ class Predictor:
         """
         if self.task == "regression":
             raise UnsupportedError("fitted.no_probabilities", target=self.target_name)
-        return self.read_outputs(self.outputs_of(self._read(source)))[1]
+        return self.read_outputs(self.outputs_of(self.read(source)))[1]
 
     def read_outputs(self, outputs: Array) -> tuple[Array, Array]:
         """Return (predictions (n,), probabilities (n, classes)) for outputs (n, k) as of `outputs_of`.
@@ -68,10 +82,20 @@ class Predictor:
         labels[np.isnan(chances).any(1)] = None
         return labels, chances
 
-    def _read(self, source: object) -> dict[str, Array]:
-        from wellfit.data import read_features
+    def read(self, source: object) -> Rows:
+        """Return the rows of a source as `outputs_of` takes them. ``source`` and errors are those of `predict`."""
+        from wellfit.data import read_features, read_images
 
-        return read_features(source, self.kinds)
+        return read_images(source, self.inputs, self.scale) if self.inputs else read_features(source, self.kinds)
+
+    def prepared(self, source: object) -> tuple[Array, ...]:
+        """Return what the networks take for the rows of a source: one array for each preprocessing.
+
+        The design matrix (n, d) float64 of the columns, for an ensemble one for each different preprocessing
+        (networks of several folds), in order; or the images (n, channels, height, width). ``source`` and errors are
+        those of `predict`.
+        """
+        raise NotImplementedError
 
     def save(self, path: str | Path) -> Path:
         """Write the model into one safetensors file (no pickle), all at once, and return its path.
@@ -83,30 +107,35 @@ class Predictor:
         return write(self, Path(path))
 
     @staticmethod
-    def load(path: str | Path) -> Fitted | Ensemble:
+    def load(path: str | Path, *, network: NetworkLike | None = None) -> Fitted | Ensemble:
         """Read a model from its file, or from the folder of a run: one network, or an ensemble.
 
-        Raises `ModelFileError` where the file is missing, damaged, foreign or made by a newer version.
+        A file holds numbers, never code. Modules that come with wellfit are found by their names; for a module of your
+        own give it: ``Fitted.load(path, network=wf.module("my-net", factory))``. Its layers, and its outputs for a
+        trial input, must be those that the file speaks of. Raises `ModelFileError` where they are not, and where the
+        file is missing, damaged, foreign or made by a newer version.
         """
         from wellfit.nets.storage import read
 
-        return read(Path(path))
+        return read(Path(path), network)
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted(Predictor):
-    """A trained network with everything that a prediction needs: from a table's columns to labels or values.
+    """A trained network with everything that a prediction needs: from a table's columns, or images, to its outputs.
 
-    ``parameters`` is flat, (P,), float32 or float64, in the layout of `MLP`. ``kinds`` names the columns it reads and
-    what each is. ``target_mean`` and ``target_scale`` turn outputs back into the target's unit (regression).
+    ``parameters`` is flat, (P,), float32 or float64, in the layout of `MLP`, or (T,) in that of a module (`Layout`).
+    ``kinds`` names the columns it reads and what each is. Where the table had inputs in place of columns, there is no
+    ``preprocessor``, and ``inputs`` is the shape of one of them, (channels, height, width), with the `Table`'s
+    ``scale``. ``target_mean`` and ``target_scale`` turn outputs back into the target's unit (regression).
     ``rows`` is the number of rows it was trained on, ``stop_rows`` that of the rows early stopping looked at, ``seed``
     its member's. ``notes`` says where it comes from: ``engine``, ``version``, ``data``, plain text by name.
     """
 
-    network: MLP
+    network: Network
     cocktail: Cocktail
     training: Training
-    preprocessor: Preprocessor
+    preprocessor: Preprocessor | None
     parameters: Array
     task: Task
     target_name: str
@@ -118,6 +147,8 @@ class Fitted(Predictor):
     stop_rows: int = 0
     seed: int = 0
     notes: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[int, ...] = ()
+    scale: Scale = "bytes"
 
     @property
     def outputs(self) -> int:
@@ -125,46 +156,96 @@ class Fitted(Predictor):
         return len(self.classes) if self.task == "multiclass" else 1
 
     @property
-    def layers(self) -> list[tuple[Array, Array]]:
-        """The weights and biases, [(W of shape (out, in), b of shape (out,)), ...], as views."""
-        return self.network.unpack(self.parameters, len(self.preprocessor.feature_names), self.outputs)
+    def takes(self) -> Inputs:
+        """What the network takes of each row: d numbers, or a shape such as (channels, height, width)."""
+        if self.preprocessor is not None:
+            return len(self.preprocessor.feature_names)
+        flat = isinstance(self.network, MLP) or len(self.inputs) == 1
+        return math.prod(self.inputs) if flat else self.inputs
 
-    def outputs_of(self, columns: Mapping[str, Array]) -> Array:
+    @property
+    def weights(self) -> list[Array]:
+        """The weight matrices and kernels, as views, in order."""
+        return self.network.weights(self.parameters, self.takes, self.outputs)
+
+    @property
+    def layers(self) -> list[tuple[Array, Array]]:
+        """The weights and biases, [(W of shape (out, in), b of shape (out,)), ...], as views.
+
+        Raises `UnsupportedError` for a module, whose layers are of many kinds: see ``weights`` and `to_torch`.
+        """
+        return self._plain("layers").unpack(self.parameters, self.takes, self.outputs)
+
+    def outputs_of(self, rows: Rows) -> Array:
         """Return probabilities (n, k) (k is 1 for two classes: that of the second) or values (n, 1).
 
-        ``columns`` are as in `Table`: by name, (n,) each, of this model's kinds.
+        ``rows`` are as in `Table`: columns by name, (n,) each, of this model's kinds, or inputs (n, ...).
         """
         parts = [np.empty((0, self.outputs))]
-        parts += [self.outputs_at(self.preprocessor.transform(chunk)) for chunk in self.chunks(columns)]
+        parts += [self.outputs_at(self.design(chunk)) for chunk in self.chunks(rows)]
         return np.concatenate(parts)
 
-    def chunks(self, columns: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
-        """Yield the columns that this model reads in runs of rows whose design matrix is not too large."""
+    def chunks(self, rows: Rows) -> Iterator[Rows]:
+        """Yield the rows, of the columns that this model reads, in runs whose design matrix is not too large."""
+        step = max(1, _CHUNK_CELLS // max(1, int(np.prod(self.takes))))
+        if not isinstance(rows, Mapping):
+            for start in range(0, len(rows), step):
+                yield rows[start : start + step]
+            return
         names = list(self.kinds)
-        step = max(1, _CHUNK_CELLS // max(1, len(self.preprocessor.feature_names)))
-        for start in range(0, len(columns[names[0]]), step):
-            yield {name: columns[name][start : start + step] for name in names}
+        for start in range(0, len(rows[names[0]]), step):
+            yield {name: rows[name][start : start + step] for name in names}
+
+    def design(self, rows: Rows) -> Array:
+        """Return what `outputs_at` takes: the design matrix (n, d) of columns, inputs (n, ...) as they are."""
+        if isinstance(rows, Mapping):
+            assert self.preprocessor is not None
+            return self.preprocessor.transform(rows)
+        return rows
 
     def outputs_at(self, x: Array) -> Array:
-        """Return what `outputs_of` returns, for a design matrix of this model's preprocessor, (n, d)."""
-        outputs = link(self.task, self.network.forward(self.parameters.astype(np.float64), x, self.outputs))
+        """Return what `outputs_of` returns, for what `design` gives: (n, d), or inputs (n, ...).
+
+        An MLP computes in float64, a module in the precision of its parameters.
+        """
+        from wellfit.data.prepare import flattened
+
+        parameters = self.parameters
+        if isinstance(self.network, MLP):
+            parameters = parameters.astype(np.float64)
+            x = flattened(x) if self.preprocessor is None else x
+        outputs = link(self.task, self.network.forward(parameters, x, self.outputs))
         return outputs * self.target_scale + self.target_mean if self.task == "regression" else outputs
+
+    def prepared(self, source: object) -> tuple[Array, ...]:
+        """Return what the network takes for the rows of a source, alone in a tuple: see `Predictor.prepared`."""
+        return (self.design(self.read(source)),)
+
+    @property
+    def built(self) -> Built:
+        """The network as a PyTorch module made ready: see `wellfit.nets.built`. Needs the extra ``torch``."""
+        from wellfit.nets.built import build
+
+        # An MLP's normalization is folded into its weights.
+        normalized = not isinstance(self.network, MLP) and self.cocktail.get(BatchNorm) is not None
+        return build(self.network, self.takes, self.outputs, normalized)
 
     def code(self, dialect: str) -> str:
         """Return a script that builds and trains this network in another library: ``keras``, ``torch``, ``sklearn``.
 
         It expects prepared features; what the library cannot do the same way stands in its comments. Raises
-        `SettingError` for an unknown library.
+        `SettingError` for an unknown library, `UnsupportedError` for a module, whose code is the user's own.
         """
         from wellfit.nets.code import code
 
+        network = self._plain("code")
         together = self.rows + self.stop_rows
         share = {"stop_share": self.stop_rows / together} if self.stop_rows else {}
         return code(
-            self.network,
+            network,
             self.cocktail,
             self.training,
-            inputs=len(self.preprocessor.feature_names),
+            inputs=int(np.prod(self.takes)),
             outputs=self.outputs,
             task=self.task,
             rows=self.rows,
@@ -172,3 +253,9 @@ class Fitted(Predictor):
             seed=self.seed,
             **share,
         )
+
+    def _plain(self, wanted: str) -> MLP:
+        """Return the network where it is no module. Raises `UnsupportedError`."""
+        if not isinstance(self.network, MLP):
+            raise UnsupportedError("fitted.module_only", name=self.network.name, wanted=wanted)
+        return self.network

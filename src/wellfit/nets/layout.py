@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from wellfit.records import Array
-
 
 @dataclass(frozen=True)
 class Slot:
@@ -43,8 +41,8 @@ class Layout:
         """The length T."""
         return self.slots[-1].stop if self.slots else 0
 
-    def weights_in(self, parameters: Array) -> list[Array]:
-        """Return views of the weight matrices and kernels in a vector (T,)."""
+    def weights_in(self, parameters: Any) -> list[Any]:
+        """Return views of the weight matrices and kernels in a vector (T,), of NumPy or PyTorch."""
         chosen = [self.slots[i] for i in self.weights]
         return [parameters[slot.start : slot.stop].reshape(slot.shape) for slot in chosen]
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from wellfit.cocktail import BatchNorm, Cocktail, Dropout, Strengths
 from wellfit.errors import SettingError
 from wellfit.records import Array
@@ -120,8 +118,8 @@ class Module:
         given = {"inputs": inputs, "outputs": outputs}
         try:
             known = inspect.signature(self.factory).parameters
-        except (TypeError, ValueError):  # a callable that does not say what it takes
-            known = {}
+        except (TypeError, ValueError):  # it does not say what it takes
+            return self.factory()
         return self.factory(**{name: value for name, value in given.items() if name in known})
 
     def _here(self, *, batch_norm: bool) -> Built:
@@ -180,12 +178,3 @@ def module_of_file(text: str) -> Module:
     if not hasattr(there, name):
         raise SettingError("module.no_such_name", path=path, name=name)
     return Module(text, getattr(there, name))
-
-
-def as_floats(x: Array) -> Array:
-    """Return inputs as networks read them: bytes 0 to 255 become -1 to 1 (mean and deviation 0.5); others stay.
-
-    >>> as_floats(np.array([0, 255], np.uint8)).tolist()
-    [-1.0, 1.0]
-    """
-    return x / 127.5 - 1 if x.dtype == np.uint8 else x

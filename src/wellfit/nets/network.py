@@ -83,24 +83,24 @@ class MLP:
         del inputs, outputs
         return self
 
-    def shapes(self, inputs: int, outputs: int) -> tuple[tuple[int, int], ...]:
+    def shapes(self, inputs: Inputs, outputs: int) -> tuple[tuple[int, int], ...]:
         """Return the shape (out, in) of every weight matrix."""
-        widths = (inputs, *self.hidden, outputs)
+        widths = (int(np.prod(inputs)), *self.hidden, outputs)
         return tuple((widths[i + 1], widths[i]) for i in range(self.layers))
 
-    def size(self, inputs: int, outputs: int) -> int:
+    def size(self, inputs: Inputs, outputs: int) -> int:
         """Return the length P of the parameter vector."""
         return sum(o * i + o for o, i in self.shapes(inputs, outputs))
 
-    def products(self, inputs: int, outputs: int) -> int:
+    def products(self, inputs: Inputs, outputs: int) -> int:
         """Return the multiplications of one row's forward pass, biases counted."""
         return self.size(inputs, outputs)
 
-    def weights(self, parameters: np.ndarray, inputs: int, outputs: int) -> list[np.ndarray]:
+    def weights(self, parameters: np.ndarray, inputs: Inputs, outputs: int) -> list[np.ndarray]:
         """Return views of the weight matrices in the flat vector, in order."""
         return [w for w, _ in self.unpack(parameters, inputs, outputs)]
 
-    def initialize(self, seed: int, inputs: int, outputs: int, *, batch_norm: bool = False) -> np.ndarray:
+    def initialize(self, seed: int, inputs: Inputs, outputs: int, *, batch_norm: bool = False) -> np.ndarray:
         """Return the starting parameters, (P,) float64: a pure function of seed and shape.
 
         With ``batch_norm``, (P + 4 H,) for H hidden units: behind them scales 1, shifts 0, running means 0 and
@@ -117,7 +117,7 @@ class MLP:
             parts += [np.ones(units), np.zeros(2 * units), np.ones(units)]
         return np.concatenate(parts)
 
-    def fold(self, parameters: np.ndarray, inputs: int, outputs: int) -> np.ndarray:
+    def fold(self, parameters: np.ndarray, inputs: Inputs, outputs: int) -> np.ndarray:
         """Return the parameters (P,) of the plain network that equals a batch-normalized one in evaluation.
 
         There scale (W a + b - mean) / sqrt(variance + epsilon) + shift is affine in a. Parameters of length P, without
@@ -136,7 +136,7 @@ class MLP:
             at += len(bias)
         return self.pack([*folded, pairs[-1]])
 
-    def unpack(self, parameters: np.ndarray, inputs: int, outputs: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    def unpack(self, parameters: np.ndarray, inputs: Inputs, outputs: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return views (W of shape (out, in), b of shape (out,)) into the flat vector, layer by layer."""
         views, at = [], 0
         for out, fan_in in self.shapes(inputs, outputs):

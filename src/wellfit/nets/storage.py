@@ -9,25 +9,27 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from wellfit.cocktail import Cocktail
-from wellfit.errors import ModelFileError, WellfitError
-from wellfit.nets.network import MLP
+from wellfit.errors import MissingExtraError, ModelFileError, WellfitError
+from wellfit.nets.module import Module
+from wellfit.nets.network import MLP, Network, NetworkLike, as_network
 from wellfit.nets.training import Training
-from wellfit.records import Array, Kind, Task
+from wellfit.records import Array, Kind, Scale, Task
 
 if TYPE_CHECKING:
     from wellfit.nets.ensemble import Ensemble
     from wellfit.nets.fitted import Fitted, Predictor
 
 FORMAT = "wellfit-model"
-# 1: one network. 2: an ensemble; its parameters stand one network behind the other.
-VERSIONS = ("1", "2")
+# 1: one network. 2: an ensemble; its parameters stand one network behind the other. 3: either, where a network is a
+# module or takes inputs, such as images, in place of columns. Each model has the lowest that can say it.
+VERSIONS = ("1", "2", "3")
 FILE_NAME = "model.safetensors"
 _DTYPES = {"float32": "F32", "float64": "F64"}
 # The safetensors library's own bound for a header, and more than any network here can have in parameters.
@@ -38,14 +40,14 @@ def write(model: Predictor, path: Path) -> Path:
     """Write ``model``, a `Fitted` or an `Ensemble`, to ``path``, all at once, and return the path."""
     from wellfit.nets.ensemble import Ensemble
 
-    together = isinstance(model, Ensemble)
     parts: tuple[Any, ...] = model.parts if isinstance(model, Ensemble) else (model,)
+    plain = all(isinstance(part.network, MLP) and part.preprocessor is not None for part in parts)
     values = _ensemble_content(model) if isinstance(model, Ensemble) else _content(parts[0])
     content = json.dumps(values, sort_keys=True, separators=(",", ":"))
     parameters = np.ascontiguousarray(np.concatenate([part.parameters for part in parts]))
     metadata = {
         "format": FORMAT,
-        "format_version": VERSIONS[together],
+        "format_version": VERSIONS[isinstance(model, Ensemble) if plain else 2],
         "content": content,
         "sha256": _checksum(content, parameters),
     }
@@ -84,8 +86,11 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def read(path: Path) -> Fitted | Ensemble:
-    """Return the model in ``path`` (a file, or a folder that holds one). Raises `ModelFileError`."""
+def read(path: Path, network: NetworkLike | None = None) -> Fitted | Ensemble:
+    """Return the model in ``path`` (a file, or a folder that holds one), whose module is ``network`` if it is given.
+
+    Raises `ModelFileError`.
+    """
     place = path / FILE_NAME if path.is_dir() else path
     if not place.is_file():
         raise ModelFileError("fitted.missing", path=place)
@@ -99,11 +104,34 @@ def read(path: Path) -> Fitted | Ensemble:
     content, parameters = metadata["content"], _parameters(raw, place)
     if metadata.get("sha256") != _checksum(content, parameters):
         raise ModelFileError("fitted.damaged", path=place)
+    given = None if network is None else as_network(network)
     try:
         values = json.loads(content)
-        return _rebuild_ensemble(values, parameters) if "parts" in values else _rebuild(values, parameters)
-    except (WellfitError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        rebuild = _rebuild_ensemble if "parts" in values else _rebuild
+        return rebuild(values, parameters, _Modules(place, given))
+    except (ModelFileError, MissingExtraError):
+        raise
+    except (WellfitError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ModelFileError("fitted.inconsistent", path=place) from error
+
+
+@dataclass(frozen=True)
+class _Modules:
+    """Where networks come from that a file only names: the one the user gave, or those that come with wellfit."""
+
+    place: Path
+    given: Network | None
+
+    def network(self, said: dict[str, Any], parameters: Array) -> Network:
+        """Return the network that a file describes. Raises `ModelFileError` and what `_rebuild` is caught for."""
+        if "module" in said and (self.given is None or isinstance(self.given, Module)):
+            from wellfit.nets.stored_module import found
+
+            return found(said, parameters, self.given, self.place)
+        if self.given is not None:
+            kind = said.get("module", "MLP")
+            raise ModelFileError("fitted.other_kind", path=self.place, kind=kind, given=str(self.given))
+        return MLP(tuple(said["hidden"]), said["activation"])
 
 
 def _metadata(first: bytes, file: Any, place: Path) -> dict[str, str]:
@@ -148,10 +176,10 @@ def _checksum(content: str, parameters: Array) -> str:
 
 def _content(model: Fitted) -> dict[str, Any]:
     return {
-        "network": {"hidden": list(model.network.hidden), "activation": model.network.activation},
+        "network": _network(model),
         "cocktail": str(model.cocktail),
         "training": asdict(model.training),
-        "preprocessor": model.preprocessor.to_dict(),
+        **_reading(model),
         "task": model.task,
         "target_name": model.target_name,
         "kinds": list(map(list, model.kinds.items())),
@@ -165,10 +193,26 @@ def _content(model: Fitted) -> dict[str, Any]:
     }
 
 
+def _network(model: Fitted) -> dict[str, Any]:
+    if isinstance(model.network, MLP):
+        return {"hidden": list(model.network.hidden), "activation": model.network.activation}
+    from wellfit.nets.stored_module import described
+
+    return described(model)
+
+
+def _reading(model: Fitted) -> dict[str, Any]:
+    """Return how rows become what the network takes: a preprocessor, or the shape and scale of inputs."""
+    if model.preprocessor is not None:
+        return {"preprocessor": model.preprocessor.to_dict()}
+    return {"preprocessor": None, "inputs": list(model.inputs), "scale": model.scale}
+
+
 def _ensemble_content(model: Ensemble) -> dict[str, Any]:
     """Return an ensemble's content; each preprocessing stands there once, however many networks share it."""
-    preprocessors = list(dict.fromkeys(part.preprocessor for part in model.parts))
-    place = {preprocessor: i for i, preprocessor in enumerate(preprocessors)}
+    preprocessors = list(dict.fromkeys(p.preprocessor for p in model.parts if p.preprocessor is not None))
+    place: dict[Any, int | None] = {preprocessor: i for i, preprocessor in enumerate(preprocessors)}
+    place[None] = None
     return {
         "preprocessors": [preprocessor.to_dict() for preprocessor in preprocessors],
         "parts": [{**_content(part), "preprocessor": place[part.preprocessor]} for part in model.parts],
@@ -178,7 +222,7 @@ def _ensemble_content(model: Ensemble) -> dict[str, Any]:
     }
 
 
-def _rebuild_ensemble(content: dict[str, Any], parameters: Array) -> Ensemble:
+def _rebuild_ensemble(content: dict[str, Any], parameters: Array, modules: _Modules) -> Ensemble:
     from wellfit.nets.ensemble import Ensemble
 
     sizes = [int(size) for size in content["sizes"]]
@@ -187,23 +231,27 @@ def _rebuild_ensemble(content: dict[str, Any], parameters: Array) -> Ensemble:
     pieces = np.split(parameters, np.cumsum(sizes)[:-1])
     shared = content["preprocessors"]
     parts = tuple(
-        _rebuild({**part, "preprocessor": shared[int(part["preprocessor"])]}, piece)
+        _rebuild({**part, "preprocessor": _shared(shared, part["preprocessor"])}, piece, modules)
         for part, piece in zip(content["parts"], pieces, strict=True)
     )
     return Ensemble(parts, np.array(content["weights"], dtype=np.float64), float(content["temperature"]))
 
 
-def _rebuild(content: dict[str, Any], parameters: Array) -> Fitted:
+def _shared(preprocessors: list, place: Any) -> Any:
+    return None if place is None else preprocessors[int(place)]
+
+
+def _rebuild(content: dict[str, Any], parameters: Array, modules: _Modules) -> Fitted:
     """Return the model from its content, every part checked by the class that it belongs to."""
     from wellfit.data import Preprocessor
     from wellfit.nets.fitted import Fitted
 
-    network = MLP(tuple(content["network"]["hidden"]), content["network"]["activation"])
+    plan = content["preprocessor"]
     model = Fitted(
-        network=network,
+        network=modules.network(content["network"], parameters),
         cocktail=Cocktail.parse(content["cocktail"]),
         training=Training(**content["training"]),
-        preprocessor=Preprocessor.from_dict(content["preprocessor"]),
+        preprocessor=None if plan is None else Preprocessor.from_dict(plan),
         parameters=parameters,
         task=_known(content["task"], Task),
         target_name=str(content["target_name"]),
@@ -215,17 +263,35 @@ def _rebuild(content: dict[str, Any], parameters: Array) -> Fitted:
         stop_rows=int(content["stop_rows"]),
         seed=int(content["seed"]),
         notes={str(name): str(value) for name, value in content["notes"].items()},
+        inputs=() if plan is not None else tuple(map(int, content["inputs"])),
+        scale="bytes" if plan is not None else _known(content["scale"], Scale),
     )
-    needed = network.size(len(model.preprocessor.feature_names), model.outputs)
-    if parameters.size != needed or not model.kinds or (model.task == "binary") != (len(model.classes) == 2):
+    _check(model)
+    with np.errstate(all="ignore"):
+        model.outputs_of(_trial_row(model))
+    return model
+
+
+def _check(model: Fitted) -> None:
+    """Raise ``ValueError`` where the parts of a model do not fit together."""
+    if isinstance(model.network, MLP):
+        fits = model.parameters.size == model.network.size(int(np.prod(model.takes)), model.outputs)
+    else:
+        fits = (model.network.inputs, model.network.outputs) == (model.takes, model.outputs)
+    reads = (model.preprocessor is None, not model.kinds, bool(model.inputs), min(model.inputs, default=1) > 0)
+    if not fits or reads not in ((True, True, True, True), (False, False, False, True)):
         raise ValueError("the parts of the model do not fit together")
+    if (model.task == "binary") != (len(model.classes) == 2):
+        raise ValueError("the classes do not fit the task")
     if not np.isfinite([model.target_mean, model.target_scale]).all():
         raise ValueError("the target's scale is not finite")
-    # A row of nothing but missing values: it goes through every part of a prediction.
-    missing = {name: np.array([None if kind == "categorical" else np.nan]) for name, kind in model.kinds.items()}
-    with np.errstate(all="ignore"):
-        model.outputs_of(missing)
-    return model
+
+
+def _trial_row(model: Fitted) -> Any:
+    """Return a row that goes through every part of a prediction: nothing but missing values, or an input of zeros."""
+    if model.inputs:
+        return np.zeros((1, *model.inputs), dtype={"bytes": np.uint8, "tokens": np.int64}.get(model.scale, np.float32))
+    return {name: np.array([None if kind == "categorical" else np.nan]) for name, kind in model.kinds.items()}
 
 
 def _known(value: Any, choices: Any) -> Any:

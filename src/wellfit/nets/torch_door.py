@@ -17,6 +17,8 @@ def require_torch() -> ModuleType:
     """Return PyTorch. Raises `MissingExtraError`, which names the extra to install, where it is absent."""
     try:
         import torch
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "torch":  # PyTorch is there, and what it needs is not: say that
+            raise
         raise MissingExtraError("torch", "torch") from None
     return torch

@@ -8,7 +8,7 @@ from wellfit.cocktail import Cocktail, EarlyStopping
 from wellfit.engines.base import Engine, Member
 from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
-from wellfit.nets import MLP, Training
+from wellfit.nets import MLP, Network, Training
 from wellfit.records import TrainingData
 
 
@@ -30,7 +30,7 @@ def plan(
     *,
     folds: int,
     cocktails: Sequence[Cocktail] = (Cocktail(),),
-    networks: Sequence[MLP] = (MLP(),),
+    networks: Sequence[Network] = (MLP(),),
     trainings: Sequence[Training] = (Training(),),
     seeds: Iterable[int] = (0,),
 ) -> list[Member]:

@@ -9,7 +9,7 @@ from wellfit.records.lessons import Samples, Taught
 from wellfit.records.paths import Coefficients, Path, Simplest, WarmStarts
 from wellfit.records.runs import Portrait, RunRecord
 from wellfit.records.searching import Corrected, Part, SearchRecord, Trial
-from wellfit.records.tables import Array, Finding, Fold, FoldData, Kind, Split, Table, Task, TrainingData
+from wellfit.records.tables import Array, Finding, Fold, FoldData, Kind, Scale, Split, Table, Task, TrainingData
 from wellfit.records.workings import Averaging, Workings
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Portrait",
     "RunRecord",
     "Samples",
+    "Scale",
     "SearchRecord",
     "Simplest",
     "Split",

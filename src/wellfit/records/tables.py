@@ -11,6 +11,9 @@ import numpy as np
 Array = np.ndarray
 Task = Literal["binary", "multiclass", "regression"]
 Kind = Literal["numeric", "categorical", "boolean", "date"]
+# Of inputs that are no columns: bytes from 0 to 255 (or what is on their scale), numbers as their source gave them, or
+# numbers that stand for words.
+Scale = Literal["bytes", "given", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,9 @@ class Table:
 
     ``columns[name]`` is (n,): float64 with NaN for missing (numeric; boolean as 0/1; date as days since 1970), or
     object with ``str`` or ``None`` (categorical). ``inputs`` is None, or (n, ...) where there are no columns: images
-    (n, channels, height, width), uint8 with 0 for black and 255 for full, or float32 that networks get as it is.
+    (n, channels, height, width), uint8 with 0 for black and 255 for full, or float32 that networks get as it is, or
+    int64 tokens (n, length). ``scale`` says what the numbers of ``inputs`` are: ``bytes``, that is uint8, or float32
+    made as networks read bytes (x / 127.5 - 1); ``given``, float32 as the source gave them; or ``tokens``, int64.
     ``target`` is (n,): int64 codes into ``classes`` or float64 for regression. ``test_rows`` are the rows of a test set
     that came with the data, else None; ``groups``, ``times`` and ``weights`` (how much a row counts) are (n,) where
     asked for.
@@ -52,6 +57,7 @@ class Table:
     weights: Array | None = None
     findings: tuple[Finding, ...] = ()
     inputs: Array | None = None
+    scale: Scale = "bytes"
 
     @property
     def rows(self) -> int:

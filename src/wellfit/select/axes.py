@@ -17,6 +17,7 @@ import numpy as np
 from wellfit.cocktail import (
     L1,
     L2,
+    Augment,
     Cocktail,
     Dropout,
     EarlyStopping,
@@ -84,6 +85,7 @@ AXES = {
         Axis(InputNoise, "log", decades=3.0, end=100.0),
         Axis(LabelSmoothing, "even", end=1.0),
         Axis(Mixup, "log", decades=3.5, end=32.0, least=1e-3),
+        Axis(Augment, "even", end=1.0),
         Axis(EarlyStopping, "epochs", end=0.0),
     )
 }

@@ -15,7 +15,7 @@ from wellfit.errors import SettingError
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
-from wellfit.nets import MLP, NetworkLike, Training, as_network
+from wellfit.nets import MLP, Network, NetworkLike, Training, as_network
 from wellfit.population import advise, train
 from wellfit.records import Array, BiasVariance, History, Table, TrainingData
 from wellfit.select.axes import Over, as_over
@@ -29,9 +29,9 @@ from wellfit.select.bias_variance_data import (
 )
 from wellfit.select.bias_variance_reading import diverged, lowest, read_parts
 from wellfit.select.compare import seeds_of
-from wellfit.select.defaults import default_network, default_training
+from wellfit.select.defaults import default_training
 from wellfit.select.path import count_points
-from wellfit.select.source import development_rows, read_source
+from wellfit.select.source import chosen_network, design, development_rows, read_source
 from wellfit.select.strengths import strengths_along
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def bias_variance(
     base = as_cocktail(cocktail) if along is None else along.base
     count = 1 if along is None else count_points(points)
     net = None if network is None else as_network(network)
-    shape = {"stops": base.get(EarlyStopping) is not None, "bent": net is None or not net.linear}
+    shape = {"stops": base.get(EarlyStopping) is not None, **design(MLP() if net is None else net)}
     if generator is not None:
         if source is not None or options:
             raise SettingError("bias_variance.two_sources")
@@ -107,7 +107,7 @@ def bias_variance(
     else:
         table = read_source(source, options)
         given = bootstrapped(table, development_rows(table, rows), resamples, seed, **shape)
-    net = default_network(given.table) if net is None else net
+    net = chosen_network(given.table, np.arange(given.table.rows), net)
     recipe = _recipe(training, given, net, resamples * seeds * count, quick)
     chosen = default_engine() if engine is None else engine
     place = _Place(chosen, executor, ledger, progress)
@@ -201,7 +201,7 @@ def _measured(
 
 
 def _recipe(
-    asked: Training | Mapping[str, Any] | None, given: Resamples, net: MLP, members: int, quick: bool
+    asked: Training | Mapping[str, Any] | None, given: Resamples, net: Network, members: int, quick: bool
 ) -> Training:
     if isinstance(asked, Training):
         return asked

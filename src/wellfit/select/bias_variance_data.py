@@ -44,7 +44,9 @@ class Resamples:
     groups: Array | None = None
 
 
-def bootstrapped(table: Table, rows: Array, resamples: int, seed: int, *, stops: bool, bent: bool) -> Resamples:
+def bootstrapped(
+    table: Table, rows: Array, resamples: int, seed: int, *, stops: bool, bent: bool, flat: bool
+) -> Resamples:
     """Hold out one part in `HELD_PARTS` of ``rows`` (m,), and draw resamples of the others with replacement.
 
     Held-out rows are drawn as a cross-validation's fold is: by class, whole groups, the latest times. With groups whole
@@ -66,7 +68,7 @@ def bootstrapped(table: Table, rows: Array, resamples: int, seed: int, *, stops:
         parts.append(Fold(train, stop, held.score))
     return Resamples(
         table,
-        prepare(table, parts, bent=bent),
+        prepare(table, parts, bent=bent, flat=flat),
         table.target[held.score],
         len(held.train),
         weights=None if table.weights is None else table.weights[held.score],
@@ -89,7 +91,15 @@ def drawn(rows: Array, seed: int, number: int, groups: Array | None = None) -> A
 
 
 def generated(
-    generator: Generator, resamples: int, seed: int, train_rows: int, score_rows: int, *, stops: bool, bent: bool
+    generator: Generator,
+    resamples: int,
+    seed: int,
+    train_rows: int,
+    score_rows: int,
+    *,
+    stops: bool,
+    bent: bool,
+    flat: bool,
 ) -> Resamples:
     """Draw ``resamples`` training sets of ``train_rows`` rows, and ``score_rows`` rows that score them all.
 
@@ -109,7 +119,7 @@ def generated(
         table = _table(name, np.concatenate([ours, x]), np.concatenate([known, y]), classes)
         stop = np.arange(train_rows)[: train_rows // STOP_PARTS if stops else 0]
         train = np.arange(len(stop), train_rows)
-        sets.append(prepare(table, [Fold(train, stop, here)], bent=bent))
+        sets.append(prepare(table, [Fold(train, stop, here)], bent=bent, flat=flat))
     text = hashlib.sha256(" ".join(part.fingerprint for part in sets).encode()).hexdigest()
     data = replace(sets[0], folds=tuple(part.folds[0] for part in sets), fingerprint=text)
     return Resamples(table, data, table.target[here], train_rows, truth)

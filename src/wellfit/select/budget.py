@@ -15,13 +15,17 @@ import numpy as np
 
 from wellfit.engines.base import Member
 from wellfit.errors import SettingError
-from wellfit.nets import MLP
+from wellfit.nets import MLP, Module, Network
+from wellfit.nets.module import Inputs
 from wellfit.nets.training import batches
 from wellfit.records import TrainingData
 
 # Seconds on one core, fitted to 64 measured trainings (docs/search.md): a step for itself, for each parameter, each
 # parameter and row, each unit and row, each disturbed input and row; and a member's overhead each time it is taken up.
 STEP, PARAMETER, PRODUCT, UNIT, DISTURBED, MEMBER = 2.7e-6, 1.75e-9, 5.6e-11, 6.7e-10, 2.5e-9, 4e-3
+# The same for PyTorch modules (the textbook's convolutional network, docs/images.md): a step, each parameter, and each
+# multiplication of a row's forward pass with its share of the backward pass, in float32 and in bfloat16.
+TORCH_STEP, TORCH_PARAMETER, FLOATS, HALVED = 1.5e-3, 4e-9, 1.2e-10, 4.5e-11
 # Seconds of the unit: a step of 64,32 on ten inputs with batches of 32.
 STANDARD = 13e-6
 _UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "m": 60.0, "min": 60.0, "minutes": 60.0, "h": 3600.0, "hours": 3600.0}
@@ -69,21 +73,27 @@ def as_budget(value: object) -> Budget:
     return Budget(seconds=seconds)
 
 
-def step_seconds(network: MLP, inputs: int, outputs: int, batch: int) -> float:
-    """Return about how long an optimizer step takes on one core, in seconds."""
+def step_seconds(network: Network, inputs: Inputs, outputs: int, batch: int, *, halved: bool = False) -> float:
+    """Return about how long an optimizer step takes on one core, in seconds; ``halved``: with passes in bfloat16."""
     size = network.size(inputs, outputs)
+    if isinstance(network, Module):
+        each = HALVED if halved else FLOATS
+        return TORCH_STEP + TORCH_PARAMETER * size + each * batch * network.products(inputs, outputs)
     return STEP + size * (PARAMETER + PRODUCT * batch) + sum(network.hidden) * UNIT * batch
 
 
 def step_cost(member: Member, data: TrainingData) -> float:
     """Return what one optimizer step of a member costs, in units of a standard member's step."""
     fold = data.folds[member.fold]
-    inputs = fold.x.shape[1]
     _, batch = batches(len(fold.rows.train), member.training.batch_size)
     strengths = member.network.strengths(member.cocktail)
     disturbances = sum(bool(s) for s in (strengths.mixup, strengths.input_noise, strengths.input_dropout))
-    extra = strengths.batch_norm * 2 * sum(member.network.hidden) * UNIT + disturbances * inputs * DISTURBED
-    return (step_seconds(member.network, inputs, data.outputs, batch) + batch * extra) / STANDARD
+    extra = disturbances * int(np.prod(fold.inputs)) * DISTURBED
+    if isinstance(member.network, MLP):
+        extra += strengths.batch_norm * 2 * sum(member.network.hidden) * UNIT
+    halved = member.training.precision == "bfloat16"
+    seconds = step_seconds(member.network, fold.inputs, data.outputs, batch, halved=halved)
+    return (seconds + batch * extra) / STANDARD
 
 
 def cost(members: Sequence[Member], begin: Sequence[int], end: Sequence[int], data: TrainingData) -> int:

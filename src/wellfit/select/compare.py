@@ -16,12 +16,12 @@ from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
-from wellfit.nets import NetworkLike, Training, as_network
+from wellfit.nets import Network, NetworkLike, Training
 from wellfit.population import advise, plan, train
 from wellfit.records import Array, Comparison, Table, TrainingData
-from wellfit.select.defaults import default_cocktails, default_network, default_training
+from wellfit.select.defaults import default_cocktails, default_training
 from wellfit.select.reading import Asked, read
-from wellfit.select.source import development_rows, read_source
+from wellfit.select.source import chosen_network, design, development_rows, read_source
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -76,13 +76,13 @@ def compare(
     table = read_source(source, options)
     rows = development_rows(table, rows)
     measure = as_metric(metric, table.task)
-    net = default_network(table) if network is None else as_network(network)
+    net = chosen_network(table, rows, network)
     recipe = default_training(table, rows, quick=quick, network=net) if training is None else training
     mixes = default_cocktails(quick=quick, network=net) if cocktails is None else as_cocktails(cocktails)
     if Cocktail() not in mixes:
         mixes = (Cocktail(), *mixes)
     stops = any(c.get(EarlyStopping) for c in mixes)
-    data, count = cross_validation_data(table, rows, folds, seed, stops, bent=not net.linear)
+    data, count = cross_validation_data(table, rows, folds, seed, stops, net)
     members = plan(data, folds=count, cocktails=mixes, networks=(net,), trainings=(recipe,), seeds=member_seeds)
     histories = train(members, data, engine=engine, executor=executor, ledger=ledger, progress=progress)
 
@@ -116,31 +116,32 @@ def _whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
 
 
-# The folds prepared last for a table, bent and straight: a run asks many questions of the same ones.
-_PREPARED: WeakKeyDictionary[Table, dict[bool, TrainingData]] = WeakKeyDictionary()
+# The folds prepared last for a table and a kind of network: a run asks many questions of the same ones.
+_PREPARED: WeakKeyDictionary[Table, dict[tuple, TrainingData]] = WeakKeyDictionary()
 
 
 def cross_validation_data(
-    table: Table, rows: Array, folds: int, seed: int, stops: bool, *, bent: bool = True
+    table: Table, rows: Array, folds: int, seed: int, stops: bool, network: Network
 ) -> tuple[TrainingData, int]:
     """Prepare K folds and, where a cocktail stops early, the same K with stop rows; return them and K.
 
-    K is less than asked where there are fewer rows, groups or times. See `wellfit.population.plan_fold`. Numeric
-    columns are ``bent`` for networks and left straight for linear models: see `wellfit.data.Preprocessor.fit`.
+    K is less than asked where there are fewer rows, groups or times. See `wellfit.population.plan_fold`. The table is
+    prepared for ``network``: see `wellfit.select.source.design`.
     """
     from wellfit.data import folds as cut
     from wellfit.data import prepare
     from wellfit.data.prepare import fingerprint
 
     parts = cut(table, rows, folds=folds, seed=seed)
-    kept = _PREPARED.setdefault(table, {})
-    data = kept.get(bent)
+    kept, asked = _PREPARED.setdefault(table, {}), design(network)
+    key = tuple(asked.values())
+    data = kept.get(key)
     # The fingerprint looks at the content: someone may have changed an array of the table.
-    if data is None or data.fingerprint != fingerprint(table, parts, bent=bent):
-        data = kept[bent] = prepare(table, parts, bent=bent)
+    if data is None or data.fingerprint != fingerprint(table, parts, **asked):
+        data = kept[key] = prepare(table, parts, **asked)
     count = len(data.folds)
     if stops:
-        more = prepare(table, cut(table, rows, folds=folds, seed=seed, stop_share=STOP_SHARE), bent=bent)
+        more = prepare(table, cut(table, rows, folds=folds, seed=seed, stop_share=STOP_SHARE), **asked)
         both = f"{data.fingerprint} {more.fingerprint}"
         data = replace(data, folds=data.folds + more.folds, fingerprint=both)
     return data, count

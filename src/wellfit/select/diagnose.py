@@ -16,11 +16,11 @@ from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
-from wellfit.nets import MLP, NetworkLike, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training
 from wellfit.records import Array, Diagnosis, Table
 from wellfit.select.compare import seeds_of
-from wellfit.select.defaults import FOLDS, default_network, default_training
-from wellfit.select.source import development_rows, read_source
+from wellfit.select.defaults import FOLDS, default_training
+from wellfit.select.source import chosen_network, development_rows, only_mlp, read_source
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -85,7 +85,7 @@ def diagnose(
     if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or folds < 2:
         raise SettingError("select.bad_folds", value=folds)
     table, rows, apart = _read(source, validation, rows, options)
-    net = default_network(table) if network is None else as_network(network)
+    net = only_mlp(chosen_network(table, rows, network), table, "diagnose")
     [mix] = as_cocktails([cocktail])
     study = Study.of(
         table,

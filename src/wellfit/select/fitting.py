@@ -15,7 +15,7 @@ from wellfit.engines.base import Engine, Member, State, engine_of, history
 from wellfit.engines.choice import by_steps, default_engine, exact_engine
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
-from wellfit.nets import MLP, Training
+from wellfit.nets import Module, Network, Training
 from wellfit.nets.fitted import Fitted
 from wellfit.population import check
 from wellfit.records import Array, Fold, FoldData, History, Table, TrainingData
@@ -31,7 +31,7 @@ STOP_PARTS = 7
 def fit(
     table: Table,
     rows: Array,
-    network: MLP,
+    network: Network,
     cocktail: Cocktail,
     training: Training,
     seeds: int | Sequence[int],
@@ -91,10 +91,16 @@ def _engine(engine: Engine | None, until: int | None) -> Engine:
     return engine if until is None else by_steps(engine)
 
 
-def _prepared(table: Table, parts: Sequence[Fold], *networks: MLP) -> TrainingData:
+def _prepared(table: Table, parts: Sequence[Fold], *networks: Network) -> TrainingData:
     from wellfit.data import prepare
 
-    return prepare(table, parts, bent=any(not network.linear for network in networks))
+    # Networks of different kinds on the same parts: what bends for one does for all.
+    return prepare(
+        table,
+        parts,
+        bent=any(not network.linear for network in networks),
+        flat=not any(isinstance(network, Module) for network in networks),
+    )
 
 
 def _fits(
@@ -185,17 +191,18 @@ def fitted(
     from wellfit import __version__
     from wellfit.data import Preprocessor
 
-    if preprocessor is None:
-        preprocessor = Preprocessor.fit(table, fold.rows.train, bent=not member.network.linear)
+    network = member.network.bound(fold.inputs, fold.y.shape[1])
+    if preprocessor is None and table.inputs is None:
+        preprocessor = Preprocessor.fit(table, fold.rows.train, bent=not network.linear)
     return Fitted(
-        network=member.network,
+        network=network,
         cocktail=member.cocktail,
         training=member.training,
         preprocessor=preprocessor,
-        parameters=np.array(member.network.fold(kept, fold.x.shape[1], fold.y.shape[1])),
+        parameters=np.array(network.fold(kept, fold.inputs, fold.y.shape[1])),
         task=table.task,
         target_name=table.target_name,
-        kinds={name: table.kinds[name] for name in preprocessor.column_names},
+        kinds={} if preprocessor is None else {name: table.kinds[name] for name in preprocessor.column_names},
         classes=table.classes,
         target_mean=fold.target_mean,
         target_scale=fold.target_scale,
@@ -208,4 +215,6 @@ def fitted(
             "version": __version__,
             "best_epoch": str(epoch),
         },
+        inputs=() if table.inputs is None else table.inputs.shape[1:],
+        scale=table.scale,
     )

@@ -10,7 +10,7 @@ from wellfit.cocktail import Cocktail, EarlyStopping
 from wellfit.engines.base import Engine, Member
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
-from wellfit.nets import MLP, Training
+from wellfit.nets import Network, Training
 from wellfit.nets.fitted import Fitted
 from wellfit.records import Array, Frames, History, Path, Table
 from wellfit.select.fitting import everything, fit_epochs, fit_members, with_stop
@@ -25,7 +25,7 @@ def frames(
     rows: Array,
     held_out: Array,
     found: Path,
-    network: MLP,
+    network: Network,
     training: Training,
     *,
     seed: int = 0,
@@ -51,7 +51,7 @@ def frames_of(
     """
     sound = np.array([record.status != "diverged" for record, _ in fits])
     models = [model for _, model in fits]
-    weights = [np.concatenate([w.ravel() for w, _ in model.layers]).astype(np.float64) for model in models]
+    weights = [np.concatenate([w.ravel() for w in model.weights]).astype(np.float64) for model in models]
     edges = _edges([w for w, good in zip(weights, sound, strict=True) if good])
     names = leading_features(models[best], table, rows, seed) if sound[best] else ()
     maps = []
@@ -73,7 +73,7 @@ def _fits(
     table: Table,
     rows: Array,
     found: Path,
-    network: MLP,
+    network: Network,
     training: Training,
     seed: int,
     engine: Engine | None,

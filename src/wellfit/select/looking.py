@@ -10,13 +10,14 @@ import numpy as np
 
 from wellfit import rng
 from wellfit.cocktail import Cocktail
-from wellfit.engines.base import Member, State
+from wellfit.engines.base import Member, State, mlp_of
 from wellfit.errors import SettingError
 from wellfit.evidence import workings as look
 from wellfit.nets import MLP
 from wellfit.nets.fitted import Fitted
 from wellfit.nets.network import link
 from wellfit.records import Array, Averaging, Table, Task, TrainingData, Workings
+from wellfit.select.source import only_mlp
 
 NOISE = (0.0, 0.1, 0.2, 0.5, 1.0)  # standard deviations of what is laid on the columns
 ROWS, DRAWS, SEGMENTS, MASKS = 512, 8, 200, 200
@@ -58,7 +59,7 @@ class Seen:
     @classmethod
     def of(cls, member: Member, state: State, data: TrainingData) -> Seen:
         """Return what is seen in a member's network, on its fold's training and score rows."""
-        fold, network = data.folds[member.fold], member.network
+        fold, network = data.folds[member.fold], mlp_of(member)
         plain = network.fold(state.kept.astype(np.float64), fold.x.shape[1], data.outputs)
         if state.status == "diverged":
             return cls.lost(network, fold.x.shape[1])
@@ -138,12 +139,14 @@ def of_model(table: Table, rows: Array, model: Fitted, seed: int = 0) -> Working
     lacking = [name for name in model.kinds if name not in table.columns]
     if lacking:
         raise SettingError("workings.lacks_columns", data=table.name, columns=", ".join(lacking[:10]))
+    network = only_mlp(model.network, table, "workings")
+    assert model.preprocessor is not None  # a model of columns
     x = model.preprocessor.transform({name: table.columns[name][rows] for name in model.kinds})
     y = _targets(table, model)[rows]
     plain = model.parameters.astype(np.float64)
     unit = model.target_scale**2
     parts = (x, y, x, y)
-    seen = Seen.measured(model.network, model.cocktail, plain, model.task, parts, unit=unit, seed=seed)
+    seen = Seen.measured(network, model.cocktail, plain, model.task, parts, unit=unit, seed=seed)
     nothing = np.full((1, model.network.layers), np.nan)
     return Workings(
         data=table.name,

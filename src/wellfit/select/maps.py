@@ -56,6 +56,7 @@ def _heaviest(model: Fitted, numeric: list[str]) -> list[str]:
     weights = np.abs(model.layers[0][0]).max(axis=0)
     sizes: dict[str, float] = {}
     at = 0
+    assert model.preprocessor is not None  # a model of columns
     for plan in model.preprocessor.plans:
         width = len(plan.features)
         if plan.name in numeric and width:

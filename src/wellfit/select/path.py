@@ -17,15 +17,15 @@ from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress, member_steps
 from wellfit.ledger import LedgerLike
-from wellfit.nets import MLP, NetworkLike, Training, as_network
+from wellfit.nets import Network, NetworkLike, Training
 from wellfit.population import plan, train
 from wellfit.records import Array, History, Path, Table, TrainingData
 from wellfit.select.axes import Over, as_over
 from wellfit.select.coefficients import coefficients
 from wellfit.select.compare import cross_validation_data, seeds_of
-from wellfit.select.defaults import default_network, default_training
+from wellfit.select.defaults import default_training
 from wellfit.select.path_reading import PathAsked, read_path, read_warm
-from wellfit.select.source import development_rows, read_source
+from wellfit.select.source import chosen_network, development_rows, read_source
 from wellfit.select.strengths import strengths_along
 from wellfit.select.watched import Moments, snapshots
 
@@ -91,12 +91,12 @@ def path(
     table = read_source(source, options)
     rows = development_rows(table, rows)
     measure = as_metric(metric, table.task)
-    net = default_network(table) if network is None else as_network(network)
+    net = chosen_network(table, rows, network)
     along_epochs = along.axis.spacing == "epochs"
     members = (1 if along_epochs else count) * folds * len(member_seeds)
     recipe = _recipe(training, table, rows, net, members, quick)
     stops = along.base.get(EarlyStopping) is not None
-    data, folds = cross_validation_data(table, rows, folds, seed, stops, bent=not net.linear)
+    data, folds = cross_validation_data(table, rows, folds, seed, stops, net)
     _check_weights(data, folds)
     if engine is None:
         engine = default_engine()
@@ -134,7 +134,7 @@ def _check_weights(data: TrainingData, folds: int) -> None:
 
 
 def _recipe(
-    given: Training | Mapping[str, Any] | None, table: Table, rows: Array, net: MLP, members: int, quick: bool
+    given: Training | Mapping[str, Any] | None, table: Table, rows: Array, net: Network, members: int, quick: bool
 ) -> Training:
     if isinstance(given, Training):
         return given
@@ -150,7 +150,7 @@ class _Work:
     data: TrainingData
     folds: int
     seeds: tuple[int, ...]
-    network: MLP
+    network: Network
     training: Training
     engine: Engine
     executor: Executor

@@ -13,7 +13,7 @@ from wellfit.errors import SettingError
 from wellfit.evidence.intervals import difference, fold_intervals, trained_intervals
 from wellfit.evidence.metrics import Metric, metric_said
 from wellfit.messages import say
-from wellfit.nets import MLP, Training
+from wellfit.nets import Network, Training
 from wellfit.nets.training import checkpoints
 from wellfit.records import Array, Difference, History, Interval, Path, Table, TrainingData, WarmStarts
 from wellfit.select.axes import Over
@@ -30,7 +30,7 @@ class PathAsked:
     strengths: Array
     cocktails: Sequence[Cocktail]
     end: str
-    network: MLP
+    network: Network
     training: Training
     metric: Metric
     folds: int

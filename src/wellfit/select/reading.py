@@ -16,7 +16,7 @@ from wellfit.errors import SettingError
 from wellfit.evidence.intervals import difference, family, fold_interval, ratio_interval, trained_interval
 from wellfit.evidence.metrics import Metric, metric_said
 from wellfit.messages import say
-from wellfit.nets import MLP, Training
+from wellfit.nets import Network, Training
 from wellfit.nets.training import checkpoints
 from wellfit.records import Array, CocktailResult, Comparison, Difference, History, Interval, Table, TrainingData
 
@@ -27,7 +27,7 @@ class Asked:
 
     table: Table
     cocktails: tuple[Cocktail, ...]
-    network: MLP
+    network: Network
     training: Training
     metric: Metric
     folds: int

@@ -21,12 +21,11 @@ from wellfit.errors import SettingError
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
 from wellfit.messages import join, say
-from wellfit.nets import MLP, NetworkLike, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training
 from wellfit.population import check, train
 from wellfit.records import Array, Fold, History, Table, Task, TrainingData
 from wellfit.select.compare import seeds_of
-from wellfit.select.defaults import default_network
-from wellfit.select.source import development_rows, read_source
+from wellfit.select.source import chosen_network, development_rows, only_mlp, read_source
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -133,7 +132,7 @@ def sanity(
     rows = development_rows(table, rows)
     if table.weights is not None:
         rows = rows[table.weights[rows] > 0]
-    net = default_network(table) if network is None else as_network(network)
+    net = only_mlp(chosen_network(table, rows, network), table, "sanity")
     data = _data(table, rows, seed)
     engine = by_steps(default_engine() if engine is None else engine)
     executor = Threads() if executor is None else executor

@@ -16,7 +16,7 @@ from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
-from wellfit.nets import NetworkLike, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training
 from wellfit.nets.ensemble import Ensemble
 from wellfit.records import Array, SearchRecord, Table
 from wellfit.select.budget import Budget, as_budget
@@ -25,7 +25,7 @@ from wellfit.select.halving import Runner, Track, promotions, rung_epochs
 from wellfit.select.outcome import Asked, outcome
 from wellfit.select.pace import RACE, Question, steps_of
 from wellfit.select.proposals import Proposals, check_sampler
-from wellfit.select.source import development_rows, read_source
+from wellfit.select.source import chosen_network, development_rows, read_source
 from wellfit.select.worth import price_of_worth, worth
 
 if TYPE_CHECKING:
@@ -119,9 +119,9 @@ def search(
     rows = development_rows(table, rows)
     measure = as_metric(metric, table.task)
     check_sampler(sampler)
-    fixed = None if network is None else as_network(network)
+    fixed = chosen_network(table, rows, network) if network is not None or table.inputs is not None else None
     linear = fixed is not None and fixed.linear
-    data, count = cross_validation_data(table, rows, folds, seed, False, bent=not linear)
+    data, count = cross_validation_data(table, rows, folds, seed, False, fixed or MLP())
     bins = 0 if linear else bins_for(table, rows)
     if bins:
         binned = prepare(table, [fold.rows for fold in data.folds], bins=bins)

@@ -15,11 +15,11 @@ from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
 from wellfit.messages import say
-from wellfit.nets import MLP, NetworkLike, Training, as_network
+from wellfit.nets import MLP, Network, NetworkLike, Training
 from wellfit.records import Array, Difference, Interval, Path, Simplest, Table
-from wellfit.select.defaults import FOLDS, default_network
+from wellfit.select.defaults import FOLDS
 from wellfit.select.path import path
-from wellfit.select.source import development_rows, read_source
+from wellfit.select.source import chosen_network, development_rows, read_source
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -62,11 +62,11 @@ def simplest(
     """
     table = read_source(source, options)
     rows = development_rows(table, rows)
-    net = default_network(table) if network is None else as_network(network)
+    net = chosen_network(table, rows, network)
     if net.linear:
         raise SettingError("simplest.linear")
 
-    def along(names: Sequence[str], network: MLP, members: int | Sequence[int]) -> list[Path]:
+    def along(names: Sequence[str], network: Network, members: int | Sequence[int]) -> list[Path]:
         return [
             path(
                 table,

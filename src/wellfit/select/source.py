@@ -6,8 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from wellfit.errors import SettingError
+from wellfit import rng
+from wellfit.errors import SettingError, UnsupportedError
+from wellfit.nets import MLP, Module, Network, NetworkLike, as_network
 from wellfit.records import Array, Table
+from wellfit.select.defaults import default_network
 
 
 def read_source(source: object, options: Mapping[str, object]) -> Table:
@@ -24,6 +27,43 @@ def read_source(source: object, options: Mapping[str, object]) -> Table:
     return load(source, **options)  # type: ignore[arg-type]  # load checks them
 
 
+def chosen_network(table: Table, rows: Array, asked: NetworkLike | None) -> Network:
+    """Return the network that was asked for, or the table's default, bound to the table's inputs.
+
+    Raises `SettingError` for a text that names none, and for a module that does not take such inputs.
+    """
+    net = default_network(table) if asked is None else as_network(asked)
+    if not isinstance(net, Module):
+        return net
+    outputs = len(table.classes) if table.task == "multiclass" else 1
+    if table.inputs is not None:
+        return net.bound(table.inputs.shape[1:], outputs)
+    from wellfit.data import Preprocessor
+
+    return net.bound(len(Preprocessor.fit(table, rows).feature_names), outputs)
+
+
+def design(network: Network) -> dict[str, bool]:
+    """Return how a table is given to a network: the settings of `wellfit.data.prepare`.
+
+    Numeric columns are bent for networks and left straight for linear models (see `wellfit.data.Preprocessor.fit`);
+    modules get inputs such as images as they are, others as rows.
+    """
+    return {"bent": not network.linear, "flat": not isinstance(network, Module)}
+
+
+def only_mlp(network: Network, table: Table, question: str) -> MLP:
+    """Return the network. Raises `UnsupportedError` for a module, and for inputs that are no columns.
+
+    ``question`` is the name of what is asked, which looks at units or columns.
+    """
+    if isinstance(network, Module):
+        raise UnsupportedError("select.mlp_only", question=question, network=network)
+    if table.inputs is not None:
+        raise UnsupportedError("select.columns_only", question=question, data=table.name)
+    return network
+
+
 def development_rows(table: Table, rows: Array | None = None) -> Array:
     """Return ``rows``, (m,) indices, or by default all rows that are not test rows. Raises `SettingError` for none."""
     if rows is None:
@@ -33,3 +73,16 @@ def development_rows(table: Table, rows: Array | None = None) -> Array:
     if not len(rows):
         raise SettingError("select.no_rows", rows=table.rows, data=table.name)
     return np.asarray(rows)
+
+
+def thinned(table: Table, rows: Array, count: int, seed: int) -> Array:
+    """Return ``count`` of ``rows`` (m,), sorted, drawn at random, classes or target values in the shares they have.
+
+    All rows come back where there are no more.
+    """
+    if len(rows) <= count:
+        return rows
+    shuffled = rows[rng.generator(seed, rng.RESAMPLE).permutation(len(rows))]
+    ranked = shuffled[np.argsort(table.target[shuffled], kind="stable")]
+    # The middles of equal stretches of the ranking: every class gets its share, to a row.
+    return np.sort(ranked[((np.arange(count) + 0.5) * len(rows) / count).astype(int)])

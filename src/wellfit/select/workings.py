@@ -20,17 +20,17 @@ from wellfit.errors import SettingError
 from wellfit.evidence import workings as look
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
-from wellfit.nets import MLP, NetworkLike, Training, as_network
+from wellfit.nets import MLP, NetworkLike, Training
 from wellfit.nets.fitted import Fitted
 from wellfit.nets.network import link
 from wellfit.population import check, plan, train
 from wellfit.records import Array, FoldData, History, Path, Table, TrainingData, Workings
 from wellfit.select.axes import Over, as_over
 from wellfit.select.compare import cross_validation_data, seeds_of
-from wellfit.select.defaults import default_network, default_training
+from wellfit.select.defaults import default_training
 from wellfit.select.looking import NOISE, Seen, of_model, read
 from wellfit.select.path import count_points
-from wellfit.select.source import development_rows, read_source
+from wellfit.select.source import chosen_network, development_rows, only_mlp, read_source
 from wellfit.select.strengths import strengths_along
 from wellfit.select.watched import Watched
 
@@ -93,11 +93,11 @@ def workings(
         raise SettingError("select.bad_folds", value=folds)
     points = (QUICK_POINTS if quick else POINTS) if points is None else points
     count = count_points(points if given is None else len(given.strengths))
-    net = default_network(table) if network is None else as_network(network)
+    net = only_mlp(chosen_network(table, rows, network), table, "workings")
     members = folds * (given.seeds if given is not None else 1) * count
     recipe = _recipe(training, given, table, rows, net, members=members, quick=quick)
     stops = along.base.get(EarlyStopping) is not None
-    data, folds = cross_validation_data(table, rows, folds, seed, stops, bent=not net.linear)
+    data, folds = cross_validation_data(table, rows, folds, seed, stops, net)
     [first, *_] = seeds_of(seed, 1)
     engine = default_engine() if engine is None else engine
     work = _Work(along, data, folds, first, net, recipe, engine, executor or Threads(), progress)

@@ -112,5 +112,11 @@ KERAS = Dialect(
     _speak,
     _read,
     says=("max_norm", "gradient_clipping", "label_smoothing", "input_noise", "input_dropout"),
-    reasons={"": "keras_lacks", "batch_norm": "keras_batch_norm", "ema": "keras_ema", "mixup": "keras_mixup"},
+    reasons={
+        "": "keras_lacks",
+        "batch_norm": "keras_batch_norm",
+        "ema": "keras_ema",
+        "mixup": "keras_mixup",
+        "augment": "augment_keras",
+    },
 )

@@ -76,7 +76,7 @@ _ARGUMENTS = {
 }
 _SAYS = ("batch_norm", "input_dropout", "label_smoothing", "gradient_clipping")
 TORCH = tuple(
-    Dialect(name, _ARGUMENTS, speak, _read, _SAYS, {"": "torch_by_hand"})
+    Dialect(name, _ARGUMENTS, speak, _read, _SAYS, {"": "torch_by_hand", "augment": "augment_torch"})
     for name, speak in (
         ("torch-sgd", _speak_coupled),
         ("torch-adam", _speak_coupled),

@@ -50,9 +50,10 @@ class CompiledEngine:
             return say("torch.mlps_only", network=member.network)
         if member.training.precision == "bfloat16":
             return say("torch.no_bfloat16")
-        if data.folds[member.fold].x.ndim != 2:
+        reason = misfit(member, data)
+        if reason is None and data.folds[member.fold].x.ndim != 2:
             return say("torch.rows_only", network=member.network, inputs=data.folds[member.fold].inputs)
-        return misfit(member, data)
+        return reason
 
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
         """Return the states before training. Raises `UnsupportedError` for a misfit, before any work."""

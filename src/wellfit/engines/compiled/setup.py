@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from wellfit.cocktail import Strengths
 from wellfit.cocktail.noise import mixup_quantiles
 from wellfit.cocktail.schedules import SCHEDULES
-from wellfit.engines.base import CURVES, Member, State, Status, curve_rows, training_weights
+from wellfit.engines.base import CURVES, Member, State, Status, curve_rows, mlp_of, training_weights
 from wellfit.engines.compiled.activations import RELU
 from wellfit.engines.compiled.losses import loss_code
 from wellfit.engines.compiled.optimizers import CODE_OF_OPTIMIZER
@@ -56,7 +58,7 @@ def make_rows(fold: FoldData, precision: str) -> Rows:
     )
 
 
-def _blocks(values: np.ndarray, parts: list[np.ndarray]) -> np.ndarray:
+def _blocks(values: np.ndarray, parts: Sequence[np.ndarray]) -> np.ndarray:
     """Return the rows of each part as columns in blocks, one after another, flat: see `Rows`."""
     blocks = []
     for rows in parts:
@@ -76,7 +78,7 @@ def make_plan(member: Member, rows: Rows, task: str) -> Plan:
     seed = member.seed & 0xFFFFFFFFFFFFFFFF
     loss, parameter = training.loss_and_parameter(task)
     return Plan(
-        activation=ACTIVATIONS.index(member.network.activation),
+        activation=ACTIVATIONS.index(mlp_of(member).activation),
         loss=loss_code(task, loss),
         loss_parameter=float(parameter),
         optimizer=CODE_OF_OPTIMIZER[training.optimizer],
@@ -107,7 +109,7 @@ def _disturbed(strengths: Strengths) -> bool:
 
 def make_layout(member: Member, plan: Plan, fold: FoldData, data: TrainingData) -> Layout:
     """Return the network's sizes and the cocktail's strengths, by place."""
-    network, training = member.network, member.training
+    network, training = mlp_of(member), member.training
     strengths = member.network.strengths(member.cocktail)
     widths = np.array([fold.x.shape[1], *network.hidden, data.outputs], np.int64)
     weights = training_weights(member, fold, data.task)

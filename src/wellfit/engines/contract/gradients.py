@@ -10,7 +10,7 @@ import pytest
 from wellfit import rng
 from wellfit.cocktail import EarlyStopping, as_cocktail
 from wellfit.engines import independent
-from wellfit.engines.base import Engine, Member, training_weights
+from wellfit.engines.base import Engine, Member, mlp_of, training_weights
 from wellfit.engines.choice import by_steps
 from wellfit.engines.contract.problems import TASKS, assorted, make_data, weighted
 from wellfit.engines.independent import Parts
@@ -77,7 +77,7 @@ class GradientContract:
         state = state.with_parameters(moved)
         [after] = engine.advance([member], [state], [1], data)
         fold, task = data.folds[0], data.task
-        start = Parts.of(member.network, state.parameters, 5, data.outputs).flat()
+        start = Parts.of(mlp_of(member), state.parameters, 5, data.outputs).flat()
         found = start - after.parameters[: start.size]
         rows, strengths = fold.rows.train, member.network.strengths(member.cocktail)
         columns = -(-len(rows) // self.lanes) * self.lanes
@@ -89,10 +89,10 @@ class GradientContract:
 
         def value(flat: Array) -> float:
             units = np.zeros(state.parameters.size - start.size)
-            parts = Parts.of(member.network, np.concatenate([flat, units]), 5, data.outputs)
+            parts = Parts.of(mlp_of(member), np.concatenate([flat, units]), 5, data.outputs)
             return independent.objective(member, task, parts, x, y, masks, w)[0]
 
-        parts = Parts.of(member.network, state.parameters, 5, data.outputs)
+        parts = Parts.of(mlp_of(member), state.parameters, 5, data.outputs)
         expected = independent.objective(member, task, parts, x, y, masks, w)[1].flat()
         np.testing.assert_allclose(found, expected, atol=1e-9, rtol=1e-9)
         step, checked = 1e-6, 0

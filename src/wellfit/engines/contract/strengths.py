@@ -27,7 +27,7 @@ from wellfit.cocktail import (
     WeightDecay,
     as_cocktail,
 )
-from wellfit.engines.base import Engine, Member, State, history
+from wellfit.engines.base import Engine, Member, State, history, mlp_of
 from wellfit.engines.contract.problems import OPTIMIZERS, finish, make_data
 from wellfit.nets import MLP
 from wellfit.records import TrainingData
@@ -103,7 +103,7 @@ def check_strength_acts(engine: Engine, ingredient: str, optimizer: str) -> None
 
 def _measure(member: Member, start: State, end: State, data: TrainingData) -> dict[str, float]:
     record = history(member, end, data)
-    first, _ = member.network.unpack(end.kept, data.folds[0].x.shape[1], data.outputs)[0]
+    first, _ = mlp_of(member).unpack(end.kept, data.folds[0].x.shape[1], data.outputs)[0]
     return {
         "zeros": record.zero_weights,
         "smallness": -float(np.linalg.norm(record.weight_norms)),
@@ -140,9 +140,9 @@ class StrengthContract:
             [state] = engine.init([member], data)
             for scale in (1, 3):
                 scaled = state.parameters.copy()
-                for w, _ in member.network.unpack(scaled, 5, 1)[:-1]:
+                for w, _ in mlp_of(member).unpack(scaled, 5, 1)[:-1]:
                     w *= scale
                 [end] = engine.advance([member], [state.with_parameters(scaled)], [1], data)
-                ends.append(member.network.unpack(end.parameters, 5, 1)[-1][0])
+                ends.append(mlp_of(member).unpack(end.parameters, 5, 1)[-1][0])
         np.testing.assert_allclose(ends[0], ends[1], rtol=1e-4)
         assert not np.allclose(ends[2], ends[3], rtol=1e-2)

@@ -10,7 +10,7 @@ import pytest
 
 from wellfit.cocktail import Cocktail, as_cocktail
 from wellfit.engines import independent
-from wellfit.engines.base import Engine, Member, history
+from wellfit.engines.base import Engine, Member, history, mlp_of
 from wellfit.engines.contract.gradients import GradientContract
 from wellfit.engines.contract.problems import OPTIMIZERS, TASKS, assorted, finish, make_data, same, weighted
 from wellfit.engines.contract.strengths import StrengthContract
@@ -63,7 +63,7 @@ class EngineContract(GradientContract, StrengthContract):
         for text in ("l1=50", "l2=9", "weight_decay=9"):
             member = Member(MLP((4,)), as_cocktail(text), Training("gd", 0.1, 300, None, precision="float64"), 0, 0)
             [state] = finish(engine, [member], shifted)
-            *_, (weights, bias) = member.network.unpack(state.parameters, 5, 1)
+            *_, (weights, bias) = mlp_of(member).unpack(state.parameters, 5, 1)
             target = shifted.folds[0].y[shifted.folds[0].rows.train].mean()
             assert np.abs(weights).max() < 1e-6
             assert abs(bias[0] - target) < 1e-6
@@ -142,7 +142,7 @@ class EngineContract(GradientContract, StrengthContract):
             loss = independent.loss_and_delta("binary", out, fold.y[rows])[0].mean()
             assert abs(record.curves[f"{name}_loss"][-1] - loss) < 1e-9
             assert abs(record.curves[f"{name}_accuracy"][-1] - np.mean((out > 0) == (fold.y[rows] > 0.5))) < 1e-12
-        pairs = member.network.unpack(state.parameters, 5, 1)
+        pairs = mlp_of(member).unpack(state.parameters, 5, 1)
         penalty = sum(0.01 * np.abs(w).sum() + 0.01 * (w**2).sum() for w, _ in pairs)
         assert abs(record.curves["penalty"][-1] - penalty) < 1e-9
 
@@ -159,7 +159,7 @@ class EngineContract(GradientContract, StrengthContract):
         flat, x, at = state.average, fold.x, 0
         size = member.network.size(5, 1)
         scales, shifts, means, variances = flat[size:].reshape(4, 12)
-        *hidden, (last, bias) = member.network.unpack(flat, 5, 1)
+        *hidden, (last, bias) = mlp_of(member).unpack(flat, 5, 1)
         for w, b in hidden:
             here = slice(at, at := at + len(b))
             z = scales[here] * (x @ w.T + b - means[here]) / np.sqrt(variances[here] + 1e-5) + shifts[here]

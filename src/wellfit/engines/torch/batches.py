@@ -11,6 +11,7 @@ import numpy as np
 
 from wellfit import rng
 from wellfit.cocktail import Strengths
+from wellfit.cocktail.augment import KINDS
 from wellfit.cocktail.noise import mixup_quantiles
 from wellfit.engines.base import Member, training_weights
 from wellfit.engines.torch import draws
@@ -96,6 +97,9 @@ class Batches:
         return self.held.of(array)[torch.as_tensor(rows, device=self.held.device)]
 
     def _disturb(self, batch: Batch, present: Present, epoch: int, step: int) -> None:
+        """Augment, mix, add noise, drop, smooth; in this order."""
+        if any(s.augment for s in self.strengths):
+            self._augment(batch, present, epoch, step)
         if present.of("mixup") is not None:
             self._mix(batch, present.of("mixup"), epoch, step)
         members, count = batch.x.shape[:2]
@@ -110,6 +114,27 @@ class Batches:
         if (smooth := present.of("label_smoothing")) is not None:
             share = smooth.view(-1, 1, 1)
             batch.y = (1 - share) * batch.y + share / max(batch.y.shape[2], 2)
+
+    def _augment(self, batch: Batch, present: Present, epoch: int, step: int) -> None:
+        """Change each image by its own draws (see `wellfit.engines.torch.augment`)."""
+        from wellfit.engines.torch.augment import DRAWS, augmented
+
+        count = batch.x.shape[1]
+        factors = present.factors("augment")
+        none = (0.0,) * len(KINDS)
+        own = [
+            [f * a for a in (s.augment.amounts if s.augment else none)]
+            for s, f in zip(self.strengths, factors, strict=True)
+        ]
+        amounts = torch.tensor(own, dtype=self.dtype, device=self.held.device).repeat_interleave(count, 0)
+        drawn = draws.uniforms(self.keys, count * DRAWS, rng.AUGMENT, epoch, step).view(-1, DRAWS)
+        flat = batch.x.flatten(0, 1)
+
+        def noise() -> Any:
+            found = draws.gaussian(self.keys, flat[0].numel(), count, epoch, step, rng.AUGMENT_NOISE)
+            return found.reshape(flat.shape).to(self.dtype)
+
+        batch.x = augmented(flat, amounts, drawn, noise).view(batch.x.shape)
 
     def _mix(self, batch: Batch, strength: Any, epoch: int, step: int) -> None:
         """Mix each row with another one of its batch (Zhang et al. 2018), one coefficient a batch."""

@@ -65,11 +65,11 @@ def kept(keys: Any, place: int, units: int, columns: int, threshold: Any, epoch:
     return (flat < threshold).view(-1, units, columns)[:, :, :count].transpose(1, 2)
 
 
-def gaussian(keys: Any, inputs: int, columns: int, epoch: int, step: int) -> Any:
+def gaussian(keys: Any, inputs: int, columns: int, epoch: int, step: int, stream: int = rng.NOISE) -> Any:
     """Return the noise of `rng.gaussian_noise`, (M, columns, inputs) float64."""
     count, columns = columns, padded(columns)
     tiles = -(-inputs * columns // 64)
-    words = philox(keys, tiles * 16, rng.NOISE, epoch, step, 7)
+    words = philox(keys, tiles * 16, stream, epoch, step, 7)
     unit = [(w >> 1).double() * 2.0**-31 for w in words]
     parts = []
     for first in (0, 2):

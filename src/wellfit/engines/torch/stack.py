@@ -15,7 +15,7 @@ from wellfit.engines.torch import curves
 from wellfit.engines.torch.batches import Batch, Batches, Held, mask
 from wellfit.engines.torch.losses import row_losses
 from wellfit.engines.torch.updates import Present, Vectors, descend, rates
-from wellfit.nets.built import Built, build
+from wellfit.nets.built import Built, build, channels_last
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.training import batches, checkpoints
 from wellfit.records import TrainingData
@@ -66,17 +66,17 @@ class Stack:
 
     def run(self, until: Sequence[int], deadline: float) -> list[State]:
         """Train each member until its epoch, or all until the deadline, and return the states of all."""
-        ends = list(until)
+        ends, made = list(until), False
         if any(np.isnan(self.states[i].curves[0, 0]) for i in self.places):
             self._look()
         self._let_go(ends)
         while self.places:
             while self.step < (self.epoch + 1) * self.steps:
-                if time.perf_counter() > deadline:
+                if made and time.perf_counter() > deadline:
                     self._hand_back(self.places)
                     return self.states
                 self._train_step()
-                self.step += 1
+                self.step, made = self.step + 1, True
             self.epoch += 1
             self._look()
             self._let_go(ends)
@@ -144,10 +144,8 @@ class Stack:
         return (each if weights is None else each * weights).mean(), after
 
     def _in_memory_order(self, x: Any) -> Any:
-        """Return images with their channels last in memory, which convolutions on a CPU like best."""
-        if x.ndim != 4 or self.device.type != "cpu" or len(self.own) > 1:
-            return x
-        return x.contiguous(memory_format=torch.channels_last)
+        """Return one member's inputs as its device likes them."""
+        return channels_last(x) if self.device.type == "cpu" and len(self.own) == 1 else x
 
     def passes(self) -> AbstractContextManager:
         """Return the context of passes through the layers: in bfloat16 where the training says so."""

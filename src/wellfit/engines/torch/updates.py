@@ -49,6 +49,11 @@ class Present:
             self._made[name] = self._like.new_tensor(values) if acts else None
         return self._made[name]
 
+    def factors(self, name: str) -> list[float]:
+        """Return the factor of one ingredient's schedule in each member."""
+        pairs = zip(self._all, self._progress, strict=True)
+        return [schedule_factor(s.schedules.get(name, "constant"), p) for s, p in pairs]
+
     @staticmethod
     def _one(strengths: Strengths, progress: float, name: str) -> float | tuple[float, ...]:
         """Return a strength times its schedule's factor; a bound over it."""

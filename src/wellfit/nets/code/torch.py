@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wellfit.cocktail import L2, WeightDecay
+from wellfit.messages import say
 from wellfit.nets.code import torch_steps
 from wellfit.nets.code.recipe import Recipe, class_weights, comment, data, number, numbers, per_layer
 from wellfit.nets.network import LEAK
@@ -42,6 +43,7 @@ def write(recipe: Recipe) -> list[str]:
         *_tensors(recipe, "train", "inputs", "targets"),
         *(_tensors(recipe, "stop", "stop_inputs", "stop_targets") if recipe.stops else []),
         *_weights(recipe),
+        *(comment("left_out", reason=say("dialects.augment_torch")) if recipe.strengths.augment else []),
         *_network(recipe),
         *_optimizer(recipe, decays),
         *torch_steps.loop(recipe, penalty, shrink),

@@ -1,0 +1,86 @@
+"""Images to predict: the same kinds of sources as for training, without labels, as a network takes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wellfit.data.array_files import X_KEYS, npz_arrays, plain_names
+from wellfit.data.contents import contents
+from wellfit.data.files import read_source
+from wellfit.data.frames import dense
+from wellfit.data.idx_files import is_idx, parse_idx
+from wellfit.data.image_files import ImageOptions, is_image
+from wellfit.data.image_folders import images_below, read_files, stacked
+from wellfit.data.pixels import channels_first, settle_inputs
+from wellfit.data.raw import Raw, brief
+from wellfit.errors import DataError
+from wellfit.messages import say
+from wellfit.records import Array, Scale
+
+
+def read_images(source: Any, shape: Sequence[int], scale: Scale = "bytes", *, resize: bool = False) -> Array:
+    """Return inputs (n, *shape) for a network that was trained on inputs of this shape and `Table.scale`.
+
+    ``source`` is the path of an image, of a folder of images (in the order of their paths; class folders count for
+    nothing), of IDX images or of an ``.npz`` with X; an array (n, ...) or one image; or what `wellfit.data.load` takes,
+    whose target is not used. ``resize`` resizes image files. Raises `DataError` that names what does not fit.
+
+    >>> read_images(np.zeros((8, 8)), (1, 8, 8)).shape, read_images(np.zeros((5, 8, 8, 3)), (3, 8, 8)).shape
+    ((1, 1, 8, 8), (5, 3, 8, 8))
+    """
+    raw = _read(source, tuple(shape), resize)
+    like = Raw(raw.label, raw.title, {}, 1, inputs=np.empty((1, *shape), dtype=np.float32), scale=scale)
+    settled = settle_inputs(raw, [], like=like).inputs
+    assert settled is not None
+    return settled
+
+
+def _read(source: Any, shape: tuple[int, ...], resize: bool) -> Raw:
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(os.fspath(source)).expanduser()
+        label = brief(path, 200)
+        if path.is_dir() or is_image(path):
+            return _image_files(path, label, shape, resize)
+        if is_idx(path.name):
+            return _array(parse_idx(contents(path, label), label), label, shape)
+        if path.suffix.lower() == ".npz":
+            arrays = plain_names(npz_arrays(contents(path, label), label))
+            x = next((arrays[key] for key in X_KEYS if key in arrays), None)
+            if x is not None:
+                return _array(x, label, shape)
+    elif isinstance(source, (np.ndarray, list)) or hasattr(source, "__array__"):
+        return _array(dense(source), say("data.label_table"), shape)
+    raw = read_source(source)
+    if raw.inputs is None:
+        raise DataError("images.not_both", label=raw.label)
+    return raw
+
+
+def _image_files(path: Path, label: str, shape: tuple[int, ...], resize: bool) -> Raw:
+    files = images_below(path) if path.is_dir() else [path]
+    if not files:
+        raise DataError("images.no_images", label=label)
+    if len(shape) != 3:
+        raise DataError("images.takes_no_images", label=label, expected=shape)
+    size = (shape[1], shape[2])
+    pixels, _, _ = read_files(files, ImageOptions(size if resize else None), size)
+    return Raw(label, path.name, {}, len(pixels), inputs=stacked(pixels))
+
+
+def _array(x: Array, label: str, shape: tuple[int, ...]) -> Raw:
+    """Return an array of inputs, or a single one, as a raw table; of images the channels may stand last."""
+    single = [shape]
+    if len(shape) == 3:
+        single += [(*shape[1:], shape[0]), *([shape[1:]] if shape[0] == 1 else [])]
+    if x.shape in single:
+        x = x[None]
+    if x.size == 0:
+        raise DataError("data.empty_table", label=label)
+    if len(shape) == 3:
+        x, _ = channels_first(x, label)
+    return Raw(label, label, {}, len(x), inputs=x)
