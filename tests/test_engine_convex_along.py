@@ -142,6 +142,18 @@ def test_the_same_path_solved_twice_by_one_engine_is_the_same_to_the_last_bit():
         assert np.array_equal(a.parameters, c.parameters)
 
 
+@pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
+def test_a_slice_that_asks_only_what_is_known_already(task):
+    data, engine = make_data(task), ConvexEngine()
+    some = [Member(MLP(()), as_cocktail("l1=0.1"), Training(epochs=3), seed, 0) for seed in (0, 1, 2)]
+    states = engine.advance(some, engine.init(some, data), [1, 0, 0], data)
+    ended = engine.advance(some, states, [1, 1, 1], data)
+    for state in ended:
+        assert (state.epoch, state.status) == (1, "finished")
+        assert np.array_equal(state.parameters, ended[0].parameters)
+        assert np.array_equal(state.curves, ended[0].curves, equal_nan=True)
+
+
 def test_what_an_engine_found_able_says_nothing_of_other_folds_or_penalties():
     data, engine = make_data("regression"), ConvexEngine()
     fine = Member(MLP(()), as_cocktail("l1=0.1"), Training(epochs=2), 0, 0)

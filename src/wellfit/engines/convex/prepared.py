@@ -45,7 +45,7 @@ class Prepared:
             for row, w, b in zip(found, solutions.weights, solutions.biases, strict=True):
                 measured = [_measure(self.problem.task, x @ w.T + b, y, own) for x, y, own in self.parts]
                 row[:3], row[4:] = zip(*measured, strict=True)
-        flat, (l1, l2) = solutions.weights.reshape(len(found), -1), np.array(strengths).reshape(-1, 2).T
+        flat, (l1, l2) = solutions.flat, np.array(strengths).reshape(-1, 2).T
         found[:, 3] = l1 * np.abs(flat).sum(axis=1) + l2 / 2 * (flat * flat).sum(axis=1)
         return found
 

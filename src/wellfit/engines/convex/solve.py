@@ -54,9 +54,15 @@ class Solutions:
     exists: Array
 
     @property
+    def flat(self) -> Array:
+        """The weights as (P, k d); P may be 0."""
+        count, k, d = self.weights.shape
+        return self.weights.reshape(count, k * d)
+
+    @property
     def parameters(self) -> Array:
         """The flat vectors, (P, k d + k)."""
-        return np.concatenate([self.weights.reshape(len(self.weights), -1), self.biases], axis=1)
+        return np.concatenate([self.flat, self.biases], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
