@@ -14,6 +14,7 @@ SWEEPS = 1000
 TOLERANCES = (1e-3, 1e-6, 1e-9, 1e-12)
 # The optimality conditions hold where none is broken by more than this share.
 SLACK = 1e-11
+ALIKE = 1 + 1e-9
 CHANGES = 30  # of the support, before coordinate descent is asked again
 # A system is solved by its Cholesky factor where the factor's diagonal spans less than this.
 SPAN = 1e-7
@@ -134,7 +135,7 @@ def _enter(hessian: Array, slope: Array, l1: Array, v: Array, signs: Array, ther
             gradient = -slope[j]
             for i in range(v.size):
                 gradient += hessian[j, i] * v[i]
-            if abs(gradient) - l1[j] > worst:
+            if abs(gradient) - l1[j] > worst * ALIKE:  # of columns that are alike the first
                 worst, which, way = abs(gradient) - l1[j], j, -np.sign(gradient)
     if which >= 0:
         there[which], signs[which] = True, way
