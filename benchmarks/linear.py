@@ -48,6 +48,7 @@ from wellfit.cocktail.dialects import to_dialect
 from wellfit.data import load, prepare
 from wellfit.engines.convex import Problem
 from wellfit.executors import Threads
+from wellfit.nets import MLP
 from wellfit.records import Fold
 from wellfit.select.compare import cross_validation_data
 from wellfit.select.source import development_rows, read_source
@@ -179,7 +180,7 @@ class Logistic:
         else:
             strengths = np.geomspace(1e-3, 10, STRENGTHS)
         table = read_source((data.x, data.y.astype(int)), {})
-        cut, _ = cross_validation_data(table, development_rows(table), LOGISTIC_FOLDS, 0, False, bent=False)
+        cut, _ = cross_validation_data(table, development_rows(table), LOGISTIC_FOLDS, 0, False, MLP(()))
         return cls(data, penalty, strengths, [(fold.rows.train, fold.rows.score) for fold in cut.folds])
 
     def ours(self, jobs: int) -> wf.Path:

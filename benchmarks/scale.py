@@ -39,7 +39,7 @@ EACH = 20  # members for each worker
 def population(epochs: int, seeds: int) -> tuple[list[Member], object]:
     """Return members of one network with several cocktails on the breast-cancer data, and the data."""
     table = load("breast-cancer")
-    data, folds = cross_validation_data(table, np.arange(table.rows), 5, 0, False)
+    data, folds = cross_validation_data(table, np.arange(table.rows), 5, 0, False, MLP())
     mixes = [Cocktail.parse(text) for text in ("none", "l2=0.01", "dropout=0.2", "l1=1e-3", "input_noise=0.2")]
     training = Training(epochs=epochs, batch_size=32, learning_rate=3e-3)
     members = plan(

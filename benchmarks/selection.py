@@ -283,7 +283,7 @@ class Ours:
         """Return what it takes to reach the target, in which epoch, and the loss there; if never, of all epochs."""
         watch, engine = Watch(self.asking.cores), CompiledEngine()
         table = read_source(self.source, {})
-        data, folds = cross_validation_data(table, development_rows(table), FOLDS, 0, False)
+        data, folds = cross_validation_data(table, development_rows(table), FOLDS, 0, False, wf.MLP())
         members = plan(
             data,
             folds=folds,
@@ -311,7 +311,7 @@ class GridSearch:
         self.question, self.asking = question, asking
         self.x, self.y = read(question.name)
         table = read_source((self.x, self.y), {})
-        data, _ = cross_validation_data(table, development_rows(table), FOLDS, 0, False)
+        data, _ = cross_validation_data(table, development_rows(table), FOLDS, 0, False, wf.MLP())
         self.folds = [(fold.rows.train, fold.rows.score) for fold in data.folds]
 
     def _alpha(self, strength: float) -> float:

@@ -16,7 +16,7 @@ import pytest
 from numpy_engine import NumpyEngine, make_data
 
 from wellfit.cocktail import L1, L2, Cocktail, Dropout, EarlyStopping, as_cocktails
-from wellfit.engines.base import Member, history
+from wellfit.engines.base import Member, histories, history
 from wellfit.errors import SettingError, UnsupportedError
 from wellfit.executors import MemberError, Threads, member_steps
 from wellfit.ledger import Ledger, MemoryLedger, member_key
@@ -215,12 +215,12 @@ def test_a_member_without_memory_is_named_and_all_others_are_kept():
 def test_no_memory_for_a_history_costs_that_member_only(monkeypatch):
     data, ledger = make_data(), MemoryLedger()
 
-    def scarce(member, state, data):
-        if member.seed == 9:
+    def scarce(engine, members, states, data):
+        if any(member.seed == 9 for member in members):
             raise MemoryError
-        return history(member, state, data)
+        return histories(engine, members, states, data)
 
-    monkeypatch.setattr(sys.modules["wellfit.population.train"], "history", scarce)
+    monkeypatch.setattr(sys.modules["wellfit.population.train"], "histories", scarce)
     members = [Member(MLP((4,)), Cocktail(), QUICK, seed, 0) for seed in (9, 1, 2)]
     with pytest.raises(MemberError, match=r"memory did not suffice for 1 of 3.*seed 9"):
         train(members, data, engine=NumpyEngine(), ledger=ledger)

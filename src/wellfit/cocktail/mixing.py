@@ -24,6 +24,7 @@ from wellfit.cocktail.ingredients import (
 )
 from wellfit.cocktail.noise import Dropout, InputDropout, InputNoise, LabelSmoothing, Mixup
 from wellfit.errors import SettingError
+from wellfit.records import hash_once
 
 # In the order in which a cocktail writes them.
 INGREDIENTS: dict[str, type[Ingredient]] = {
@@ -76,6 +77,7 @@ class Strengths:
     schedules: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
+@hash_once
 @dataclass(frozen=True)
 class Cocktail:
     """A set of ingredients. The empty cocktail is "none"; ``+`` mixes; order does not matter.

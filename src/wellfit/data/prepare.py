@@ -42,7 +42,7 @@ def prepare(
     made: dict[bytes, FoldData] = {}
     out = []
     for fold in folds:
-        key = _bytes(fold.train, np.int64)
+        key = _view(fold.train, np.int64).tobytes()
         if key not in made:
             if len(fold.train) == 0:
                 raise DataError("splits.no_training_rows")
@@ -70,30 +70,32 @@ def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: boo
     if bins:
         add("bins", str(bins).encode())
     if not bent:
-        add("straight", b"")
+        add("straight", str(preprocess.STRAIGHT_VERSION).encode())
     add(table.task, "\x1f".join(table.classes).encode("utf-8", "surrogatepass"))
-    add("target", _bytes(table.target, table.target.dtype.type))
+    add("target", _view(table.target, table.target.dtype.type))
     for name, values in table.columns.items():
         if table.kinds[name] == "categorical":
             column = Coded.of(values)
             add(name, "\x1f".join(column.levels).encode("utf-8", "surrogatepass"))
-            add(name, _bytes(column.codes, np.int64))
+            add(name, _view(column.codes, np.int64))
         else:
             # Every NaN becomes the same NaN, and -0 becomes 0.
-            add(name, _bytes(np.where(np.isnan(values), np.nan, values) + 0.0, np.float64))
+            absent = np.isnan(values)
+            add(name, _view((np.where(absent, np.nan, values) if absent.any() else values) + 0.0, np.float64))
     if table.inputs is not None:
         add("inputs", f"{table.inputs.dtype.str} {table.inputs.shape} {'flat' if flat else ''}".encode())
         add("values", np.ascontiguousarray(table.inputs).reshape(-1).view(np.uint8).data)
     if table.weights is not None:
-        add("weights", _bytes(table.weights, np.float64))
+        add("weights", _view(table.weights, np.float64))
     for fold in folds:
         for part, rows in (("train", fold.train), ("stop", fold.stop), ("score", fold.score)):
-            add(part, _bytes(rows, np.int64))
+            add(part, _view(rows, np.int64))
     return total.hexdigest()
 
 
-def _bytes(values: Array, kind: type) -> bytes:
-    return np.ascontiguousarray(values, dtype=kind).tobytes()
+def _view(values: Array, kind: type) -> memoryview:
+    """Return the bytes of values as they are kept, without a copy."""
+    return np.ascontiguousarray(values, dtype=kind).reshape(-1).view(np.uint8).data
 
 
 def _matrix(table: Table, fold: Fold, bins: int, bent: bool) -> Array:

@@ -10,7 +10,7 @@ column (`Numeric.edges`). Categorical columns: one column per level (1 where the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from wellfit.records import Array, Kind, Table
 
 # Raise this with any change to what `Preprocessor.transform` returns: results are kept under it.
 VERSION = 1
+STRAIGHT_VERSION = 2  # the same for columns that are not bent
 # Most level columns that one categorical column may take, "other" and "missing" not counted.
 MAX_LEVELS = 32
 # Standardized values up to KNEE stay as they are; beyond, they bend towards LIMIT. See `bend`.
@@ -135,13 +136,13 @@ class Preprocessor:
         numeric = [name for name, kind in table.kinds.items() if kind != "categorical"]
         made: dict[str, Numeric | Categorical] = {}
         if numeric:
-            x = np.column_stack([table.columns[name][rows] for name in numeric])
-            fill, mean, scale = _measure(x, fences=bent)
-            missing = np.isnan(x).any(0) & ~np.isnan(x).all(0)
+            x = np.array([table.columns[name].take(rows) for name in numeric])
+            fill, mean, scale, known = _measure(x.T, fences=True) if bent else _measure_plainly(x)
+            missing = (known > 0) & (known < len(rows))
             for j, name in enumerate(numeric):
                 numbers = float(fill[j]), float(mean[j]), float(scale[j])
                 plan = Numeric(name, table.kinds[name], *numbers, bool(missing[j]), bent=bent)
-                made[name] = with_bins(plan, x[:, j], bins) if bins and plan.kind != "boolean" else plan
+                made[name] = with_bins(plan, x[j], bins) if bins and plan.kind != "boolean" else plan
         for name, kind in table.kinds.items():
             if kind == "categorical":
                 made[name] = _levels(name, Coded.of(table.columns[name]), rows)
@@ -167,19 +168,20 @@ class Preprocessor:
         lacking = [plan.name for plan in self.plans if plan.name not in columns]
         if lacking:
             raise DataError("splits.lacking", columns=", ".join(lacking))
-        width = len(self.feature_names)
+        numeric = [plan for plan in self.plans if isinstance(plan, Numeric)]
+        x = np.column_stack([_numbers(p.name, columns[p.name]) for p in numeric]) if numeric else np.empty((0, 0))
+        if numeric and all(plan.features == (plan.name,) for plan in self.plans):  # a column each
+            return _scaled(numeric, x)
         count = len(columns[self.plans[0].name]) if self.plans else len(next(iter(columns.values()), ()))
-        out = np.zeros((count, width))
-        place, numeric, places = 0, [], []
+        out = np.zeros((count, len(self.feature_names)))
+        place, places = 0, []
         for plan in self.plans:
             if isinstance(plan, Numeric):
-                numeric.append(plan)
                 places.append(place)
             else:
                 _one_hot(plan, Coded.of(columns[plan.name]), out[:, place : place + len(plan.features)])
             place += len(plan.features)
         if numeric:
-            x = np.column_stack([_numbers(p.name, columns[p.name]) for p in numeric])
             _standardize(numeric, places, x, out)
         return out
 
@@ -222,8 +224,10 @@ def bend(z: Array) -> Array:
     return np.where(size <= KNEE, z, np.copysign(KNEE + room * np.tanh((size - KNEE) / room), z))
 
 
-def _measure(x: Array, *, fences: bool) -> tuple[Array, Array, Array]:
-    """Return (median, mean, scale), each (p,), of the columns of x (n, p) with NaN for missing; scale 0 if constant.
+def _measure(x: Array, *, fences: bool) -> tuple[Array, Array, Array, Array]:
+    """Return (median, mean, scale, count), each (p,), of the columns of x (n, p) with NaN for missing.
+
+    The scale is 0 where a column is constant, the count that of the values that are not missing.
 
     With ``fences`` mean and scale are those of the values held within fences, one width of the middle 98% beyond it on
     both sides, so that a single absurd value cannot flatten all others. Normal data stay within (seven standard
@@ -231,28 +235,57 @@ def _measure(x: Array, *, fences: bool) -> tuple[Array, Array, Array]:
     """
     if len(x) == 0:
         zero = np.zeros(x.shape[1])
-        return zero, zero, zero
-    ordered = np.sort(x, axis=0)
-    count = (~np.isnan(ordered)).sum(0)
+        return zero, zero, zero, zero
+    ordered = np.ascontiguousarray(np.sort(x.T, axis=1).T)  # NaN last
+    whole = not np.isnan(ordered[-1]).any()
+    count = np.full(x.shape[1], len(x)) if whole else (~np.isnan(ordered)).sum(0)
     some = np.maximum(count, 1)
-    ordered = np.where(count == 0, 0.0, ordered)
-    median, low, high = (_quantile(ordered, some, q) for q in (0.5, 0.01, 0.99))
+    ordered = ordered if whole else np.where(count == 0, 0.0, ordered)
+    median = _quantile(ordered, some, 0.5)
+    held = _held(ordered, some) if fences else ordered
+    # In units of the largest magnitude no square overflows or vanishes.
+    top = np.take_along_axis(ordered, (some - 1)[None], 0)[0]
+    unit = np.maximum(np.abs(held[0]), np.abs(np.take_along_axis(held, (some - 1)[None], 0)[0]))
+    unit = np.where(unit > 0, unit, 1.0)
+    held = held / unit
+    total = np.sum if whole else np.nansum
+    mean = total(held, axis=0) / some
+    scale = np.sqrt(total((held - mean) ** 2, axis=0) / some)
+    largest = np.maximum(np.abs(top), np.abs(ordered[0]))
+    constant = top / 2 - ordered[0] / 2 <= 2 * np.finfo(float).eps * largest
+    return median, mean * unit, np.where(constant | (count == 0), 0.0, scale * unit), count
+
+
+def _measure_plainly(x: Array) -> tuple[Array, Array, Array, Array]:
+    """Return what `_measure` does without fences, of the columns x (p, n), without sorting those that are whole."""
+    count = x.shape[1]
+    if not count or np.isnan(x).any():
+        return _measure(x.T, fences=False)
+    half = count // 2
+    halves = np.partition(x, half, axis=1)
+    upper = halves[:, half]
+    lower = upper if count % 2 else halves[:, :half].max(axis=1)
+    median = np.where(lower == upper, lower, lower / 2 + upper / 2)
+    low, top = x.min(axis=1), x.max(axis=1)
+    largest = np.maximum(np.abs(low), np.abs(top))
+    # In units of the largest magnitude no square overflows or vanishes.
+    unit = np.where(largest > 0, largest, 1.0)
+    held = x / unit[:, None]
+    mean = held.sum(axis=1) / count
+    scale = np.sqrt(((held - mean[:, None]) ** 2).sum(axis=1) / count)
+    constant = top / 2 - low / 2 <= 2 * np.finfo(float).eps * largest
+    return median, mean * unit, np.where(constant, 0.0, scale * unit), np.full(len(x), count)
+
+
+def _held(ordered: Array, count: Array) -> Array:
+    """Return the first ``count`` (p,) of each sorted column held within its fences."""
+    low, high = (_quantile(ordered, count, q) for q in (0.01, 0.99))
     with np.errstate(over="ignore"):
         width = high - low
         # Where the middle 98% are one value, the few others are the column's whole content: no fences.
         wide = width > 1e-12 * np.maximum(np.abs(low), np.abs(high))
-        width = np.where(wide & fences, width, np.inf)
-        held = np.clip(ordered, low - width, high + width)
-    # In units of the largest magnitude no square overflows or vanishes.
-    unit = np.nanmax(np.abs(held), axis=0)
-    unit = np.where(unit > 0, unit, 1.0)
-    held = held / unit
-    mean = np.nansum(held, axis=0) / some
-    scale = np.sqrt(np.nansum((held - mean) ** 2, axis=0) / some)
-    top = np.take_along_axis(ordered, (some - 1)[None], 0)[0]
-    largest = np.maximum(np.abs(top), np.abs(ordered[0]))
-    constant = top / 2 - ordered[0] / 2 <= 2 * np.finfo(float).eps * largest
-    return median, mean * unit, np.where(constant | (count == 0), 0.0, scale * unit)
+        width = np.where(wide, width, np.inf)
+        return np.clip(ordered, low - width, high + width)
 
 
 def with_bins(plan: Numeric, x: Array, bins: int) -> Numeric:
@@ -299,16 +332,25 @@ def _quantile(ordered: Array, count: Array, q: float) -> Array:
     return np.where(a == b, a, a * (1 - share) + b * share)
 
 
-def _standardize(plans: list[Numeric], places: list[int], x: Array, out: Array) -> None:
-    """Write the columns of x (n, p) and their missing indicators to their places in out (n, d)."""
+def _scaled(plans: Sequence[Numeric], x: Array) -> Array:
+    """Return the columns of x (n, p) with what is missing filled in, standardized and bent where asked."""
     absent = np.isnan(x)
     fill, mean, scale = (np.array([getattr(p, f) for p in plans]) for f in ("fill", "mean", "scale"))
     with np.errstate(over="ignore"):  # what overflows is infinitely far out, and bends to the limit
-        z = (np.where(absent, fill, x) - mean) / np.where(scale > 0, scale, 1.0)
+        z = (np.where(absent, fill, x) if absent.any() else x) - mean
+        z /= np.where(scale > 0, scale, 1.0)
     bent = np.array([p.bent for p in plans])
-    straight = z[:, ~bent]  # a number that overflows is as far out as numbers go
-    z = np.where(bent, bend(z), 0.0)
-    z[:, ~bent] = np.clip(straight, -FARTHEST, FARTHEST)
+    # Of a straight column, a number that overflows is as far out as numbers go.
+    if not bent.any():
+        return np.clip(z, -FARTHEST, FARTHEST, out=z)
+    z[:, ~bent] = np.clip(z[:, ~bent], -FARTHEST, FARTHEST)
+    return np.where(bent, bend(z), z)
+
+
+def _standardize(plans: list[Numeric], places: list[int], x: Array, out: Array) -> None:
+    """Write the columns of x (n, p) and their missing indicators to their places in out (n, d)."""
+    absent, z = np.isnan(x), _scaled(plans, x)
+    scale = np.array([p.scale for p in plans])
     kept = scale > 0
     starts = np.array(places)
     out[:, starts[kept]] = z[:, kept]

@@ -25,6 +25,7 @@ class Engines:
     def __init__(self, *engines: Engine) -> None:
         self.engines = engines
         self._chosen: WeakKeyDictionary[TrainingData, dict[Member, Engine]] = WeakKeyDictionary()
+        self._able: WeakKeyDictionary[TrainingData, set[Member]] = WeakKeyDictionary()  # those that some engine trains
 
     def __reduce__(self) -> tuple:
         """Travel as the engines to choose from."""
@@ -32,15 +33,28 @@ class Engines:
 
     def of(self, member: Member, data: TrainingData) -> Engine:
         """Return the engine that trains the member; where none can, the one that would train its network."""
-        known = self._chosen.setdefault(data, {})
-        if member not in known:
-            able = (engine for engine in self.engines if engine.supports(member, data) is None)
-            known[member] = next(able, None) or next(e for e in self.engines if _is_for(e, member))
-        return known[member]
+        return self._of([member], data)[0]
+
+    def _of(self, members: Sequence[Member], data: TrainingData) -> list[Engine]:
+        """Return the engine of each member, each looked for once."""
+        known, found = self._chosen.setdefault(data, {}), []
+        able = self._able.setdefault(data, set())
+        for member in members:
+            engine = known.get(member)
+            if engine is None:
+                engine = next((e for e in self.engines if e.supports(member, data) is None), None)
+                if engine is None:
+                    engine = next(e for e in self.engines if _is_for(e, member))
+                else:
+                    able.add(member)
+                known[member] = engine
+            found.append(engine)
+        return found
 
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the reason of the engine that would train such a network."""
-        return self.of(member, data).supports(member, data)
+        engine = self.of(member, data)
+        return None if member in self._able[data] else engine.supports(member, data)
 
     def groups(self, members: Sequence[Member], data: TrainingData) -> list[list[int]]:
         """Return the groups of each engine."""
@@ -62,7 +76,10 @@ class Engines:
     ) -> list[State]:
         """Return the states at the absolute epochs ``until``."""
         found: dict[int, State] = {}
-        for engine, places in self._shared(members, data):
+        shared = self._shared(members, data)
+        if len(shared) == 1:
+            return shared[0][0].advance(members, states, until, data)
+        for engine, places in shared:
             mine, begun, ends = [members[i] for i in places], [states[i] for i in places], [until[i] for i in places]
             found |= zip(places, engine.advance(mine, begun, ends, data), strict=True)
         return [found[i] for i in range(len(members))]
@@ -85,9 +102,10 @@ class Engines:
     def _shared(self, members: Sequence[Member], data: TrainingData) -> list[tuple[Engine, list[int]]]:
         """Return each engine with the places of its members."""
         places: dict[int, list[int]] = {}
-        for i, member in enumerate(members):
-            places.setdefault(self.engines.index(self.of(member, data)), []).append(i)
-        return [(self.engines[e], some) for e, some in places.items()]
+        engines = self._of(members, data)
+        for i, engine in enumerate(engines):
+            places.setdefault(id(engine), []).append(i)
+        return [(engines[some[0]], some) for some in places.values()]
 
 
 def _is_for(engine: Engine, member: Member) -> bool:

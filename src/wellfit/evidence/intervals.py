@@ -38,6 +38,12 @@ def fold_interval(values: ArrayLike, *, train_rows: ArrayLike, test_rows: ArrayL
     return _interval(numbers, np.abs(numbers), train_rows, test_rows, estimates)[0]
 
 
+def fold_intervals(values: ArrayLike, *, train_rows: ArrayLike, test_rows: ArrayLike, estimates: str) -> list[Interval]:
+    """Return the `fold_interval` of each row of ``values``, (P, K)."""
+    numbers = np.asarray(values, dtype=np.float64)
+    return [found for found, _ in _intervals(numbers, np.abs(numbers), train_rows, test_rows, estimates)]
+
+
 def trained_interval(values: ArrayLike, *, estimates: str) -> Interval:
     """Return the interval of a figure measured on the folds' own training rows, (K,), by the grouped jackknife.
 
@@ -48,24 +54,31 @@ def trained_interval(values: ArrayLike, *, estimates: str) -> Interval:
     >>> round(interval.low, 3), round(interval.high, 3)
     (0.603, 1.597)
     """
+    return trained_intervals(np.asarray(values, dtype=np.float64)[None], estimates=estimates)[0]
+
+
+def trained_intervals(values: ArrayLike, *, estimates: str) -> list[Interval]:
+    """Return the `trained_interval` of each row of ``values``, (P, K)."""
     numbers = np.asarray(values, dtype=np.float64)
-    found, spread = _interval(pseudo_values(numbers), np.abs(numbers), 1.0, 0.0, estimates)
-    if not spread > 0:
-        return found
-    folds = int((~np.isnan(numbers)).sum())
-    return replace(found, estimates=say("evidence.folds_trained", what=estimates, folds=folds))
+    known = (~np.isnan(numbers)).sum(axis=1).tolist()
+    sentences = {folds: say("evidence.folds_trained", what=estimates, folds=folds) for folds in set(known)}
+    found = _intervals(pseudo_values(numbers), np.abs(numbers), 1.0, 0.0, estimates)
+    return [
+        replace(interval, estimates=sentences[folds]) if spread > 0 else interval
+        for (interval, spread), folds in zip(found, known, strict=True)
+    ]
 
 
 def pseudo_values(values: Array) -> Array:
-    """Return what each fold's rows add to a figure that was measured without them, (K,): the jackknife's pseudo-values.
+    """Return what each fold's rows add to a figure that was measured without them, (..., K): the jackknife's values.
 
     Their mean is that of ``values``; NaN stays.
 
     >>> pseudo_values(np.array([1.0, 2.0, 3.0]))
     array([4., 2., 0.])
     """
-    known = values[~np.isnan(values)]
-    return len(known) * known.mean() - (len(known) - 1) * values if len(known) else values
+    known = (~np.isnan(values)).sum(axis=-1, keepdims=True)
+    return np.nansum(values, axis=-1, keepdims=True) - (known - 1) * values
 
 
 def difference(
@@ -189,21 +202,48 @@ def _interval(
     values: Array, scale: Array, train_rows: ArrayLike, test_rows: ArrayLike, what: str
 ) -> tuple[Interval, float]:
     """Return the interval and the spread S of the values: NaN where unknown, 0 where only rounding is left."""
+    if values.ndim != 1:
+        raise SettingError("evidence.wrong_folds", values=values.shape, rows=np.shape(test_rows))
+    return _intervals(values[None], scale[None], train_rows, test_rows, what)[0]
+
+
+def _intervals(
+    values: Array, scale: Array, train_rows: ArrayLike, test_rows: ArrayLike, what: str
+) -> list[tuple[Interval, float]]:
+    """Return `_interval` of each row of values (P, K); rows with the same folds defined are looked at together."""
     ratio = np.asarray(test_rows, dtype=np.float64) / np.asarray(train_rows, dtype=np.float64)
-    if values.ndim != 1 or ratio.shape not in ((), values.shape):
-        raise SettingError("evidence.wrong_folds", values=values.shape, rows=ratio.shape)
+    if values.ndim != 2 or ratio.shape not in ((), values.shape[1:]):
+        raise SettingError("evidence.wrong_folds", values=values.shape[1:], rows=ratio.shape)
+    ratio = np.broadcast_to(ratio, values.shape[1:])
+    alike: dict[bytes, list[int]] = {}
     defined = ~np.isnan(values)
-    ratio = np.broadcast_to(ratio, values.shape)[defined]
-    kept, folds = values[defined], int(defined.sum())
+    for p, row in enumerate(defined):
+        alike.setdefault(row.tobytes(), []).append(p)
+    found: dict[int, tuple[Interval, float]] = {}
+    for places in alike.values():
+        known = defined[places[0]]
+        some = np.ix_(np.array(places), np.flatnonzero(known))
+        found |= zip(places, _known(values[some], scale[some], ratio[known], len(known), what), strict=True)
+    return [found[p] for p in range(len(values))]
+
+
+def _known(values: Array, scale: Array, ratio: Array, asked: int, what: str) -> list[tuple[Interval, float]]:
+    """Return `_interval` of each row of values (P, K), none of them NaN, of ``asked`` folds."""
+    count, folds = values.shape
     if folds == 0:
-        return Interval(np.nan, np.nan, np.nan, say("evidence.folds_none", what=what)), np.nan
-    mean = float(kept.mean())
+        return [(Interval(np.nan, np.nan, np.nan, say("evidence.folds_none", what=what)), np.nan)] * count
+    means = values.mean(axis=1).tolist()
     if folds == 1:
-        return Interval(mean, np.nan, np.nan, say("evidence.folds_one", what=what)), np.nan
-    spread = float(kept.std(ddof=1))
-    if spread <= 8 * np.finfo(np.float64).eps * float(scale[defined].max()):
-        return Interval(mean, mean, mean, say("evidence.folds_same", what=what, folds=folds)), 0.0
-    half = half_width(spread, folds, float(ratio.mean()))
-    key = "evidence.folds" if folds == len(values) else "evidence.folds_some"
-    sentence = say(key, what=what, folds=folds, all=len(values))
-    return Interval(mean, mean - half, mean + half, sentence), spread
+        sentence = say("evidence.folds_one", what=what)
+        return [(Interval(mean, np.nan, np.nan, sentence), np.nan) for mean in means]
+    spreads, width = values.std(axis=1, ddof=1), half_width(1.0, folds, float(ratio.mean()))
+    same = spreads <= 8 * np.finfo(np.float64).eps * scale.max(axis=1)
+    key = "evidence.folds" if folds == asked else "evidence.folds_some"
+    sentence = say(key, what=what, folds=folds, all=asked)
+    no_width = say("evidence.folds_same", what=what, folds=folds)
+    return [
+        (Interval(mean, mean, mean, no_width), 0.0)
+        if rounding
+        else (Interval(mean, mean - width * spread, mean + width * spread, sentence), spread)
+        for mean, spread, rounding in zip(means, spreads.tolist(), same.tolist(), strict=True)
+    ]

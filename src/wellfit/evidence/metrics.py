@@ -41,7 +41,9 @@ def _weights(target: Array, weights: Array | None) -> Array:
     return np.ones(len(target)) if weights is None else np.asarray(weights, dtype=np.float64)
 
 
-def _mean(values: Array, weights: Array) -> float:
+def _mean(values: Array, weights: Array | None) -> float:
+    if weights is None:
+        return float(values.sum() / len(values)) if len(values) else float("nan")
     total = weights.sum()
     return float(values @ weights / total) if total > 0 else float("nan")
 
@@ -100,7 +102,9 @@ def log_loss(task: Task, target: Array, predictions: Array, weights: Array | Non
 
 def rmse(task: Task, target: Array, predictions: Array, weights: Array | None = None) -> float:  # noqa: ARG001 (any metric)
     """Return the root of the mean squared error, in the target's own unit."""
-    return float(np.sqrt(_mean((target - predictions[:, 0]) ** 2, _weights(target, weights))))
+    squares = target - predictions[:, 0]
+    squares *= squares
+    return float(np.sqrt(_mean(squares, weights)))
 
 
 def r2(task: Task, target: Array, predictions: Array, weights: Array | None = None) -> float:  # noqa: ARG001 (any metric)

@@ -66,6 +66,18 @@ def step_cost(member: Member, data: TrainingData) -> int:
     return batch * member.network.products(fold.inputs, data.outputs)
 
 
+def epoch_work(members: Sequence[Member], data: TrainingData) -> list[tuple[int, int]]:
+    """Return each member's `member_steps` of one epoch and its `step_cost`; members alike are looked at once."""
+    known: dict[tuple[int, int, int], tuple[int, int]] = {}
+    found = []
+    for member in members:
+        kind = id(member.network), id(member.training), member.fold  # to compare the values would take longer
+        if kind not in known:
+            known[kind] = member_steps(member, data, 1), step_cost(member, data)
+        found.append(known[kind])
+    return found
+
+
 def check_lengths(
     members: Sequence[Member], states: Sequence[State | None] | None, until: Sequence[int] | None
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wellfit.engines.base import Engine, Member, State, groups
-from wellfit.executors.base import member_steps, step_cost
+from wellfit.executors.base import epoch_work
 from wellfit.records import TrainingData
 
 LEAST_SECONDS, MOST_SECONDS = 0.25, 60.0  # of a shard
@@ -95,8 +95,9 @@ class Shards:
         given = [None] * len(members) if states is None else list(states)
         begun = [0 if state is None else state.epoch for state in given]
         self.at = [min(epoch, end) for epoch, end in zip(begun, self.ends, strict=True)]
-        self.epoch_steps = [member_steps(m, data, 1) for m in members]
-        self.epoch_cost = [float(s * step_cost(m, data)) for s, m in zip(self.epoch_steps, members, strict=True)]
+        an_epoch = epoch_work(members, data)
+        self.epoch_steps = [steps for steps, _ in an_epoch]
+        self.epoch_cost = [float(steps * cost) for steps, cost in an_epoch]
         over = {
             i
             for i, state in enumerate(given)

@@ -23,7 +23,7 @@ from wellfit.engines.base import (
 )
 from wellfit.engines.blas import one_blas_thread
 from wellfit.errors import SettingError
-from wellfit.executors.base import KEEP_SECONDS, Keep, MemberError, Progress, check_lengths, member_steps, step_cost
+from wellfit.executors.base import KEEP_SECONDS, Keep, MemberError, Progress, check_lengths, epoch_work
 from wellfit.messages import say
 from wellfit.records import TrainingData
 
@@ -125,11 +125,13 @@ class _Job:
         self.until = ends if until is None else [min(u, e) for u, e in zip(until, ends, strict=True)]
         begun = [0 if state is None else state.epoch for state in self.states]
         self.starts = [min(epoch, end) for epoch, end in zip(begun, self.until, strict=True)]
-        spans = zip(members, self.starts, self.until, strict=True)
-        self.work_steps = [member_steps(member, data, end - start) for member, start, end in spans]
-        self.cost = [steps * step_cost(member, data) for steps, member in zip(self.work_steps, members, strict=True)]
+        an_epoch = epoch_work(members, data)
+        spans = zip(an_epoch, self.starts, self.until, strict=True)
+        self.work_steps = [steps * (end - start) for (steps, _), start, end in spans]
+        self.cost = [steps * cost for steps, (_, cost) in zip(self.work_steps, an_epoch, strict=True)]
         together = groups(engine, members, data)
         self.waiting = deque(sorted(together, key=lambda group: -sum(self.cost[i] for i in group)))
+        self.pace = 0.0  # members a second, of those that were trained together last
         self.speed = 0.0  # cost a second, of the slice that ended last: what a new member starts from
         self.total = sum(self.work_steps)
         self.steps = 0
@@ -282,7 +284,8 @@ class _Job:
     def train_together(self, group: Sequence[int]) -> None:
         """Train members in one call of the engine after another, each ending a few more of them, in their order."""
         members, states = self._of(group), self.begun(group)
-        done, count = 0, 1
+        # Half a slice at first: these members may be slower than the ones before.
+        done, count = 0, max(1, int(SLICE_SECONDS / 2 * self.pace))
         while done < len(group) and not self.stop.is_set():
             began, end = perf_counter(), min(done + count, len(group))
             until = [self.until[i] if place < end else 0 for place, i in enumerate(group)]
@@ -302,7 +305,9 @@ class _Job:
                 self.count(0, self.work_steps[index])
                 self.end(index, states[place])
             self.wake.put(None)
-            done, count = end, _next_slice(end - done, perf_counter() - began)
+            seconds = perf_counter() - began
+            self.pace = (end - done) / max(seconds, 1e-9)
+            done, count = end, _next_slice(end - done, seconds)
 
     def count(self, before: int, now: int) -> int:
         with self.lock:

@@ -182,8 +182,9 @@ def _resampled(lesson: Lesson, turn: Resampled, executor: Executor | None, repor
     histories = train(members, data, executor=executor, progress=report.next())
     by_point = [histories[i * turn.samples : (i + 1) * turn.samples] for i in range(len(strengths))]
     over, measure = as_over(turn.over), as_metric(None, "regression")
+    along = [over.cocktail(float(s)) for s in strengths]
     question = PathAsked(
-        table, over, strengths, say("path.end_given"), network, turn.training, measure, turn.samples, 1, 0
+        table, over, strengths, along, say("path.end_given"), network, turn.training, measure, turn.samples, 1, 0
     )
     found = _with_noise(read_path(by_point, data, question), turn.noise**2)
     seen = [Member(network, mix, turn.training, 0, 0) for mix in mixes]

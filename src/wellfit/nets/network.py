@@ -11,6 +11,7 @@ from wellfit.cocktail import Cocktail, Strengths
 from wellfit.errors import SettingError
 from wellfit.nets.module import Inputs, Module, module, module_of_file
 from wellfit.nets.modules import MODULES
+from wellfit.records import hash_once
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "silu", "leaky_relu")
 LEAK = 0.01  # slope of the leaky ReLU below 0
@@ -22,6 +23,7 @@ SATURATED, MOSTLY = 2.5, 0.95
 EPSILON, RUNNING = 1e-5, 0.1
 
 
+@hash_once
 @dataclass(frozen=True)
 class MLP:
     """A multilayer perceptron: hidden widths and one activation; no hidden widths is the linear network.
@@ -194,12 +196,12 @@ def activate(name: str, z: np.ndarray) -> np.ndarray:
 
 
 def link(task: str, outputs: np.ndarray) -> np.ndarray:
-    """Turn outputs (n, k) into probabilities (sigmoid for binary, softmax for multiclass) or leave values."""
-    from scipy.special import expit, softmax
-
+    """Turn outputs (..., k) into probabilities (sigmoid for binary, softmax for multiclass) or leave values."""
     if task == "regression":
         return outputs
-    return expit(outputs) if task == "binary" else softmax(outputs, axis=1)
+    from scipy.special import expit, softmax
+
+    return expit(outputs) if task == "binary" else softmax(outputs, axis=-1)
 
 
 def apply_temperature(task: str, predictions: np.ndarray, temperature: float) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from wellfit.cocktail.schedules import SCHEDULES
 from wellfit.errors import SettingError
+from wellfit.records import hash_once
 
 OPTIMIZERS = ("gd", "sgd", "adam", "adamw")
 CLASSIFICATION, REGRESSION = ("cross_entropy",), ("squared", "absolute", "huber", "quantile")
@@ -17,6 +18,7 @@ PRECISIONS = ("float32", "float64", "bfloat16")
 MAX_CHECKPOINTS = 256
 
 
+@hash_once
 @dataclass(frozen=True)
 class Training:
     """How a member is trained.
@@ -96,20 +98,7 @@ class Training:
         >>> Training(loss="quantile:0.9").loss_and_parameter("regression")
         ('quantile', 0.9)
         """
-        known = REGRESSION if task == "regression" else CLASSIFICATION
-        name, colon, text = self.loss.partition(":")
-        name = known[0] if name == "auto" else name
-        _one_of("loss", name, ("auto", *known))
-        try:
-            value = float(text) if text else {"huber": 1.0, "quantile": 0.5}.get(name, 0.0)
-        except ValueError:
-            raise SettingError("nets.bad_loss_parameter", value=self.loss) from None
-        fits = {"huber": 0 < value < math.inf, "quantile": 0 < value < 1}.get(name, not colon) and bool(text) == bool(
-            colon
-        )
-        if not fits:
-            raise SettingError("nets.bad_loss_parameter", value=self.loss)
-        return name, value
+        return _loss_and_parameter(self.loss, task)
 
     def __repr__(self) -> str:
         """Return the call that makes it. Ledgers key by this text: later fields stand in it only where they act."""
@@ -132,6 +121,23 @@ class Training:
 def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
         raise SettingError("nets.unknown_choice", name=name, value=value, known=", ".join(known))
+
+
+# A population asks for each of its members.
+@lru_cache(maxsize=256)
+def _loss_and_parameter(loss: str, task: str) -> tuple[str, float]:
+    known = REGRESSION if task == "regression" else CLASSIFICATION
+    name, colon, text = loss.partition(":")
+    name = known[0] if name == "auto" else name
+    _one_of("loss", name, ("auto", *known))
+    try:
+        value = float(text) if text else {"huber": 1.0, "quantile": 0.5}.get(name, 0.0)
+    except ValueError:
+        raise SettingError("nets.bad_loss_parameter", value=loss) from None
+    fits = {"huber": 0 < value < math.inf, "quantile": 0 < value < 1}.get(name, not colon) and bool(text) == bool(colon)
+    if not fits:
+        raise SettingError("nets.bad_loss_parameter", value=loss)
+    return name, value
 
 
 def batches(rows: int, batch_size: int | None) -> tuple[int, int]:

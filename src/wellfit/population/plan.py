@@ -59,7 +59,7 @@ def check(members: Sequence[Member], data: TrainingData, engine: Engine) -> None
         if not 0 <= member.fold < len(data.folds):
             raise SettingError("population.no_such_fold", fold=member.fold, last=len(data.folds) - 1, member=member)
         # Seeds make no difference, so one member speaks for all that differ in nothing else.
-        kind = (member.network, member.cocktail, member.training, member.fold)
+        kind = (id(member.network), id(member.cocktail), id(member.training), member.fold)
         if kind in asked:
             continue
         asked.add(kind)

@@ -7,16 +7,17 @@ from contextlib import closing
 
 import numpy as np
 
-from wellfit.engines.base import Engine, Member, State, history
+from wellfit.engines.base import Engine, Member, State, histories
 from wellfit.engines.choice import default_engine
-from wellfit.executors import Executor, MemberError, Threads, member_steps
-from wellfit.executors.base import Progress
+from wellfit.executors import Executor, MemberError, Threads
+from wellfit.executors.base import Progress, epoch_work
 from wellfit.ledger import LedgerLike, member_key
 from wellfit.population.plan import check
 from wellfit.population.resuming import begun, keeping, recalled
 from wellfit.records import History, TrainingData
 
 Take = Callable[[Member, History], None]
+TOGETHER = 256  # members that end are read together, where no ledger waits for each
 
 
 def train(
@@ -62,10 +63,9 @@ def train_each(
         engine = default_engine()
     check(members, data, engine)
     gathered = _Gathering(members, data, engine, ledger, take)
-    steps = {member: member_steps(member, data) for member in gathered.unique}
-    total = sum(steps.values())
     waiting = gathered.recall()
-    done = total - sum(steps[member] for member in waiting)
+    total, left = _work(gathered.unique, data), _work(waiting, data)
+    done = total - left
     if progress is not None:
         progress(done, total)
     place = Threads() if executor is None else executor
@@ -74,6 +74,11 @@ def train_each(
         gathered.run(place, report)
     if gathered.hand_on():  # what was recorded and is of no use
         gathered.run(place, None)
+
+
+def _work(members: Sequence[Member], data: TrainingData) -> int:
+    """Return the steps of members in all."""
+    return sum(steps * m.training.epochs for m, (steps, _) in zip(members, epoch_work(members, data), strict=True))
 
 
 class _Gathering:
@@ -87,6 +92,7 @@ class _Gathering:
         self.known: list[tuple[Member, str]] = []
         self.waiting: list[Member] = []
         self.keys: list[str] = []  # of those that wait
+        self.ended: list[tuple[int, State]] = []  # and not yet read
         self.lost: list[tuple[Member, MemoryError]] = []
 
     def recall(self) -> list[Member]:
@@ -140,22 +146,43 @@ class _Gathering:
                 while True:
                     self.record(item)
                     item = next(ended)
+            finally:
+                self.read_on()
         if self.lost:
             member, error = self.lost[0]
             counts = {"lost": len(self.lost), "members": len(self.waiting)}
             raise MemberError("executors.member_memory", member=member, **counts) from error
 
     def record(self, item: tuple[int, State]) -> None:
-        """Write one result down, and hand it on."""
-        index, state = item
-        member = self.waiting[index]
+        """Take one result: it is written down at once, and where there is no ledger read with others that end soon."""
+        self.ended.append(item)
+        if self.ledger is not None or len(self.ended) >= TOGETHER:
+            self.read_on()
+
+    def read_on(self) -> None:
+        """Read what has ended, write it down, and hand it on."""
+        ended, self.ended = self.ended, []
         try:
-            # A diverged member's weights overflow on the way to its predictions: that is its result, not a warning.
-            with np.errstate(all="ignore"):
-                result = history(member, state, self.data)
+            found = self.read(ended)
+        except MemoryError:  # one at a time says whose it was
+            found = [result for item in ended for result in self.read_alone(item)]
+        for (index, _), result in found:
+            if self.ledger is not None:
+                self.ledger.put(self.keys[index], result)
+            self.take(self.waiting[index], result)
+
+    def read(self, ended: Sequence[tuple[int, State]]) -> list[tuple[tuple[int, State], History]]:
+        """Return the history of each result."""
+        members = [self.waiting[index] for index, _ in ended]
+        # A diverged member's weights overflow on the way to its predictions: that is its result, not a warning.
+        with np.errstate(all="ignore"):
+            found = histories(self.engine, members, [state for _, state in ended], self.data)
+        return list(zip(ended, found, strict=True))
+
+    def read_alone(self, item: tuple[int, State]) -> list[tuple[tuple[int, State], History]]:
+        """Return the history of one result, or none where the memory does not suffice for it."""
+        try:
+            return self.read([item])
         except MemoryError as error:
-            self.lost.append((member, error))
-            return
-        if self.ledger is not None:
-            self.ledger.put(self.keys[index], result)
-        self.take(member, result)
+            self.lost.append((self.waiting[item[0]], error))
+            return []

@@ -4,6 +4,7 @@ from wellfit.records.comparing import CocktailResult, Comparison, Difference, Hi
 from wellfit.records.decomposition import BiasVariance, Decomposition
 from wellfit.records.diagnosis import VERDICTS, Diagnosis, Evidence, LearningCurve, NextStep
 from wellfit.records.frames import Boundary, Frames
+from wellfit.records.hashing import hash_once
 from wellfit.records.lessons import Samples, Taught
 from wellfit.records.paths import Coefficients, Path, Simplest, WarmStarts
 from wellfit.records.runs import Portrait, RunRecord
@@ -50,4 +51,5 @@ __all__ = [
     "Trial",
     "WarmStarts",
     "Workings",
+    "hash_once",
 ]

@@ -124,7 +124,7 @@ def default_training(
     if table.inputs is not None:
         inputs: Inputs = table.inputs.shape[1:]
     else:
-        inputs = max(1, len(Preprocessor.fit(table, rows).feature_names))
+        inputs = max(1, len(Preprocessor.fit(table, rows, bent=False).feature_names))
     outputs = len(table.classes) if table.task == "multiclass" else 1
     train_rows = max(1, len(rows) * (FOLDS - 1) // FOLDS)
     if members is None:

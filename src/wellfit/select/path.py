@@ -104,10 +104,10 @@ def path(
     if work.exact:  # seeds make no difference
         work = replace(work, seeds=member_seeds[:1])
     strengths, end = work.strengths(points)
-    asked = PathAsked(table, along, strengths, end, net, recipe, measure, folds, len(work.seeds), seed)
-    found = read_path(work.histories(strengths), data, asked)
+    mixes = [along.cocktail(float(s)) for s in strengths]
+    asked = PathAsked(table, along, strengths, mixes, end, net, recipe, measure, folds, len(work.seeds), seed)
+    found = read_path(work.histories(strengths, mixes), data, asked)
     if exact := work.exact:
-        mixes = [along.cocktail(float(s)) for s in strengths]
         return replace(found, linear=coefficients(table, rows, mixes, recipe, exact, work.executor))
     if warm and not along_epochs:
         found = replace(found, warm=read_warm(work.warm(strengths), found, data))
@@ -181,7 +181,7 @@ class _Work:
             progress=self.progress,
         )
 
-    def histories(self, strengths: Array) -> list[list[History]]:
+    def histories(self, strengths: Array, cocktails: Sequence[Cocktail]) -> list[list[History]]:
         """Return the histories of each point: folds, then seeds."""
         if self.over.axis.spacing == "epochs":
             epochs = [int(epoch) for epoch in strengths[::-1]]
@@ -194,7 +194,6 @@ class _Work:
                 ledger=self.ledger,
                 progress=self.progress,
             )[::-1]
-        cocktails = [self.over.cocktail(float(s)) for s in strengths]
         found = self.train([m for c in cocktails for m in self._members(c)])
         size = self.folds * len(self.seeds)
         return [found[i * size : (i + 1) * size] for i in range(len(cocktails))]

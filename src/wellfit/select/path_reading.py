@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from wellfit.cocktail import Cocktail
 from wellfit.engines.base import CURVES
 from wellfit.errors import SettingError
-from wellfit.evidence.intervals import difference, fold_interval, trained_interval
+from wellfit.evidence.intervals import difference, fold_intervals, trained_intervals
 from wellfit.evidence.metrics import Metric, metric_said
 from wellfit.messages import say
 from wellfit.nets import Network, Training
 from wellfit.nets.training import checkpoints
 from wellfit.records import Array, Difference, History, Interval, Path, Table, TrainingData, WarmStarts
 from wellfit.select.axes import Over
-from wellfit.select.reading import carried, kept_value
+from wellfit.select.reading import kept_value
+from wellfit.select.stacked import Stacked
 
 
 @dataclass(frozen=True, eq=False)
 class PathAsked:
-    """The question of a path, and the table it was asked of."""
+    """The question of a path, and the table it was asked of; along epochs all ``cocktails`` are the base."""
 
     table: Table
     over: Over
     strengths: Array
+    cocktails: Sequence[Cocktail]
     end: str
     network: Network
     training: Training
@@ -47,21 +50,23 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
         rate = f"{asked.training.learning_rate:g}"
         raise SettingError("path.all_diverged", points=len(histories), ingredient=asked.over.name, rate=rate)
 
-    def over_members(values: Iterable[object]) -> Array:
+    def over_members(values: Iterable[object] | Array) -> Array:
         """Return one number or row per member as (P, K, S, ...), NaN where the member diverged."""
-        found = np.array(list(values), dtype=np.float64)
+        found = np.array(values if isinstance(values, np.ndarray) else list(values), dtype=np.float64)
         found = found.reshape(shape + found.shape[1:])
         found[diverged] = np.nan
         return found
 
-    def mean(values: Iterable[object]) -> Array:
+    def mean(values: Iterable[object] | Array) -> Array:
         return over_members(values).mean(axis=(1, 2))
 
-    losses = over_members(kept_value(h, "score_loss") for h in flat)
+    stacked = Stacked(flat)
+    losses = over_members(stacked.kept("score_loss"))
     scores = over_members(_scores(flat, data, asked))
-    train_losses = over_members(kept_value(h, "train_loss") for h in flat)
+    train_losses = over_members(stacked.kept("train_loss"))
     best, strongest, error, right = one_standard_error(losses)
     grid = checkpoints(asked.training.epochs)
+    ahead = np.minimum(np.arange(len(grid)), stacked.longest - 1)
     rows = np.sort(np.concatenate([fold.rows.score for fold in data.folds[: asked.folds]]))
     return Path(
         data=asked.table.name,
@@ -76,7 +81,7 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
         seeds=asked.seeds,
         seed=asked.seed,
         strengths=asked.strengths,
-        cocktails=tuple(str(asked.over.cocktail(float(s))) for s in asked.strengths),
+        cocktails=tuple(map(str, asked.cocktails)),
         losses=losses,
         train_losses=train_losses,
         scores=scores,
@@ -93,7 +98,7 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
         inputs_used=mean(h.inputs_used for h in flat),
         inputs=max(fold.x.shape[1] for fold in data.folds[: asked.folds]),
         units=mean(h.units for h in flat),
-        curves={name: mean(carried(h, name, len(grid)) for h in flat) for name in CURVES},
+        curves={name: mean(stacked.curves(name))[:, ahead] for name in CURVES},
         checkpoints=grid,
         chance=_chance(data, asked),
         end=asked.end,
@@ -123,10 +128,10 @@ def one_standard_error(losses: Array) -> tuple[int, int, float, Array]:
 
 
 def _scores(flat: Sequence[History], data: TrainingData, asked: PathAsked) -> list[float]:
+    targets = [asked.table.target[fold.rows.score] for fold in data.folds[: asked.folds]]
     found = []
     for i, h in enumerate(flat):
-        target = asked.table.target[data.folds[i // asked.seeds % asked.folds].rows.score]
-        sound = h.status != "diverged"
+        target, sound = targets[i // asked.seeds % asked.folds], h.status != "diverged"
         found.append(asked.metric.function(asked.table.task, target, h.predictions) if sound else np.nan)
     return found
 
@@ -141,22 +146,19 @@ def _counts(data: TrainingData, asked: PathAsked) -> dict[str, Array]:
 
 def _intervals(values: Array, data: TrainingData, asked: PathAsked, what: str) -> tuple[Interval | None, ...]:
     """Return each point's mean and interval, None where a member diverged or nothing is defined."""
-    metric, counts = asked.metric, _counts(data, asked)
+    metric, by_fold = asked.metric, values.mean(axis=2)
     low, high = (metric.lowest, metric.highest) if what == "score" else (0.0, np.inf)
-    found: list[Interval | None] = []
-    for point in values.mean(axis=2):
-        # A score may be undefined in some folds; a loss is not a number only where a member diverged.
-        if np.isnan(point).all() or (what != "score" and np.isnan(point).any()):
-            found.append(None)
-            continue
-        sentence = say(f"select.{what}", metric=metric_said(metric.name))
-        trained = what == "train_loss"
-        interval = (
-            trained_interval(point, estimates=sentence)
-            if trained
-            else fold_interval(point, **counts, estimates=sentence)
-        )
-        found.append(replace(interval, low=max(interval.low, low), high=min(interval.high, high)))
+    # A score may be undefined in some folds; a loss is not a number only where a member diverged.
+    unknown = np.isnan(by_fold)
+    known = np.flatnonzero(~(unknown.all(axis=1) if what == "score" else unknown.any(axis=1)))
+    sentence = say(f"select.{what}", metric=metric_said(metric.name))
+    if what == "train_loss":
+        intervals = trained_intervals(by_fold[known], estimates=sentence)
+    else:
+        intervals = fold_intervals(by_fold[known], **_counts(data, asked), estimates=sentence)
+    found: list[Interval | None] = [None] * len(by_fold)
+    for p, interval in zip(known, intervals, strict=True):
+        found[p] = Interval(interval.mean, max(interval.low, low), min(interval.high, high), interval.estimates)
     return tuple(found)
 
 
@@ -168,8 +170,12 @@ def _chance(data: TrainingData, asked: PathAsked) -> float:
     """
     found = []
     for fold in data.folds[: asked.folds]:
-        weights = np.ones(len(fold.y)) if fold.weights is None else fold.weights
-        train, score = (rows[weights[rows] > 0] for rows in (fold.rows.train, fold.rows.score))
+        train, score = fold.rows.train, fold.rows.score
+        if fold.weights is None:
+            weights = np.ones(len(fold.y))
+        else:
+            weights = fold.weights
+            train, score = train[weights[train] > 0], score[weights[score] > 0]
         if not len(train) or not len(score):
             continue
         if data.task == "regression":
@@ -217,12 +223,20 @@ def _centre(name: str, parameter: float, y: Array, weights: Array) -> float:
 
 
 def _out_of_fold(histories: Sequence[Sequence[History]], rows: Array, data: TrainingData, asked: PathAsked) -> Array:
-    found = np.full((len(histories), len(rows), data.outputs), np.nan)
+    """Return the predictions of each point for ``rows``, (P, rows, k), averaged over the seeds that did not diverge."""
+    scored = [fold.rows.score for fold in data.folds[: asked.folds]]
+    order = np.argsort(np.concatenate(scored))  # each row is scored once
+    found = np.empty((len(histories), len(rows), data.outputs))
     for p, point in enumerate(histories):
-        for k in range(asked.folds):
-            sound = [h.predictions for h in point[k * asked.seeds : (k + 1) * asked.seeds] if h.status != "diverged"]
-            if sound:
-                found[p, np.searchsorted(rows, data.folds[k].rows.score)] = np.mean(sound, axis=0)
+        parts = []
+        for k, score in enumerate(scored):
+            mine = point[k * asked.seeds : (k + 1) * asked.seeds]
+            sound = [h.predictions for h in mine if h.status != "diverged"]
+            if len(sound) == 1:
+                parts.append(sound[0])
+            else:
+                parts.append(np.mean(sound, axis=0) if sound else np.full((len(score), data.outputs), np.nan))
+        np.concatenate(parts).take(order, axis=0, out=found[p], mode="clip")
     return found
 
 

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from wellfit.cocktail import L1, L2, ElasticNet
 from wellfit.cocktail.base import Strong
-from wellfit.engines.base import CURVES, Member, State, Status, misfit, refuse_misfits, training_weights
+from wellfit.engines.base import (
+    CURVES,
+    Member,
+    State,
+    Status,
+    history,
+    misfit,
+    refuse_misfits,
+    training_weights,
+)
 from wellfit.engines.blas import one_blas_thread
+from wellfit.engines.convex.prepared import Part, Prepared
 from wellfit.engines.convex.solve import Problem, Solution
 from wellfit.messages import say
+from wellfit.nets.network import link
 from wellfit.nets.training import checkpoints
-from wellfit.records import Array, FoldData, TrainingData
+from wellfit.records import Array, FoldData, History, TrainingData
 
 PENALTIES = (L1, L2, ElasticNet)
 MOST_LASSO = 20_000  # weights of several classes under a lasso penalty
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """A fold's problem, and the rows on which curves are measured: (x, y, weights) for each part."""
-
-    problem: Problem
-    parts: tuple[tuple[Array, Array, Array | None], ...]
 
 
 class ConvexEngine:
@@ -44,7 +47,8 @@ class ConvexEngine:
     version = "1"
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[FoldData, dict[object, _Prepared]] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[FoldData, dict[object, Prepared]] = WeakKeyDictionary()
+        self._able: WeakKeyDictionary[TrainingData, set[tuple]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple:
@@ -53,6 +57,19 @@ class ConvexEngine:
 
     def supports(self, member: Member, data: TrainingData) -> str | None:
         """Return None, or the reason why this engine cannot solve the member."""
+        able = self._able.setdefault(data, set())
+        # A reason lies with the cocktail or with the fold, but for one: a lasso penalty for many weights of classes.
+        lasso = data.task == "multiclass" and any(isinstance(p, L1 | ElasticNet) for p in member.cocktail.ingredients)
+        what = member.network, member.cocktail, member.training
+        where = member.network, member.training, member.fold, lasso
+        if what in able and where in able:
+            return None
+        reason = self._unable(member, data)
+        if reason is None:
+            able |= {what, where}
+        return reason
+
+    def _unable(self, member: Member, data: TrainingData) -> str | None:
         if not member.network.linear:
             return say("convex.linear_only", network=member.network)
         for part in member.cocktail.ingredients:
@@ -75,7 +92,14 @@ class ConvexEngine:
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
         """Return the states before solving. Raises `UnsupportedError` for a misfit, before any work."""
         refuse_misfits(self, members, data)
-        return [self._init(member, data) for member in members]
+        begun: dict[tuple, State] = {}  # nobody modifies a state, so members may share one
+        found = []
+        for member in members:
+            kind = id(member.network), id(member.training), member.fold
+            if kind not in begun:
+                begun[kind] = self._init(member, data)
+            found.append(begun[kind])
+        return found
 
     def _init(self, member: Member, data: TrainingData) -> State:
         size = member.network.size(data.folds[member.fold].x.shape[1], data.outputs)
@@ -95,15 +119,96 @@ class ConvexEngine:
     ) -> list[State]:
         """Return the states at the absolute epochs ``until``: solved, where that is 1 or more."""
         found = list(states)
-        last: dict[object, tuple[Member, State, Solution]] = {}
+        waiting = [i for i, s in enumerate(states) if until[i] > s.epoch and s.status == "running"]
+        problems: dict[object, list[int]] = {}
+        for i in waiting:
+            problems.setdefault(_problem_of(members[i]), []).append(i)
         with one_blas_thread():
-            for i, (member, state) in enumerate(zip(members, states, strict=True)):
-                problem = _problem_of(member)
-                if state.status == "running" and until[i] > state.epoch:
-                    found[i] = self._solved(member, state, last.get(problem), data)
-                if found[i].epoch:
-                    last[problem] = member, found[i], _solution(found[i], data.outputs)
+            for problem, places in problems.items():
+                before = (i for i in range(places[0] - 1, -1, -1) if states[i].epoch)
+                last = next((i for i in before if _problem_of(members[i]) == problem), None)
+                self._solve(places, last, members, found, data)
         return found
+
+    def _solve(
+        self,
+        places: Sequence[int],
+        last: int | None,
+        members: Sequence[Member],
+        states: list[State],
+        data: TrainingData,
+    ) -> None:
+        """Solve members of one problem, in their order, from the solution of member ``last``; ``states`` change."""
+        kept, start = self._prepared(members[places[0]], data), None
+        asked = [_penalty(members[i]) for i in places]
+        known: dict[tuple[float, float], State] = {}  # another seed, another rate: the same question
+        if last is not None:
+            start = _solution(states[last], data.outputs)
+            known[_penalty(members[last])] = states[last]
+        strengths = [pair for pair in dict.fromkeys(asked) if pair not in known]
+        solutions = kept.problem.along(strengths, start)
+        figures, parameters = kept.figures(solutions, strengths), solutions.parameters
+        which = {pair: p for p, pair in enumerate(strengths)}
+        for i, pair in zip(places, asked, strict=True):
+            state = states[i]
+            curves = state.curves.copy()
+            if pair in known:
+                curves[:2] = known[pair].curves[:2]
+                states[i] = replace(known[pair], curves=curves)
+                continue
+            p = which[pair]
+            curves[:2] = figures[p]
+            status: Status = "finished" if solutions.exists[p] else "unbounded"
+            rest = state.moments, state.best_parameters, curves, state.average
+            states[i] = State(parameters[p].copy(), *rest, epoch=1, step=1, status=status)
+
+    def histories(self, members: Sequence[Member], states: Sequence[State], data: TrainingData) -> list[History]:
+        """Return the records of members: those of one problem are read side by side."""
+        found: dict[int, History] = {}
+        problems: dict[object, list[int]] = {}
+        for i, (member, state) in enumerate(zip(members, states, strict=True)):
+            if state.epoch:
+                problems.setdefault((member.training, _problem_of(member)), []).append(i)
+            else:
+                found[i] = history(member, state, data)
+        for places in problems.values():
+            first, mine = members[places[0]], [states[i] for i in places]
+            found |= zip(places, self._histories(first, mine, data), strict=True)
+        return [found[i] for i in range(len(members))]
+
+    def _histories(self, member: Member, states: Sequence[State], data: TrainingData) -> list[History]:
+        """Return the records of solved states of one problem; ``member`` is any of its members."""
+        fold, k = data.folds[member.fold], data.outputs
+        parameters = np.array([state.parameters for state in states])
+        flat, biases = parameters[:, :-k], parameters[:, -k:]
+        weights = flat.reshape(len(states), k, -1)
+        kept = self._prepared(member, data)
+        if data.task == "regression":
+            predictions = kept.outputs(weights * fold.target_scale, biases * fold.target_scale + fold.target_mean)
+        else:
+            predictions = link(data.task, kept.outputs(weights, biases))
+        curves = np.array([state.curves[:2].T for state in states])
+        curves[:, :4] *= fold.loss_unit
+        norms = np.sqrt((flat * flat).sum(axis=1)).tolist()
+        zeros = (flat.shape[1] - np.count_nonzero(flat, axis=1)).tolist()
+        used = np.count_nonzero(weights.any(axis=1), axis=1).tolist()
+        ends = checkpoints(member.training.epochs)[:2]
+        return [
+            History(
+                status="finished" if state.status == "running" else state.status,
+                epochs=state.epoch,
+                best_epoch=state.epoch,
+                steps=state.step,
+                checkpoints=ends,
+                curves=dict(zip(CURVES, curves[p], strict=True)),
+                predictions=predictions[p],
+                weight_norms=(norms[p],),
+                zero_weights=zeros[p],
+                weights=flat.shape[1],
+                inputs_used=used[p],
+            )
+            for p, state in enumerate(states)
+        ]
 
     def problem(self, member: Member, data: TrainingData) -> Problem:
         """Return the problem that a member's fold poses."""
@@ -113,38 +218,24 @@ class ConvexEngine:
         """Return the effective number of parameters of a solved member: see `Problem.freedom`."""
         return self.problem(member, data).freedom(_solution(state, data.outputs), _penalty(member)[1])
 
-    def _solved(
-        self, member: Member, state: State, last: tuple[Member, State, Solution] | None, data: TrainingData
-    ) -> State:
-        kept = self._prepared(member, data)
-        l1, l2 = _penalty(member)
-        if last is not None and _penalty(last[0]) == (l1, l2):  # another seed, another rate: the same question
-            curves = state.curves.copy()
-            curves[:2] = last[1].curves[:2]
-            return replace(last[1], curves=curves)
-        found = kept.problem.solve(l1, l2, None if last is None else last[2])
-        curves = state.curves.copy()
-        measured = [_measure(data.task, found, *part) for part in kept.parts]
-        penalty = l1 * float(np.abs(found.weights).sum()) + l2 / 2 * float(np.vdot(found.weights, found.weights))
-        curves[:2] = [m[0] for m in measured] + [penalty] + [m[1] for m in measured]
-        status: Status = "finished" if found.exists else "unbounded"
-        return replace(state, parameters=found.parameters, curves=curves, epoch=1, step=1, status=status)
-
-    def _prepared(self, member: Member, data: TrainingData) -> _Prepared:
-        """Return the member's problem: made once, shared by all its members and threads."""
+    def _prepared(self, member: Member, data: TrainingData) -> Prepared:
+        """Return what is kept of the member's fold: made once, shared by all its members and threads."""
         fold, kind = data.folds[member.fold], member.training.class_weights
         with self._lock:
             kept = self._kept.setdefault(fold, {})
             if kind not in kept:
                 weights, rows = training_weights(member, fold, data.task), fold.rows
                 train = rows.train if weights is None else rows.train[weights[rows.train] > 0]
-                problem = Problem(data.task, fold.x[train], fold.y[train], None if weights is None else weights[train])
-                own = fold.weights
-                parts = tuple(
-                    (fold.x[part], fold.y[part], None if own is None else own[part])
-                    for part in (train, rows.stop, rows.score)
+                problem = Problem(
+                    data.task, fold.x.take(train, 0), fold.y.take(train, 0), None if weights is None else weights[train]
                 )
-                kept[kind] = _Prepared(problem, parts)
+                own = fold.weights
+
+                def part(some: Array) -> Part:
+                    return fold.x.take(some, 0), fold.y.take(some, 0), None if own is None else own[some]
+
+                ours = problem.x, problem.y, None if own is None else own[train]
+                kept[kind] = Prepared(problem, (ours, part(rows.stop), part(rows.score)))
             return kept[kind]
 
 
@@ -166,19 +257,3 @@ def _order(member: Member) -> tuple[float, float]:
 def _solution(state: State, outputs: int) -> Solution:
     weights = state.parameters[:-outputs].reshape(outputs, -1)
     return Solution(weights, state.parameters[-outputs:], state.status != "unbounded")
-
-
-def _measure(task: str, found: Solution, x: Array, y: Array, weights: Array | None) -> tuple[float, float]:
-    """Return (mean loss, share classified right) on some rows; NaN where there are none, or none with a weight."""
-    from scipy.special import logsumexp
-
-    if not len(x) or (weights is not None and not weights.any()):
-        return np.nan, np.nan
-    z = x @ found.weights.T + found.bias
-    if task == "regression":
-        losses, right = np.square(z - y).sum(1), np.full(len(x), np.nan)
-    elif task == "binary":
-        losses, right = (np.logaddexp(0, z) - y * z)[:, 0], ((z > 0) == (y > 0.5))[:, 0]
-    else:
-        losses, right = logsumexp(z, axis=1) - (y * z).sum(1), z.argmax(1) == y.argmax(1)
-    return float(np.average(losses, weights=weights)), float(np.average(right, weights=weights))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -37,14 +36,6 @@ class Squares:
 
     def __init__(self, x: Array, y: Array, weights: Array) -> None:
         self.x, self.y, self.weights = x, y, weights
-
-    @cached_property
-    def normal(self) -> tuple[Array, Array, Array, float]:
-        """The normal equations H (d, d) and s (d,) of centred columns and target, and their means (d,) and number."""
-        columns, y = self.x[:, :-1], self.y[:, 0]
-        means, mean = self.weights @ columns, float(self.weights @ y)
-        some = (columns - means) * np.sqrt(2 * self.weights)[:, None]
-        return some.T @ some, some.T @ ((y - mean) * np.sqrt(2 * self.weights)), means, mean
 
     def look(self, z: Array) -> tuple[float, Array]:
         """Return the mean loss of outputs z, (n, 1), and its derivative by z, (n, 1)."""

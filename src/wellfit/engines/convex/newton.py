@@ -15,9 +15,9 @@ TOLERANCE = 1e-9
 STEPS, ROUNDS = 100, 50
 FEW = 300  # so few parameters are never screened
 PRODUCTS = 500  # of conjugate gradients in a step
-# A second derivative serves as long as each step divides the error by LAGGED; where it costs less than CHEAP gradients
-# it is always made anew.
-LAGGED, CHEAP = 10.0, 8
+# Second derivatives serve for as long as the way to the minimum seems to take no more than PATIENCE steps with them;
+# where they cost less than CHEAP gradients they are always made anew.
+PATIENCE, CHEAP = 4.0, 8
 # The gradient of a weight that is 0 is taken to grow by at most NEAR times what the penalty has shrunk since the start.
 # With 1 that is the sequential strong rule (Tibshirani et al. 2012), rarely wrong. With less fewer parameters are kept,
 # and those left out wrongly join later: twice as fast on 62 rows of 2,000 columns.
@@ -34,30 +34,54 @@ class Minimum:
     exists: bool = True
 
 
-def minimum(loss: Loss, l1: float, l2: float, start: Array | None = None) -> Minimum:
-    """Return the minimum of loss + l1 sum|w| + l2/2 sum w^2 over weights w and biases, which bear no penalty.
+class Newton:
+    """Finds minima of loss + l1 sum|w| + l2/2 sum w^2 over weights w and biases, which bear no penalty.
 
-    ``start`` (k, d + 1) is where to begin, by default at the null model. Newton steps with the penalty kept as it is
-    (Lee, Sun & Saunders 2014), each a quadratic problem solved exactly, on the parameters that seem to matter, until no
-    other breaks its condition.
+    Newton steps with the penalty kept as it is (Lee, Sun & Saunders 2014), each a quadratic problem solved exactly, on
+    the parameters that seem to matter, until no other breaks its condition. The second derivatives at one minimum are
+    the first ones for the next, where that begins there.
     """
-    if isinstance(loss, Squares) and loss.x.shape[1] <= min(FEW, len(loss.x)):
-        return Minimum(_by_normal_equations(loss, l1, l2, start))
-    null = loss.null()
-    scale = max(float(np.abs(loss.look(loss.x @ null.T)[1].T @ loss.x).max()), 1e-12)
-    begin = null if start is None else start
-    if not l1 and l2 and isinstance(loss, Softmax):
-        return Minimum(_by_products(loss, l2, begin, TOLERANCE * scale))
-    run = _Run(loss, l1, l2, begin, TOLERANCE * scale)
-    if start is None and l1 and begin.size > FEW:
-        top = float(np.abs(run.gradient[:, :-1]).max())
-        while top > 3 * l1:
-            top /= 3
-            run.l1 = top
-            run.to_the_end()
-        run.l1 = l1
-    exists = run.to_the_end()
-    return Minimum(run.parameters, exists)
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss, self.null = loss, loss.null()
+        steepest = np.abs(loss.look(loss.x @ self.null.T)[1].T @ loss.x).max()
+        self.tolerance = TOLERANCE * max(float(steepest), 1e-12)
+        self.last: tuple[Array, _Curvature] | None = None  # where the minimum before was, and the bend there
+
+    def minimum(self, l1: float, l2: float, start: Array | None = None) -> Minimum:
+        """Return the minimum. ``start`` (k, d + 1) is where to begin, by default at the null model."""
+        begin = self.null if start is None else start
+        if not l1 and l2 and isinstance(self.loss, Softmax):
+            return Minimum(_by_products(self.loss, l2, begin, self.tolerance))
+        known = self.last[1] if self.last is not None and np.array_equal(self.last[0], begin) else None
+        run = _Run(self.loss, l1, l2, begin, self.tolerance, known)
+        if start is None and l1 and begin.size > FEW:
+            top = float(np.abs(run.gradient[:, :-1]).max())
+            while top > 3 * l1:
+                top /= 3
+                run.l1 = top
+                run.to_the_end()
+            run.l1 = l1
+        exists = run.to_the_end()
+        self.last = None if run.bend is None else (run.parameters, run.bend)
+        return Minimum(run.parameters, exists)
+
+
+@dataclass(frozen=True, eq=False)
+class _Curvature:
+    """Second derivatives of a loss by some of its parameters, (m,) flat indices: (m, m)."""
+
+    chosen: Array
+    curves: Array
+
+    def of(self, chosen: Array) -> Array | None:
+        """Return those by fewer of the parameters, None where some are lacking."""
+        if np.array_equal(chosen, self.chosen):
+            return self.curves
+        at = np.searchsorted(self.chosen, chosen)
+        if at[-1] >= len(self.chosen) or not np.array_equal(self.chosen[at], chosen):
+            return None
+        return self.curves[np.ix_(at, at)]
 
 
 def _gradient(loss: Loss, slopes: Array, parameters: Array, l2: float) -> Array:
@@ -69,7 +93,9 @@ def _gradient(loss: Loss, slopes: Array, parameters: Array, l2: float) -> Array:
 class _Run:
     """Newton's way from some parameters to the minimum."""
 
-    def __init__(self, loss: Loss, l1: float, l2: float, start: Array, tolerance: float) -> None:
+    def __init__(
+        self, loss: Loss, l1: float, l2: float, start: Array, tolerance: float, bend: _Curvature | None
+    ) -> None:
         self.loss, self.l1, self.l2, self.tolerance = loss, l1, l2, tolerance
         self.parameters = start.copy()
         self.z = loss.x @ start.T
@@ -78,7 +104,7 @@ class _Run:
         self.value, slopes = loss.look(self.z)
         self.gradient = _gradient(loss, slopes, start, l2)
         self.set = np.empty(0, dtype=np.int64)
-        self.hessian: Array | None = None
+        self.bend = bend  # at a point near by, or None
         self.moved = np.inf  # the largest change of an output in the last step
 
     def to_the_end(self) -> bool:
@@ -103,8 +129,7 @@ class _Run:
         return np.flatnonzero(keep)
 
     def _choose(self, chosen: Array) -> None:
-        if not np.array_equal(chosen, self.set):
-            self.set, self.hessian = chosen, None
+        self.set = chosen
 
     def _broken(self) -> Array:
         """Return by how much each parameter breaks its optimality condition, (k, d + 1)."""
@@ -117,32 +142,35 @@ class _Run:
     def _on_set(self) -> bool:
         """Take steps until the conditions hold on the working set; return whether they can."""
         error, exact = self._error(), isinstance(self.loss, Squares)
-        fresh = self.hessian is None
         for _ in range(STEPS):
             if error <= self.tolerance and (exact or self.moved <= STILL or error == 0):
                 return True
-            if self.hessian is None:
-                self.hessian = self._curvature()
-                fresh = True
-            held = self._step(self.hessian)
+            curves = None if self.bend is None else self.bend.of(self.set)
+            fresh = curves is None
+            if curves is None:
+                curves = self.loss.curvature(self.z, self.set)
+                self.bend = _Curvature(self.set, curves)
+            held = self._step(curves)
             before, error = error, self._error()
-            if not exact and (not held or error * LAGGED > before or self.set.size**2 < CHEAP * self.parameters.size):
+            if exact:
+                if not held:
+                    return True
+            elif not held or self._is_slow(before, error):
                 if not held and fresh:
                     return error <= np.sqrt(self.tolerance) and self.moved <= STILL  # no step helps any more
-                self.hessian = None
-            elif exact and not held:
-                return True
-            fresh = False
+                self.bend = None
         return False
 
-    def _curvature(self) -> Array:
-        found = self.loss.curvature(self.z, self.set)
-        found[np.diag_indices_from(found)] += self.l2 * self.weight.ravel()[self.set]
-        return found
+    def _is_slow(self, before: float, error: float) -> bool:
+        """Return whether new second derivatives would save steps that cost more, from what the last step did."""
+        if self.set.size**2 < CHEAP * self.parameters.size or error >= before:
+            return True
+        return np.log(error / self.tolerance) > PATIENCE * np.log(before / error)
 
-    def _step(self, hessian: Array) -> bool:
+    def _step(self, curves: Array) -> bool:
         """Take one step, halved until it lowers the objective; return whether any did."""
         flat, chosen = self.parameters.ravel(), self.set
+        hessian = curves + np.diag(self.l2 * self.weight.ravel()[chosen]) if self.l2 else curves
         here, slope = flat[chosen], self.gradient.ravel()[chosen]
         l1 = self.l1 * self.weight.ravel()[chosen]
         target = minimize(hessian, hessian @ here - slope, l1, here)
@@ -173,25 +201,6 @@ class _Run:
         weights = parameters[:, :-1]
         squares = self.l2 / 2 * float(np.vdot(weights, weights)) if self.l2 else 0.0
         return squares + (self.l1 * float(np.abs(weights).sum()) if self.l1 else 0.0)
-
-
-def _by_normal_equations(loss: Squares, l1: float, l2: float, start: Array | None) -> Array:
-    """Return the minimum for squared errors: one quadratic problem, its second derivatives made once for all penalties.
-
-    The best bias makes up for the means of columns and target, which are taken out first.
-    """
-    hessian, slope, means, mean = loss.normal
-    if not slope.any():
-        return np.append(np.zeros(len(slope)), mean)[None]
-    weights = np.zeros(len(slope)) if start is None else start[0, :-1]
-    curved, strengths, scale = hessian + l2 * np.eye(len(slope)), np.full(len(slope), l1), np.abs(slope).max()
-    for _ in range(ROUNDS):  # once is enough, but for columns that are nearly alike
-        weights = minimize(curved, slope, strengths, weights)
-        gradient = curved @ weights - slope
-        size = np.where(weights == 0, np.abs(gradient) - l1, np.abs(gradient + l1 * np.sign(weights)))
-        if size.max() <= TOLERANCE * scale:
-            break
-    return np.append(weights, mean - means @ weights)[None]
 
 
 def _by_products(loss: Softmax, l2: float, start: Array, tolerance: float) -> Array:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from wellfit.engines.compiled.jit import entry_kernel
+from wellfit.engines.convex.kernels import (
+    CHANGES,
+    NARROW,
+    SLACK,
+    SPAN,
+    SWEEPS,
+    TOLERANCES,
+    descend,
+    minimize_narrow,
+)
 from wellfit.records import Array
-
-SWEEPS = 1000
-# Coordinate descent stops at these shares of the gradient's scale; after each, and before the first, the rest is exact.
-TOLERANCES = (1e-3, 1e-6, 1e-9, 1e-12)
-# The optimality conditions hold where none is broken by more than this share.
-SLACK = 1e-11
-CHANGES = 30  # of the support, before coordinate descent is asked again
-# A system is solved by its Cholesky factor where the factor's diagonal spans less than this.
-SPAN = 1e-7
 
 
 def minimize(hessian: Array, slope: Array, l1: Array, start: Array) -> Array:
@@ -29,6 +29,9 @@ def minimize(hessian: Array, slope: Array, l1: Array, start: Array) -> Array:
     if not l1.any():
         return _solved(hessian, slope)
     v = start.copy()
+    if len(v) <= NARROW:
+        minimize_narrow(hessian, slope, l1, v)
+        return v
     scale = max(float(np.abs(slope).max()), float(l1.max()), 1e-300)
     for tolerance in (None, *TOLERANCES):
         if tolerance is not None:
@@ -86,38 +89,3 @@ def _feature_sign(hessian: Array, slope: Array, l1: Array, v: Array, slack: floa
             return True
         there[worst], signs[worst] = True, -np.sign(gradient[worst])
     return False
-
-
-@entry_kernel
-def descend(hessian: Array, slope: Array, l1: Array, v: Array, tolerance: float, sweeps: int) -> None:
-    """Go round the coordinates until no step changes a gradient by more than ``tolerance``; v is changed in place."""
-    m = v.size
-    gradient = -slope.copy()
-    for j in range(m):
-        if v[j] != 0:
-            for i in range(m):
-                gradient[i] += hessian[j, i] * v[j]
-    everywhere = True
-    for _ in range(sweeps):
-        largest = 0.0
-        for j in range(m):
-            curve = hessian[j, j]
-            if curve <= 0 or (not everywhere and v[j] == 0):
-                continue
-            point = curve * v[j] - gradient[j]
-            size = abs(point) - l1[j]
-            new = 0.0
-            if size > 0:
-                new = size / curve if point > 0 else -size / curve
-            step = new - v[j]
-            if step != 0:
-                v[j] = new
-                for i in range(m):
-                    gradient[i] += hessian[j, i] * step
-                largest = max(largest, abs(step) * curve)
-        if largest <= tolerance:
-            if everywhere:
-                return
-            everywhere = True
-        else:
-            everywhere = False

@@ -1,6 +1,7 @@
 """How often does each 95% interval hold the truth, how wide is it, and how often is a word false?
 
-    python benchmarks/coverage.py [--repetitions 1000] [--seed 1] [--only folds,words,test,decomposition] [--json]
+    python benchmarks/interval_coverage.py [--repetitions 1000] [--seed 1] [--json]
+        [--only folds,words,test,decomposition]
 
 Every repetition draws new data from a known generator and asks wellfit's own functions for the interval. Members are
 linear models in closed form, or predictions drawn from a model, so that a thousand repetitions take minutes.
