@@ -156,17 +156,22 @@ class Fitted(Predictor):
         return len(self.classes) if self.task == "multiclass" else 1
 
     @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the prepared features, d of them; none where inputs stand in place of columns."""
+        return () if self.preprocessor is None else self.preprocessor.feature_names
+
+    @property
     def takes(self) -> Inputs:
         """What the network takes of each row: d numbers, or a shape such as (channels, height, width)."""
         if self.preprocessor is not None:
-            return len(self.preprocessor.feature_names)
+            return len(self.feature_names)
         flat = isinstance(self.network, MLP) or len(self.inputs) == 1
         return math.prod(self.inputs) if flat else self.inputs
 
     @property
     def weights(self) -> list[Array]:
         """The weight matrices and kernels, as views, in order."""
-        return self.network.weights(self.parameters, self.takes, self.outputs)  # type: ignore[arg-type]  # int for MLPs
+        return self.network.weights(self.parameters, self.takes, self.outputs)
 
     @property
     def layers(self) -> list[tuple[Array, Array]]:
@@ -174,7 +179,7 @@ class Fitted(Predictor):
 
         Raises `UnsupportedError` for a module, whose layers are of many kinds: see ``weights`` and `to_torch`.
         """
-        return self._plain("layers").unpack(self.parameters, self.takes, self.outputs)  # type: ignore[arg-type]
+        return self.plain("layers").unpack(self.parameters, self.takes, self.outputs)
 
     def outputs_of(self, rows: Rows) -> Array:
         """Return probabilities (n, k) (k is 1 for two classes: that of the second) or values (n, 1).
@@ -238,7 +243,7 @@ class Fitted(Predictor):
         """
         from wellfit.nets.code import code
 
-        network = self._plain("code")
+        network = self.plain("code")
         together = self.rows + self.stop_rows
         share = {"stop_share": self.stop_rows / together} if self.stop_rows else {}
         return code(
@@ -254,8 +259,8 @@ class Fitted(Predictor):
             **share,
         )
 
-    def _plain(self, wanted: str) -> MLP:
-        """Return the network where it is no module. Raises `UnsupportedError`."""
+    def plain(self, wanted: str) -> MLP:
+        """Return the network where it is an MLP. Raises `UnsupportedError`, which says what was wanted of a module."""
         if not isinstance(self.network, MLP):
             raise UnsupportedError("fitted.module_only", name=self.network.name, wanted=wanted)
         return self.network

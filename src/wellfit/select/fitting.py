@@ -199,7 +199,7 @@ def fitted(
         cocktail=member.cocktail,
         training=member.training,
         preprocessor=preprocessor,
-        parameters=np.array(network.fold(kept, fold.inputs, fold.y.shape[1])),  # type: ignore[arg-type]  # int for MLPs
+        parameters=np.array(network.fold(kept, fold.inputs, fold.y.shape[1])),
         task=table.task,
         target_name=table.target_name,
         kinds={} if preprocessor is None else {name: table.kinds[name] for name in preprocessor.column_names},

@@ -131,24 +131,25 @@ def of_model(table: Table, rows: Array, model: Fitted, seed: int = 0) -> Working
     """Return what is found inside one fitted network, on ``rows`` (m,) of a table with its columns and target.
 
     Losses are the same in both fields, since it is not known which rows the network learned from. Raises
-    `SettingError` where the table is another task or has other classes, `DataError` where it lacks columns.
+    `SettingError` where the table is another task, has other classes or lacks columns, `UnsupportedError` for a module.
     """
     if table.task != model.task or table.classes != model.classes:
         raise SettingError("workings.other_target", model=model.target_name, task=model.task, data=table.name)
     lacking = [name for name in model.kinds if name not in table.columns]
     if lacking:
         raise SettingError("workings.lacks_columns", data=table.name, columns=", ".join(lacking[:10]))
-    x = model.preprocessor.transform({name: table.columns[name][rows] for name in model.kinds})
+    network = model.plain("workings")
+    x = model.design({name: table.columns[name][rows] for name in model.kinds})
     y = _targets(table, model)[rows]
     plain = model.parameters.astype(np.float64)
     unit = model.target_scale**2
     parts = (x, y, x, y)
-    seen = Seen.measured(model.network, model.cocktail, plain, model.task, parts, unit=unit, seed=seed)
-    nothing = np.full((1, model.network.layers), np.nan)
+    seen = Seen.measured(network, model.cocktail, plain, model.task, parts, unit=unit, seed=seed)
+    nothing = np.full((1, network.layers), np.nan)
     return Workings(
         data=table.name,
         task=table.task,
-        network=str(model.network),
+        network=str(network),
         training=str(model.training),
         base=str(model.cocktail),
         over="",
@@ -161,7 +162,7 @@ def of_model(table: Table, rows: Array, model: Fitted, seed: int = 0) -> Working
         freedom=np.array([np.nan]),
         freedom_error=np.array([np.nan]),
         parameters=len(plain),
-        names=tuple(model.preprocessor.feature_names),
+        names=model.feature_names,
         noise=np.array(NOISE),
         **read([[seen]]),
     )
