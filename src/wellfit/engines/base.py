@@ -44,8 +44,16 @@ class Member:
     fold: int
 
     def __str__(self) -> str:
-        """Return the canonical text: equal members have equal texts. Ledgers key by it."""
-        return f"{self.network.key} | {self.cocktail} | {self.training!r} | seed {self.seed} | fold {self.fold}"
+        """Return it in one line."""
+        return self._text(str(self.network))
+
+    @property
+    def key(self) -> str:
+        """The canonical text that ledgers know it by: equal members have equal ones, and no others."""
+        return self._text(self.network.key)
+
+    def _text(self, network: str) -> str:
+        return f"{network} | {self.cocktail} | {self.training!r} | seed {self.seed} | fold {self.fold}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,5 +44,5 @@ def member_key(engine: Engine, data: TrainingData, member: Member) -> str:
     if not data.fingerprint:
         raise SettingError("ledger.no_fingerprint")
     engine = engine_of(engine, member, data)
-    parts = ("wellfit member 2", engine.name, engine.version, data.fingerprint, str(member))
+    parts = ("wellfit member 2", engine.name, engine.version, data.fingerprint, member.key)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -178,6 +178,7 @@ class Built:
         if isinstance(self.network, Module) and (self.batch_norm or inserted):
             surgery.insert(net, trial, self.name, batch_norm=self.batch_norm, dropout=inserted)
             trial = surgery.try_out(net, self.example(), self.outputs, self.name)
+        surgery.count_no_batches(net)
         return net, trial
 
     def _drawn(self, seed: int) -> Any:

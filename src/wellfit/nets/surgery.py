@@ -15,6 +15,7 @@ from wellfit.nets.torch_door import require_torch
 
 torch: Any = require_torch()
 nn: Any = torch.nn
+from torch.utils.flop_counter import flop_registry  # noqa: E402 (behind the door)
 
 _BATCH_NORMS = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}
 _ENDS = {"_softmax": "softmax", "sigmoid": "sigmoid"}  # of what should return logits
@@ -82,16 +83,14 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
     Raises `SettingError` where the forward pass fails or does not give (n, outputs), or gives probabilities;
     `UnsupportedError` where it draws random numbers of its own.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     trial, watch = Trial(), _Watch()
     before = {n: b.clone() for n, b in net.named_buffers()}
     hooks = _hooks(net, trial)
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter, watch:
+        with torch.no_grad(), watch:
             net.eval()
             out, trial.tokens = _forward(net, x, name)
-        trial.products = max(1, counter.get_total_flops() // 2 // len(x))
+        trial.products = max(1, watch.flops // 2 // len(x))
         trial.activations = watch.numbers // len(x)
         for hook in hooks:
             hook.remove()
@@ -117,14 +116,10 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
 
 def _forward(net: Any, x: Any, name: str) -> tuple[Any, bool]:
     """Return the outputs, and whether the module takes whole numbers (tokens) and not values."""
+    tokens = any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in net.modules())
     try:
-        return net(x), False
-    except Exception:
-        if any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in net.modules()):
-            try:
-                return net(torch.zeros_like(x, dtype=torch.long)), True
-            except Exception as second:
-                error = second
+        return net(torch.zeros_like(x, dtype=torch.long) if tokens else x), tokens
+    except Exception as error:
         raise SettingError(
             "module.forward_failed", name=name, given=tuple(x.shape), kind=type(error).__name__, error=error
         ) from error
@@ -155,11 +150,16 @@ def _hooks(net: Any, trial: Trial) -> list[Any]:
 
 
 class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
-    """Hears every operation: the last one, and the first that draws random numbers."""
+    """Hears every operation: the last one, the first that draws random numbers, and how much work there is."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.last, self.random, self.numbers = "", "", 0
+        self.last, self.random, self.numbers, self.flops = "", "", 0, 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say no: yes makes PyTorch import its compiler, which takes seconds."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Note the operation and go on."""
@@ -172,16 +172,21 @@ class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
             self.last = named
         out = func(*args, **kwargs)
         self.numbers += out.numel() if isinstance(out, torch.Tensor) else 0
+        # PyTorch's own mode for this takes seconds to begin; its formulas are there for the asking.
+        count = flop_registry.get(func.overloadpacket)
+        self.flops += count(*args, **kwargs, out_val=out) if count else 0
         return out
 
 
 def _without_effect(func: Any, args: tuple, kwargs: dict) -> bool:
     """Return whether an operation that may draw does not: attention with a dropout of 0, dropout in evaluation."""
-    given = {a.name: v for a, v in zip(func._schema.arguments, args, strict=False)} | kwargs
+    told = func._schema.arguments  # what equals its default is not handed over
+    given = {a.name: a.default_value for a in told if a.has_default_value()}
+    given |= dict(zip((a.name for a in told), args, strict=False)) | kwargs
     if given.get("train") is False:
         return True
-    rates = [a.name for a in func._schema.arguments if a.name in ("dropout_p", "p", "dropout")]
-    return bool(rates) and not any(given.get(name, 0.0) for name in rates)
+    rates = [given[name] for name in ("dropout_p", "p", "dropout") if name in given]
+    return bool(rates) and not any(rates)
 
 
 def insert(net: Any, trial: Trial, name: str, *, batch_norm: bool, dropout: bool) -> None:
@@ -199,6 +204,13 @@ def insert(net: Any, trial: Trial, name: str, *, batch_norm: bool, dropout: bool
             parts.insert(0, Site())
         if len(parts) > 1:
             _replaced(net, place, nn.Sequential(*parts))
+
+
+def count_no_batches(net: Any) -> None:
+    """Have batch normalization count no batches: with a momentum the count has no use, and a stack cannot change it."""
+    for part in net.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.num_batches_tracked = None
 
 
 def before_activation(trial: Trial) -> tuple[str, ...]:

@@ -134,7 +134,7 @@ class Batches:
             found = draws.gaussian(self.keys, flat[0].numel(), count, epoch, step, rng.AUGMENT_NOISE)
             return found.reshape(flat.shape).to(self.dtype)
 
-        batch.x = augmented(flat, amounts, drawn.to(self.dtype), noise).view(batch.x.shape)
+        batch.x = augmented(flat, amounts, drawn, noise).view(batch.x.shape)
 
     def _mix(self, batch: Batch, strength: Any, epoch: int, step: int) -> None:
         """Mix each row with another one of its batch (Zhang et al. 2018), one coefficient a batch."""
