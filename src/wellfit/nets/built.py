@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -102,6 +102,17 @@ class Built:
         held = {**dict(net.named_parameters()), **dict(net.named_buffers())}
         parts = [held[slot.name].detach().double().reshape(-1) for slot in self.layout.slots]
         return torch.cat(parts).numpy() if parts else np.empty(0)
+
+    def released(self, parameters: Array, rates: Sequence[float]) -> Any:
+        """Return a plain module of its own in the parameters' (T,) precision, its dropout ``rates``, one a place."""
+        net, trial = self._made(0)
+        net = surgery.release(net, list(dict.fromkeys(trial.sites)), rates)
+        vector = torch.tensor(np.ascontiguousarray(parameters))
+        held = {**dict(net.to(vector.dtype).named_parameters()), **dict(net.named_buffers())}
+        with torch.no_grad():
+            for name, tensor in self.layout.tensors(vector).items():
+                held[name].copy_(tensor)
+        return net
 
     def call(self, learned: Any, buffers: Any, x: Any, feed: list | None = None, *, training: bool = False) -> Any:
         """Return the outputs (n, k) for inputs x, and the buffers (B,) afterwards.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,11 @@ class Predictor:
     classes: tuple[str, ...]
     inputs: tuple[int, ...]
     scale: Scale
+
+    @property
+    def groups(self) -> list[list[tuple[Fitted, float]]]:
+        """The networks with their weights, in groups of the same preprocessing, in order of appearance."""
+        raise NotImplementedError
 
     def outputs_of(self, rows: Rows) -> Array:
         """Return probabilities (n, k) (k is 1 for two classes: that of the second) or values (n, 1).
@@ -91,11 +96,27 @@ class Predictor:
     def prepared(self, source: object) -> tuple[Array, ...]:
         """Return what the networks take for the rows of a source: one array for each preprocessing.
 
-        The design matrix (n, d) float64 of the columns, for an ensemble one for each different preprocessing
-        (networks of several folds), in order; or the images (n, channels, height, width). ``source`` and errors are
-        those of `predict`.
+        It is what the module of `to_torch` and the graph of `to_onnx` are given: the design matrix (n, d) float64 of
+        the columns, for an ensemble one for each different preprocessing (networks of several folds), in order; or the
+        images (n, channels, height, width). ``source`` and errors are those of `predict`.
         """
-        raise NotImplementedError
+        rows = self.read(source)
+        return tuple(group[0][0].design(rows) for group in self.groups)
+
+    def to_torch(self, *, logits: bool = False) -> Any:
+        """Return the model as a ``torch.nn.Module``: see `wellfit.nets.torch_export`. Needs the extra ``torch``."""
+        from wellfit.nets.torch_export import to_torch
+
+        return to_torch(self, logits=logits)
+
+    def to_onnx(self, path: str | Path, *, logits: bool = False) -> Path:
+        """Write the model as an ONNX graph, and return its path: see `wellfit.nets.onnx_export`.
+
+        Needs the extra ``onnx``, and ``torch`` for a PyTorch module.
+        """
+        from wellfit.nets.onnx_export import to_onnx
+
+        return to_onnx(self, Path(path), logits=logits)
 
     def save(self, path: str | Path) -> Path:
         """Write the model into one safetensors file (no pickle), all at once, and return its path.
@@ -149,6 +170,11 @@ class Fitted(Predictor):
     notes: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[int, ...] = ()
     scale: Scale = "bytes"
+
+    @property
+    def groups(self) -> list[list[tuple[Fitted, float]]]:
+        """This network alone, of weight 1."""
+        return [[(self, 1.0)]]
 
     @property
     def outputs(self) -> int:
@@ -221,10 +247,6 @@ class Fitted(Predictor):
             x = flattened(x) if self.preprocessor is None else x
         outputs = link(self.task, self.network.forward(parameters, x, self.outputs))
         return outputs * self.target_scale + self.target_mean if self.task == "regression" else outputs
-
-    def prepared(self, source: object) -> tuple[Array, ...]:
-        """Return what the network takes for the rows of a source, alone in a tuple: see `Predictor.prepared`."""
-        return (self.design(self.read(source)),)
 
     @property
     def built(self) -> Built:
