@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -159,3 +160,22 @@ def import_keras(folder):
         import keras
     assert keras.backend.backend() == "torch"
     return keras
+
+
+@contextmanager
+def keras_floats(keras, name):
+    """Let new layers of Keras hold this floating-point type while the block runs; then all is as it was.
+
+    Keras makes a policy of `floatx` at its first layer and keeps it: `set_floatx` alone comes too late wherever another
+    test has made a layer.
+    """
+    from keras.src.backend.common import global_state
+
+    before = keras.config.floatx(), global_state.get_global_attribute("dtype_policy")
+    keras.config.set_floatx(name)
+    global_state.set_global_attribute("dtype_policy", None)
+    try:
+        yield keras
+    finally:
+        keras.config.set_floatx(before[0])
+        global_state.set_global_attribute("dtype_policy", before[1])

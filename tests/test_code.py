@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peers import Trainer, import_keras, import_torch, sample
+from peers import Trainer, import_keras, import_torch, keras_floats, sample
 
 from wellfit.cocktail import INGREDIENTS, L1, L2, Cocktail, Dropout, EarlyStopping, WeightDecay, as_cocktail
 from wellfit.cocktail.dialects import to_dialect
@@ -487,9 +487,8 @@ def keras(tmp_path_factory, monkeypatch):
     from keras.src.backend.common import dtypes
 
     monkeypatch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
-    before = module.config.floatx()
-    yield module
-    module.config.set_floatx(before)
+    with keras_floats(module, module.config.floatx()):
+        yield module
 
 
 def _keras_pairs(space):

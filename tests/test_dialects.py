@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from peers import Trainer, import_keras, import_torch, sample, start
+from peers import Trainer, import_keras, import_torch, keras_floats, sample, start
 
 from wellfit.cocktail import (
     INGREDIENTS,
@@ -294,11 +294,8 @@ def test_torch_layers_for_inputs_and_batch_norm():
 def keras_as_shipped(tmp_path_factory):
     """Keras with float64 weights. On the torch backend it still multiplies matrices in float32, as JAX would."""
     pytest.importorskip("torch")
-    module = import_keras(tmp_path_factory.mktemp("keras"))
-    before = module.config.floatx()
-    module.config.set_floatx("float64")
-    yield module
-    module.config.set_floatx(before)
+    with keras_floats(import_keras(tmp_path_factory.mktemp("keras")), "float64") as module:
+        yield module
 
 
 @pytest.fixture

@@ -152,10 +152,11 @@ __all__ = [
 ]
 
 
-# Rooms that users reach into by name: wf.executors.Ray(...).
-_ROOMS = ("executors",)
+# Rooms that users reach into by name: wf.executors.Ray(...), wf.torch.penalty(...).
+_ROOMS = ("executors", "torch")
 if TYPE_CHECKING:
     from wellfit import executors as executors
+    from wellfit import torch as torch
 
 
 def __getattr__(name: str) -> object:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from wellfit.cocktail import Dropout
+from wellfit.cocktail import Augment, Cocktail, Dropout
 from wellfit.errors import SettingError
 from wellfit.job.study import Study
 from wellfit.messages import say
-from wellfit.nets import MLP, Training
+from wellfit.nets import MLP, Module, Training
 from wellfit.records import Array, Finding, Frames, Path, Simplest, Split
 from wellfit.select import default_seeds, default_training
 from wellfit.select.axes import AXES
 from wellfit.select.budget import Budget, as_budget
 from wellfit.select.compare import cross_validation_data, seeds_of
-from wellfit.select.defaults import FOLDS
+from wellfit.select.defaults import FOLDS, can_have
 from wellfit.select.frames import frames
 from wellfit.select.path import path
 from wellfit.select.search import Search, search
@@ -23,10 +23,15 @@ from wellfit.select.simplest import read_simplest
 
 # Seconds of a run where no budget was asked for. Quick is meant to end within 15, reading and writing included.
 BUDGET, QUICK_BUDGET = "60s", "15s"
+# The same where the data are images: a convolutional network takes a hundred times as long as one for a table.
+IMAGES_BUDGET, QUICK_IMAGES_BUDGET = "5m", "90s"
 # The shares of a budget in seconds that the comparison and each path get; the search has what is left.
 COMPARISON, EACH_PATH = 0.2, 0.04
 OVER, QUICK_OVER = ("l1", "l2", "weight_decay", "dropout", "early_stopping"), ("l2", "dropout", "early_stopping")
 POINTS, QUICK_POINTS = 16, 9
+# Of a module: fewer paths, longer ones.
+OVER_MODULE, QUICK_OVER_MODULE = ("dropout", "augment", "weight_decay", "early_stopping"), ("dropout", "augment")
+MODULE_POINTS, EACH_MODULE_PATH, LAST_TRAINING = 6, 0.08, 0.25
 # The share of the linear model's paths, their points, and what they take: so many second derivatives a point, made at
 # so many multiplications a second on two cores.
 LINEAR, LINEAR_POINTS, HESSIANS, EXACT_SPEED = 0.04, 8, 2, 1.6e10
@@ -40,23 +45,24 @@ class Plan:
 
     limit: Budget
     quick: bool
+    usual: str = BUDGET
 
     @classmethod
-    def of(cls, budget: object, *, quick: bool) -> Plan:
+    def of(cls, budget: object, *, quick: bool, images: bool = False) -> Plan:
         """Return the plan for a budget as it was given, None for the usual one. Raises `SettingError`."""
-        return cls(as_budget((QUICK_BUDGET if quick else BUDGET) if budget is None else budget), quick)
+        usual = (QUICK_IMAGES_BUDGET if quick else IMAGES_BUDGET) if images else (QUICK_BUDGET if quick else BUDGET)
+        return cls(as_budget(usual if budget is None else budget), quick, usual)
 
     @property
     def seconds(self) -> float:
         """The seconds that shares are taken of; a budget in steps belongs to the search alone."""
-        usual = as_budget(QUICK_BUDGET if self.quick else BUDGET).seconds
-        return self.limit.seconds or usual or 0.0
+        return self.limit.seconds or as_budget(self.usual).seconds or 0.0
 
-    def of_search(self, began: float) -> Budget:
-        """Return what the search may spend: steps as they were given, else the seconds that are left."""
+    def of_search(self, began: float, kept: float = 0.0) -> Budget:
+        """Return what the search may spend: steps as they were given, else what is left but for ``kept`` seconds."""
         if self.limit.seconds is None:
             return self.limit
-        left = self.limit.seconds - (perf_counter() - began) - WRITING
+        left = self.limit.seconds - (perf_counter() - began) - WRITING - kept
         name = f"run {self.limit.seconds:g}s"
         return Budget(seconds=max(left, LEAST * self.limit.seconds, 1.0), name=name)
 
@@ -73,7 +79,11 @@ def paths(study: Study, rows: Array, plan: Plan) -> tuple[tuple[Path, ...], tupl
 
 
 def path_names(study: Study, plan: Plan) -> list[str]:
-    """Return the ingredients that a run turns up; dropout where there are hidden units."""
+    """Return the ingredients that a run turns up, those that the network can have."""
+    if isinstance(study.network, Module):
+        network, examples = study.network, {"dropout": Dropout(0.5), "augment": Augment(1.0)}
+        asked = QUICK_OVER_MODULE if plan.quick else OVER_MODULE
+        return [n for n in asked if n not in examples or can_have(network, Cocktail((examples[n],)))]
     names = QUICK_OVER if plan.quick else OVER
     return [name for name in names if not study.network.linear or AXES[name].kind is not Dropout]
 
@@ -81,7 +91,9 @@ def path_names(study: Study, plan: Plan) -> list[str]:
 def one_path(study: Study, rows: Array, plan: Plan, name: str) -> Path:
     """Return the path along one ingredient. Raises `SettingError` where there is none to be had."""
     points = QUICK_POINTS if plan.quick else POINTS
-    seeds = 1 if plan.quick else min(2, default_seeds(rows))
+    if isinstance(study.network, Module):
+        points = MODULE_POINTS
+    seeds = 1 if plan.quick or isinstance(study.network, Module) else min(2, default_seeds(rows))
     folds = FOLDS if study.asked.folds is None else study.asked.folds
     return path(
         study.table,
@@ -166,18 +178,21 @@ def _recipe(study: Study, rows: Array, members: int, plan: Plan) -> Training:
         quick=plan.quick,
         network=study.network,
         members=members,
-        seconds=EACH_PATH * plan.seconds,
+        seconds=(EACH_MODULE_PATH if isinstance(study.network, Module) else EACH_PATH) * plan.seconds,
     )
     return replace(study.training, epochs=min(share.epochs, study.training.epochs))
 
 
-def explore(study: Study, rows: Array, plan: Plan, began: float) -> Search:
-    """Return the search on ``rows`` with what is left of the budget; a network or training that was asked for stays."""
+def explore(study: Study, rows: Array, plan: Plan, began: float, kept: float = 0.0) -> Search:
+    """Return the search on ``rows`` with what is left of the budget but for ``kept`` seconds.
+
+    A network or training that was asked for stays.
+    """
     asked = study.asked
     return search(
         study.table,
         rows=rows,
-        budget=plan.of_search(began),
+        budget=plan.of_search(began, kept),
         network=None if asked.network is None else study.network,
         training=study.training if asked.training else None,
         folds=FOLDS if asked.folds is None else asked.folds,

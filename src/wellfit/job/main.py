@@ -14,13 +14,14 @@ from wellfit.errors import SettingError
 from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.job.exploring import COMPARISON as COMPARISON_SHARE
-from wellfit.job.exploring import Plan, against_linear, explore, frames_of, one_path, path_names, paths
+from wellfit.job.exploring import LAST_TRAINING, Plan, against_linear, explore, frames_of, one_path, path_names, paths
 from wellfit.job.files import COMPARISON
 from wellfit.job.outputs import SEARCHED, Work, make_record, write
 from wellfit.job.portraits import portraits
 from wellfit.job.refit import refit, roles
 from wellfit.job.study import Asked, Cocktails, Study, default_folder, opened, read_table
 from wellfit.job.testing import on_test_rows
+from wellfit.job.thinning import last_training, sample
 from wellfit.messages import say
 from wellfit.nets import NetworkLike, Training
 from wellfit.nets.fitted import Predictor
@@ -81,8 +82,8 @@ def run(
     started = perf_counter()
     if cocktails is not None and budget is not None:
         raise SettingError("job.budget_of_cocktails", budget=budget)
-    plan = Plan.of(budget, quick=quick) if cocktails is None else None
     table, findings = read_table(source, seed, options)
+    plan = Plan.of(budget, quick=quick, images=table.inputs is not None) if cocktails is None else None
     from wellfit.data import cross_validation_split
 
     split = cross_validation_split(table, seed=seed)
@@ -111,8 +112,11 @@ def answer_table(
 
     Without a plan there is no path and no search: the model is the winner of the comparison.
     """
+    chosen = sample(study, split.train, plan)
+    everything, split = split.train, replace(split, train=chosen.rows)
+    study.asked.warn(chosen.findings())
     comparison = _compare(study, split.train)
-    study = replace(study, findings=(*study.findings, *_diverged(study, comparison)))
+    study = replace(study, findings=(*study.findings, *chosen.findings(), *_diverged(study, comparison)))
     along: tuple[Path, ...] = ()
     turned: tuple[Frames, ...] = ()
     straight: Simplest | None = None
@@ -125,7 +129,9 @@ def answer_table(
         study = replace(study, findings=(*study.findings, *lacking, *slow))
     fits = refit(study, split.train, roles(comparison))
     if plan is not None:
-        found = explore(study, split.train, plan, started)
+        found = explore(study, split.train, plan, started, LAST_TRAINING * plan.seconds * chosen.thinned)
+        if chosen.thinned:
+            found = last_training(study, everything, found, plan, started)
     models: dict[str, Predictor | None] = {
         name: fits[name].model if fits[name].sound else None for name in dict.fromkeys((comparison.winner, "none"))
     }

@@ -21,7 +21,7 @@ def portraits(study: Study, comparison: Comparison, fits: dict[str, Refit], test
             role=role,
             cocktail=chosen[role],
             history=fits[chosen[role]].history,
-            weights=tuple(weights.ravel().copy() for weights, _ in fits[chosen[role]].model.layers),
+            weights=tuple(weights.ravel().copy() for weights in fits[chosen[role]].model.weights),
             boundary=_boundary(study, fits[chosen[role]], test_rows),
         )
         for role in order

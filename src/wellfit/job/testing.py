@@ -31,7 +31,7 @@ def on_test_rows(study: Study, name: str, model: Predictor | None, rows: Array) 
     if model is None:
         text = say("job.test_diverged", cocktail=name, metric=metric_said(metric.name))
         return Tested(np.nan, Interval(np.nan, np.nan, np.nan, text))
-    predictions = model.outputs_of({name: table.columns[name][rows] for name in model.kinds})
+    predictions = model.outputs_on(table, rows)
     target = table.target[rows]
     if table.task == "regression":
         loss = rmse(table.task, target, predictions) ** 2

@@ -205,7 +205,7 @@ class Fitted(Predictor):
 
         Raises `UnsupportedError` for a module, whose layers are of many kinds: see ``weights`` and `to_torch`.
         """
-        return self.plain("layers").unpack(self.parameters, self.takes, self.outputs)
+        return self._plain("layers").unpack(self.parameters, self.takes, self.outputs)
 
     def outputs_of(self, rows: Rows) -> Array:
         """Return probabilities (n, k) (k is 1 for two classes: that of the second) or values (n, 1).
@@ -265,7 +265,7 @@ class Fitted(Predictor):
         """
         from wellfit.nets.code import code
 
-        network = self.plain("code")
+        network = self._plain("code")
         together = self.rows + self.stop_rows
         share = {"stop_share": self.stop_rows / together} if self.stop_rows else {}
         return code(
@@ -281,7 +281,7 @@ class Fitted(Predictor):
             **share,
         )
 
-    def plain(self, wanted: str) -> MLP:
+    def _plain(self, wanted: str) -> MLP:
         """Return the network where it is an MLP. Raises `UnsupportedError`, which says what was wanted of a module."""
         if not isinstance(self.network, MLP):
             raise UnsupportedError("fitted.module_only", name=self.network.name, wanted=wanted)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wellfit.cocktail import Cocktail, Dropout, as_cocktails
+from wellfit.cocktail import Augment, Cocktail, Dropout, as_cocktails
+from wellfit.errors import SettingError
 from wellfit.nets import MLP, Module, Network, Training
 from wellfit.nets.module import Inputs, module
 from wellfit.nets.training import batches
@@ -37,16 +38,45 @@ none; l2=1e-3; l2=1e-2; l1=1e-3; weight_decay=1; dropout=0.2; early_stopping=10;
 """
 
 
+_MODULES = """
+none; l2=1e-3; l2=1e-2; weight_decay=0.1; weight_decay=1; dropout=0.2; dropout=0.5; early_stopping=3; batch_norm;
+augment; batch_norm + augment; dropout=0.5 + augment
+"""
+_QUICK_MODULES = """
+none; l2=1e-3; dropout=0.5; early_stopping=3; batch_norm; augment
+"""
+
+
 def default_cocktails(*, quick: bool = False, network: Network | None = None) -> tuple[Cocktail, ...]:
-    """Return the cocktails to compare, "none" first; without dropout where the network has no hidden layer.
+    """Return the cocktails to compare, "none" first; of a module those that it can have.
+
+    Linear networks have no dropout, modules without such layers neither, and augmentation is for images.
 
     >>> len(default_cocktails()), len(default_cocktails(quick=True))
     (14, 8)
     """
+    if isinstance(network, Module):
+        return tuple(mix for mix in as_cocktails(_QUICK_MODULES if quick else _MODULES) if can_have(network, mix))
     mixes = as_cocktails(_QUICK if quick else _FULL)
     if network is not None and network.linear:
         mixes = tuple(mix for mix in mixes if mix.get(Dropout) is None)
     return mixes
+
+
+def can_have(network: Module, cocktail: Cocktail) -> bool:
+    """Return whether a bound module goes with a cocktail: its dropout layers, its layers to normalize, its inputs."""
+    if cocktail.get(Augment) is not None and not takes_images(network):
+        return False
+    try:
+        network.strengths(cocktail)
+    except SettingError:
+        return False
+    return True
+
+
+def takes_images(network: Network | None) -> bool:
+    """Return whether a network is a bound module for images, (channels, height, width)."""
+    return isinstance(network, Module) and isinstance(network.inputs, tuple) and len(network.inputs) == 3
 
 
 def default_network(table: Table) -> Network:
@@ -97,20 +127,20 @@ def default_training(
         inputs = max(1, len(Preprocessor.fit(table, rows).feature_names))
     outputs = len(table.classes) if table.task == "multiclass" else 1
     train_rows = max(1, len(rows) * (FOLDS - 1) // FOLDS)
-    asked = batch_size_for(len(rows))
-    steps_an_epoch, batch = batches(train_rows, asked)
     if members is None:
-        members = len(default_cocktails(quick=quick)) * FOLDS * default_seeds(rows, quick=quick)
+        members = len(default_cocktails(quick=quick, network=net)) * FOLDS * default_seeds(rows, quick=quick)
     seconds = (QUICK_SECONDS if quick else SECONDS) if seconds is None else seconds
-    recipe = _usual(net, inputs, outputs, batch_size_for(len(rows)))
+    recipe = usual(net, inputs, outputs, len(rows))
+    steps_an_epoch, batch = batches(train_rows, recipe.batch_size)
     step = step_seconds(net, inputs, outputs, batch, halved=recipe.precision == "bfloat16")
     steps = min(QUICK_STEPS if quick else STEPS, int(2 * seconds / members / step))
     epochs = min(max(steps // steps_an_epoch, LEAST_EPOCHS), MOST_EPOCHS)
     return replace(recipe, epochs=epochs)
 
 
-def _usual(network: Network, inputs: Inputs, outputs: int, batch: int) -> Training:
-    """Return the usual recipe for a network, but for its epochs."""
+def usual(network: Network, inputs: Inputs, outputs: int, rows: int) -> Training:
+    """Return the usual recipe for a network that learns from so many rows, but for its epochs."""
+    batch = batch_size_for(rows)
     if not isinstance(network, Module):
         return Training(optimizer="adam", learning_rate=LEARNING_RATE, batch_size=batch)
     from wellfit.engines.torch.engine import best_precision

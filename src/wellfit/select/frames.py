@@ -51,7 +51,7 @@ def frames_of(
     """
     sound = np.array([record.status != "diverged" for record, _ in fits])
     models = [model for _, model in fits]
-    weights = [np.concatenate([w.ravel() for w, _ in model.layers]).astype(np.float64) for model in models]
+    weights = [np.concatenate([w.ravel() for w in model.weights]).astype(np.float64) for model in models]
     edges = _edges([w for w, good in zip(weights, sound, strict=True) if good])
     names = leading_features(models[best], table, rows, seed) if sound[best] else ()
     maps = []

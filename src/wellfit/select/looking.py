@@ -17,6 +17,7 @@ from wellfit.nets import MLP
 from wellfit.nets.fitted import Fitted
 from wellfit.nets.network import link
 from wellfit.records import Array, Averaging, Table, Task, TrainingData, Workings
+from wellfit.select.source import only_mlp
 
 NOISE = (0.0, 0.1, 0.2, 0.5, 1.0)  # standard deviations of what is laid on the columns
 ROWS, DRAWS, SEGMENTS, MASKS = 512, 8, 200, 200
@@ -131,25 +132,26 @@ def of_model(table: Table, rows: Array, model: Fitted, seed: int = 0) -> Working
     """Return what is found inside one fitted network, on ``rows`` (m,) of a table with its columns and target.
 
     Losses are the same in both fields, since it is not known which rows the network learned from. Raises
-    `SettingError` where the table is another task, has other classes or lacks columns, `UnsupportedError` for a module.
+    `SettingError` where the table is another task or has other classes, `DataError` where it lacks columns.
     """
     if table.task != model.task or table.classes != model.classes:
         raise SettingError("workings.other_target", model=model.target_name, task=model.task, data=table.name)
     lacking = [name for name in model.kinds if name not in table.columns]
     if lacking:
         raise SettingError("workings.lacks_columns", data=table.name, columns=", ".join(lacking[:10]))
-    network = model.plain("workings")
-    x = model.design({name: table.columns[name][rows] for name in model.kinds})
+    network = only_mlp(model.network, table, "workings")
+    assert model.preprocessor is not None  # a model of columns
+    x = model.preprocessor.transform({name: table.columns[name][rows] for name in model.kinds})
     y = _targets(table, model)[rows]
     plain = model.parameters.astype(np.float64)
     unit = model.target_scale**2
     parts = (x, y, x, y)
     seen = Seen.measured(network, model.cocktail, plain, model.task, parts, unit=unit, seed=seed)
-    nothing = np.full((1, network.layers), np.nan)
+    nothing = np.full((1, model.network.layers), np.nan)
     return Workings(
         data=table.name,
         task=table.task,
-        network=str(network),
+        network=str(model.network),
         training=str(model.training),
         base=str(model.cocktail),
         over="",
@@ -162,7 +164,7 @@ def of_model(table: Table, rows: Array, model: Fitted, seed: int = 0) -> Working
         freedom=np.array([np.nan]),
         freedom_error=np.array([np.nan]),
         parameters=len(plain),
-        names=model.feature_names,
+        names=tuple(model.preprocessor.feature_names),
         noise=np.array(NOISE),
         **read([[seen]]),
     )

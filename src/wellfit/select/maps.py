@@ -56,7 +56,8 @@ def _heaviest(model: Fitted, numeric: list[str]) -> list[str]:
     weights = np.abs(model.layers[0][0]).max(axis=0)
     sizes: dict[str, float] = {}
     at = 0
-    for plan in () if model.preprocessor is None else model.preprocessor.plans:
+    assert model.preprocessor is not None  # a model of columns
+    for plan in model.preprocessor.plans:
         width = len(plan.features)
         if plan.name in numeric and width:
             sizes[plan.name] = float(weights[at : at + width].max())

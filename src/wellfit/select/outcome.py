@@ -147,10 +147,12 @@ class Outcome:
                 weights += [float(share) / len(networks)] * len(networks)
         return Ensemble(tuple(parts), np.array(weights), self.temperature)
 
-    def _preprocessor(self, fold: int) -> Preprocessor:
-        """Return the preprocessing of a fold, made once: the plain ones come first, then those with bins."""
+    def _preprocessor(self, fold: int) -> Preprocessor | None:
+        """Return the preprocessing of a fold's columns, made once: the plain ones come first, then those with bins."""
         from wellfit.data import Preprocessor
 
+        if self.asked.table.inputs is not None:
+            return None
         if fold not in self.made:
             rows, binned = self.track.data.folds[fold].rows.train, fold >= self.track.folds
             asked = self.asked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -16,7 +16,7 @@ from wellfit.nets.training import batches
 from wellfit.population import check
 from wellfit.records import TrainingData
 from wellfit.select.budget import STANDARD, Budget, step_cost
-from wellfit.select.defaults import LEARNING_RATE, batch_size_for
+from wellfit.select.defaults import usual
 from wellfit.select.halving import Runner, Track
 from wellfit.select.space import Space
 
@@ -56,14 +56,13 @@ class Question:
 
     def _recipe(self, total: int) -> Training:
         """Return the training that candidates vary: as long as the budget allows for about `AIM` candidates."""
-        rows = len(self.data.folds[0].rows.train)
-        batch = batch_size_for(rows)
-        recipe = Training(learning_rate=LEARNING_RATE, batch_size=batch, schedule="flat_cosine")
-        each = step_cost(Member(self.network or MLP((96, 48)), Cocktail(), recipe, 0, 0), self.data)
+        fold = self.data.folds[0]
+        rows, network = len(fold.rows.train), self.network or MLP((96, 48))
+        recipe = replace(usual(network, fold.inputs, self.data.outputs, rows), schedule="flat_cosine")
+        each = step_cost(Member(network, Cocktail(), recipe, 0, 0), self.data)
         steps = float(np.clip(RACE * total / (AIM * self.folds * each * SPENT), LEAST_STEPS, MOST_STEPS))
-        an_epoch, _ = batches(rows, batch)
-        epochs = int(np.clip(round(steps / an_epoch), 1, MOST_EPOCHS))
-        return Training(learning_rate=LEARNING_RATE, batch_size=batch, schedule="flat_cosine", epochs=epochs)
+        an_epoch, _ = batches(rows, recipe.batch_size)
+        return replace(recipe, epochs=int(np.clip(round(steps / an_epoch), 1, MOST_EPOCHS)))
 
     def _widest(self, recipe: Training, total: int) -> int:
         """Return the largest width at which one whole candidate leaves room for others."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from wellfit import rng
 from wellfit.errors import SettingError, UnsupportedError
 from wellfit.nets import MLP, Module, Network, NetworkLike, as_network
 from wellfit.records import Array, Table
@@ -72,3 +73,16 @@ def development_rows(table: Table, rows: Array | None = None) -> Array:
     if not len(rows):
         raise SettingError("select.no_rows", rows=table.rows, data=table.name)
     return np.asarray(rows)
+
+
+def thinned(table: Table, rows: Array, count: int, seed: int) -> Array:
+    """Return ``count`` of ``rows`` (m,), sorted, drawn at random, classes or target values in the shares they have.
+
+    All rows come back where there are no more.
+    """
+    if len(rows) <= count:
+        return rows
+    shuffled = rows[rng.generator(seed, rng.RESAMPLE).permutation(len(rows))]
+    ranked = shuffled[np.argsort(table.target[shuffled], kind="stable")]
+    # The middles of equal stretches of the ranking: every class gets its share, to a row.
+    return np.sort(ranked[((np.arange(count) + 0.5) * len(rows) / count).astype(int)])

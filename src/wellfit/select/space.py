@@ -10,6 +10,7 @@ from wellfit.cocktail import (
     EMA,
     L1,
     L2,
+    Augment,
     BatchNorm,
     Cocktail,
     Dropout,
@@ -22,8 +23,9 @@ from wellfit.cocktail import (
     WeightDecay,
     as_cocktail,
 )
-from wellfit.nets import MLP, Network, Training
+from wellfit.nets import MLP, Module, Network, Training
 from wellfit.records import Task
+from wellfit.select.defaults import can_have, takes_images
 
 PENALTIES = ("none", "l1", "l2", "elastic_net", "weight_decay")
 # (cocktail, hidden widths or None for the default network, learning rate): strong defaults, tried before anything else.
@@ -48,6 +50,17 @@ _EXACT = (
     *("l1=1e-3", "l1=1e-2", "l1=3e-2", "elastic_net=1e-2", "elastic_net=1e-1"),
 )
 _EXACT_RANGES = {"l1": (1e-5, 1.0), "l2": (1e-5, 100.0), "elastic_net": (1e-5, 2.0)}
+# Of modules: a cocktail and a learning rate; those that do not fit the module are left out.
+_MODULES: tuple[tuple[str, float], ...] = (
+    ("none", 1e-3),
+    ("batch_norm + augment", 3e-3),
+    ("dropout=0.3", 1e-3),
+    ("batch_norm + dropout=0.3 + augment=0.5 + weight_decay=0.05", 3e-3),
+    ("weight_decay=0.3 + dropout=0.3", 1e-3),
+    ("batch_norm + label_smoothing=0.05", 2e-3),
+    ("l2=1e-3", 1e-3),
+    ("mixup=0.2 + batch_norm", 2e-3),
+)
 BINNED = (1, 2, 3, 5, 9)  # places of the portfolio that are tried with bins as well
 SMOOTHED = "weight_decay=0.3 + dropout=0.15 + label_smoothing=0.05"
 
@@ -100,6 +113,8 @@ class Space:
         """Return the strong defaults, as far as they fit the space, without repetitions."""
         if self.network is not None and self.exact:
             return [Candidate(self.network, as_cocktail(text), self.training) for text in _EXACT]
+        if isinstance(self.network, Module):
+            return self._of_module(self.network)
         found = []
         lines = [*_PORTFOLIO]
         if self.task != "regression":
@@ -115,6 +130,15 @@ class Space:
                 found.append(Candidate(network, cocktail, training, binned=True))
         return list(dict.fromkeys(found))
 
+    def _of_module(self, network: Module) -> list[Candidate]:
+        """Return the strong defaults that a module can have."""
+        lines = [(as_cocktail(text), rate) for text, rate in _MODULES]
+        return [
+            Candidate(network, mix, replace(self.training, learning_rate=self.rate or rate))
+            for mix, rate in lines
+            if can_have(network, mix) and (self.task != "regression" or mix.get(LabelSmoothing) is None)
+        ]
+
     def _narrowed(self, hidden: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(min(width, self.widest) for width in hidden)
 
@@ -123,7 +147,8 @@ class Space:
         if self.network is not None and self.exact:
             return Candidate(self.network, self._penalty(trial), self.training)
         network = self.network or self._network(trial)
-        rate = self.rate or trial.suggest_float("learning_rate", 7e-4, 2e-2, log=True)
+        low, high = (2e-4, 6e-3) if isinstance(network, Module) else (7e-4, 2e-2)
+        rate = self.rate or trial.suggest_float("learning_rate", low, high, log=True)
         batch = self._batch(trial)
         cocktail = self._cocktail(trial, network)
         training = replace(self.training, learning_rate=_digits(rate), batch_size=batch)
@@ -164,10 +189,12 @@ class Space:
             parts.append({"l1": L1, "l2": L2, "elastic_net": ElasticNet}[str(penalty)](strength))
         elif penalty == "weight_decay":
             parts.append(WeightDecay(_digits(trial.suggest_float("decay_strength", 1e-2, 5.0, log=True))))
-        if not network.linear:
+        if not network.linear and _can(network, Dropout(0.1)):
             parts += _some(trial, "dropout", Dropout, 0.05, 0.6)
-            if trial.suggest_categorical("batch_norm", (False, True)):
-                parts.append(BatchNorm())
+        if not network.linear and _can(network, BatchNorm()) and trial.suggest_categorical("batch_norm", (False, True)):
+            parts.append(BatchNorm())
+        if takes_images(network):
+            parts += _some(trial, "augment", Augment, 0.2, 1.0)
         parts += _some(trial, "input_dropout", InputDropout, 0.02, 0.4)
         parts += _some(trial, "input_noise", InputNoise, 0.02, 0.6, log=True)
         parts += _some(trial, "mixup", Mixup, 0.05, 1.0, log=True)
@@ -176,6 +203,10 @@ class Space:
         if trial.suggest_categorical("ema", (False, True)):
             parts.append(EMA(0.99))
         return Cocktail(tuple(parts))
+
+
+def _can(network: Network, ingredient: Ingredient) -> bool:
+    return not isinstance(network, Module) or can_have(network, Cocktail((ingredient,)))
 
 
 def _some(

@@ -1,0 +1,166 @@
+"""The layers and parameters of a model: which are weights, and which are biases or belong to a normalization.
+
+Keras 3 on the torch backend keeps its layers beside PyTorch's own list of modules, and its parameters, sorted by
+name, in a dictionary; here both are found in the order in which the model was built.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Literal
+
+import torch
+from torch import nn
+
+from wellfit.errors import SettingError
+from wellfit.nets.layout import is_norm, is_weight
+
+Kind = Literal["weight", "bias", "normalization", "other"]
+BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
+DROPOUTS = (nn.modules.dropout._DropoutNd,)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_KERAS_NORMS = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization")
+_KERAS_DROPOUTS = ("Dropout", "AlphaDropout", "GaussianDropout")
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """One parameter of a model: its name, what kind it is, and the axis along which the units of its layer stand."""
+
+    name: str
+    tensor: torch.Tensor
+    kind: Kind
+    units: int = 0
+
+
+def keras_layers() -> ModuleType | None:
+    """Return ``keras.layers`` where the program has imported Keras: without that it holds no Keras model."""
+    return getattr(sys.modules.get("keras"), "layers", None)
+
+
+def is_keras(module: nn.Module) -> bool:
+    """Return whether a module is a layer of Keras."""
+    layers = keras_layers()
+    return layers is not None and isinstance(module, layers.Layer)
+
+
+def _is_one_of(module: nn.Module, kinds: tuple[type, ...], names: tuple[str, ...]) -> bool:
+    if isinstance(module, kinds):
+        return True
+    layers = keras_layers()
+    return layers is not None and isinstance(
+        module, tuple(getattr(layers, name) for name in names if hasattr(layers, name))
+    )
+
+
+def is_batch_norm(module: nn.Module) -> bool:
+    """Return whether a module normalizes by the statistics of its batch."""
+    return _is_one_of(module, BATCH_NORMS, _KERAS_NORMS[:1])
+
+
+def is_dropout(module: nn.Module) -> bool:
+    """Return whether a module is a dropout layer."""
+    return _is_one_of(module, DROPOUTS, _KERAS_DROPOUTS)
+
+
+def dropout_attribute(module: nn.Module) -> str:
+    """Return the name of the attribute that holds a module's dropout rate, or nothing.
+
+    Attention drops its weights, and a recurrent network of several layers what passes from one to the next.
+    """
+    if is_dropout(module):
+        return "rate" if is_keras(module) else "p"
+    if isinstance(module, nn.MultiheadAttention) or (isinstance(module, nn.RNNBase) and module.num_layers > 1):
+        return "dropout"
+    return ""
+
+
+def dropout_rate(module: nn.Module) -> float:
+    """Return the dropout rate of a module, 0 for one that drops nothing."""
+    attribute = dropout_attribute(module)
+    return float(getattr(module, attribute)) if attribute else 0.0
+
+
+def modules_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield every module with its name, in the order in which they were registered, each once.
+
+    Raises `SettingError` for what is no ``nn.Module``.
+    """
+    if not isinstance(model, nn.Module):
+        raise SettingError("toolbox.not_a_module", kind=type(model).__name__)
+    seen: set[int] = set()
+    for name, module in model.named_modules():
+        found = [(name, module)]
+        if is_keras(module):
+            # Keras has no public walk through the layers within layers. A wrapped torch module is within its wrapper.
+            inner = [part for layer in module._flatten_layers() for part in layer.named_modules(prefix=layer.name)]
+            found = [(name, module), *inner]
+        for part_name, part in found:
+            if id(part) not in seen and not isinstance(part, nn.ParameterDict | nn.ParameterList):
+                seen.add(id(part))
+                yield part_name, part
+
+
+def parameters_of(model: nn.Module) -> list[Parameter]:
+    """Return all parameters that a training may change, each once, in the order in which the model was built.
+
+    A *weight* has at least two axes, is no bias and belongs to no normalization: weight matrices, kernels, embeddings.
+    Raises `SettingError` for a model without parameters, or with some that have no shape before the first batch.
+    """
+    owners = {
+        id(tensor): module
+        for _, module in modules_of(model)
+        if not is_keras(module)
+        for tensor in module.parameters(recurse=False)
+    }
+    found: dict[int, Parameter] = {}
+    for name, tensor, trainable in _tensors(model):
+        if nn.parameter.is_lazy(tensor):
+            raise SettingError("toolbox.no_shape", name=name)
+        kind = _kind(name, tensor, owners.get(id(tensor)))
+        # What Keras keeps as a variable and never trains: running averages, the state of generators.
+        if id(tensor) not in found and tensor.is_floating_point() and (trainable or tensor.ndim > 1):
+            found[id(tensor)] = Parameter(name, tensor, kind, _units(owners.get(id(tensor))))
+    if not found:
+        raise SettingError("toolbox.no_parameters", kind=type(model).__name__)
+    return list(found.values())
+
+
+def weights_of(model: nn.Module) -> list[Parameter]:
+    """Return the weights alone: what penalties and decay act on. A strength per layer has one number for each."""
+    return [parameter for parameter in parameters_of(model) if parameter.kind == "weight"]
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor, bool]]:
+    """Yield name, tensor and whether it may be trained; a frozen parameter of PyTorch's may be, once it is thawed."""
+    keras_names: set[str] = set()
+    for name, module in model.named_modules():
+        if is_keras(module):
+            for variable in module.variables:
+                yield variable.path, variable.value, variable.trainable
+            keras_names.add(f"{name}.")
+        elif not any(name.startswith(prefix) or prefix == "." for prefix in keras_names):
+            for leaf, tensor in module.named_parameters(recurse=False):
+                yield f"{name}.{leaf}" if name else leaf, tensor, True
+
+
+def _kind(name: str, tensor: torch.Tensor, owner: nn.Module | None) -> Kind:
+    leaf = re.split(r"[./]", name)[-1]
+    # A normalization that PyTorch does not know of is told by its name: LlamaRMSNorm, T5LayerNorm.
+    named = owner is not None and "norm" in type(owner).__name__.lower() and tensor.ndim < 2
+    if named or (owner is not None and is_norm(owner)) or leaf in ("gamma", "beta"):
+        return "normalization"
+    if is_weight(leaf, tensor):  # the engine's rule
+        return "weight"
+    return "bias" if "bias" in leaf else "other"
+
+
+def _units(owner: nn.Module | None) -> int:
+    """Return the axis of a weight along which the units stand: the last in Keras, the second in transposed ones."""
+    if owner is None:
+        return -1
+    return 1 if isinstance(owner, TRANSPOSED) else 0

@@ -1,0 +1,173 @@
+"""Exact zeros in one's own loop: the proximal step after the optimizer's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from wellfit.cocktail import L1, Cocktail, GroupLasso, MaxNorm
+from wellfit.errors import SettingError, UnsupportedError
+from wellfit.torch.groups import HOLDS_WEIGHTS
+from wellfit.torch.parts import Parameter, weights_of
+from wellfit.torch.penalties import first_matrix
+
+Eta = Any  # a number, or a tensor of the weight's shape
+
+
+def _sgd_step(group: dict, state: dict) -> Eta:  # noqa: ARG001 (one signature for all)
+    """Return how far a constant gradient moves a weight in the long run: lr/(1 - momentum)."""
+    momentum = group["momentum"]
+    return group["lr"] * (1 - group["dampening"]) / (1 - momentum) if momentum else group["lr"]
+
+
+def _adam_step(group: dict, state: dict) -> Eta:
+    """Return lr/(sqrt(v_hat) + eps), by coordinate, with the second moment that the step was made with."""
+    second = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"]
+    correction = 1 - group["betas"][1] ** float(state["step"])
+    return group["lr"] / ((second / correction).sqrt() + group["eps"])
+
+
+# Each optimizer whose own step is known, and how long it is: these types exactly, since a subclass may step otherwise.
+STEPS: dict[type[Optimizer], Callable[[dict, dict], Eta]] = {SGD: _sgd_step, Adam: _adam_step, AdamW: _adam_step}
+
+
+@dataclass(frozen=True, eq=False)
+class _Acts:
+    """What happens to one weight after a step."""
+
+    l1: float
+    bound: float
+    units: int
+    columns: float = 0.0
+
+
+class ProximalOptimizer(Optimizer):
+    """An optimizer followed by L1's proximal step, so that weights become exactly 0 and stay there.
+
+    Wrap ``SGD`` (momentum, Nesterov), ``Adam`` or ``AdamW`` and use the result in its place: ``step``, ``zero_grad``,
+    ``state_dict``, learning-rate schedulers and gradient scalers see one optimizer, whose groups and state are those of
+    the wrapped one. After its step each weight moves towards 0 by ``l1`` times the optimizer's own step for it, and
+    stops at 0: lr for gradient descent, lr/(1 - momentum) with momentum, lr/(sqrt(v_hat) + eps) for Adam. With plain
+    ``lr * l1`` momentum and Adam would reach the solution of another strength (``docs/objective.md``; Parikh & Boyd
+    2014). A parameter without a gradient made no step, and stays.
+
+    ``l1`` is one number or one per weight. ``max_norm`` bounds the norm of each unit's incoming weights, last of all;
+    ``group_lasso`` (SGD alone) shortens the first layer's columns. Both need ``model``, which says how weights lie.
+    L1 acts on the weights of ``model``, else on groups that `parameter_groups` made of weights, else on parameters
+    with two axes or more. Keep L1 out of the loss: ``penalty(model, cocktail, smooth=True)`` is the rest.
+
+    Raises `UnsupportedError` for other optimizers and for group lasso with Adam, `SettingError` for impossible
+    strengths or a wrong count of them.
+
+    >>> import torch
+    >>> weight = torch.nn.Parameter(torch.tensor([[0.5, -0.04]]))
+    >>> optimizer = ProximalOptimizer(torch.optim.SGD([weight], lr=0.1), l1=0.5)
+    >>> weight.sum().backward()
+    >>> optimizer.step()
+    >>> weight.data
+    tensor([[ 0.3500, -0.0900]])
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        l1: float | tuple[float, ...] = 0.0,
+        *,
+        max_norm: float | tuple[float, ...] = math.inf,
+        group_lasso: float = 0.0,
+        model: nn.Module | None = None,
+    ) -> None:
+        if type(optimizer) not in STEPS:
+            known = ", ".join(kind.__name__ for kind in STEPS)
+            raise UnsupportedError("toolbox.unknown_optimizer", name=type(optimizer).__name__, known=known)
+        self._given = (l1, max_norm, group_lasso, model)
+        self.optimizer = optimizer
+        # The base class walks through the groups; afterwards there is one list of them, and one state.
+        super().__init__(optimizer.param_groups, optimizer.defaults)
+        self._share()
+        self._acts = self._resolve()
+
+    def __reduce__(self) -> tuple:
+        """Copy and pickle as what it was made of; the state travels with the wrapped optimizer."""
+        return _rebuilt, (self.optimizer, *self._given)
+
+    def _share(self) -> None:
+        self.param_groups, self.state = self.optimizer.param_groups, self.optimizer.state
+
+    def _resolve(self) -> dict[torch.Tensor, _Acts]:
+        l1, max_norm, group_lasso, model = self._given
+        cocktail = Cocktail((L1(l1), MaxNorm(max_norm), GroupLasso(group_lasso)))
+        weights = weights_of(model) if model is not None else self._guessed()
+        strengths = cocktail.resolve(len(weights))
+        bounded = any(map(math.isfinite, strengths.max_norm))
+        if model is None and (bounded or strengths.group_lasso):
+            raise SettingError("toolbox.needs_model", name="max_norm" if bounded else "group_lasso")
+        if strengths.group_lasso:
+            if type(self.optimizer) is not SGD:
+                raise UnsupportedError("toolbox.euclidean_only", name=type(self.optimizer).__name__)
+            first_matrix(weights)
+        return {
+            w.tensor: _Acts(one, bound, w.units, strengths.group_lasso if i == 0 else 0.0)
+            for i, (w, one, bound) in enumerate(zip(weights, strengths.l1, strengths.max_norm, strict=True))
+        }
+
+    def _guessed(self) -> list[Parameter]:
+        """Return the weights as far as the groups show them."""
+        marked = any(HOLDS_WEIGHTS in group for group in self.param_groups)
+        return [
+            Parameter("", tensor, "weight")
+            for group in self.param_groups
+            for tensor in group["params"]
+            if (group.get(HOLDS_WEIGHTS) if marked else tensor.ndim > 1)
+        ]
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Do the optimizer's step, then the proximal one, then the bound; return what the optimizer returned."""
+        result = self.optimizer.step(closure)
+        length = STEPS[type(self.optimizer)]
+        with torch.no_grad():
+            for group in self.param_groups:
+                for weight in group["params"]:
+                    acts = self._acts.get(weight)
+                    if acts is not None and weight.grad is not None:
+                        _shrink(weight, acts, length(group, self.state[weight]))
+        return result
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group to the wrapped optimizer; weights in it get their proximal step too."""
+        if not hasattr(self, "_acts"):  # the base class is at its own start
+            return super().add_param_group(param_group)
+        self.optimizer.add_param_group(param_group)
+        self._acts = self._resolve()
+        return None
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state saved by this or by the wrapped optimizer: they are the same."""
+        self.optimizer.load_state_dict(state_dict)
+        self._share()
+
+
+def _rebuilt(optimizer: Optimizer, l1: Any, max_norm: Any, group_lasso: float, model: Any) -> ProximalOptimizer:
+    return ProximalOptimizer(optimizer, l1, max_norm=max_norm, group_lasso=group_lasso, model=model)
+
+
+def _shrink(weight: torch.Tensor, acts: _Acts, eta: Eta) -> None:
+    """Do what comes after a step to one weight, in place: soft threshold, columns, rows."""
+    if acts.l1:
+        weight.copy_(weight.sign() * (weight.abs() - acts.l1 * eta).clamp(min=0))
+    if acts.columns:
+        matrix = weight if acts.units == 0 else weight.T
+        norms = torch.linalg.vector_norm(matrix, dim=0, keepdim=True)
+        shorter = (norms - acts.columns * eta).clamp(min=0)
+        matrix.mul_(torch.where(norms > 0, shorter / norms, 0))
+    if math.isfinite(acts.bound):
+        unit = acts.units % weight.ndim
+        others = tuple(axis for axis in range(weight.ndim) if axis != unit)
+        norms = torch.linalg.vector_norm(weight, dim=others, keepdim=True)
+        weight.mul_((acts.bound / norms).clamp(max=1))

@@ -1,0 +1,1 @@
+"""The rules of `wf.torch.lint`: each looks at live objects and returns advice."""
