@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from modules import Plain, image_table, trained
 from tables import made_table
+from torch_modules import Attentive, Recurrent, Tokens
 
 import wellfit as wf
 from wellfit.errors import MissingExtraError, SettingError, UnsupportedError
@@ -135,6 +136,46 @@ def test_a_users_module_comes_back_as_the_users_own() -> None:
     assert type(net.drop) is torch.nn.Dropout2d
     assert net.drop.p == 0.3, "the cocktail's rate, not the class's 0.9"
     assert trained(IMAGES, PLAIN, "none").to_torch().drop.p == 0
+
+
+@pytest.mark.parametrize("kind", [Recurrent, Attentive])
+def test_modules_of_other_kinds_on_columns(kind, tmp_path) -> None:
+    table = made_table(rows=60, columns=5)
+    model = trained(table, wf.module("other", kind), "dropout=0.1" if kind is Attentive else "none", epochs=8)
+    close(run_torch(model, table.columns), model, table.columns)
+    again = Fitted.load(model.save(tmp_path / "m"), network=wf.module("other", kind))
+    np.testing.assert_array_equal(again.predict_proba(table.columns), model.predict_proba(table.columns))
+    close(run_onnx(model, table.columns, tmp_path / "m.onnx"), model, table.columns)
+
+
+def test_a_module_of_tokens(tmp_path) -> None:
+    tokens = np.random.default_rng(1).integers(0, 10, (60, 5))
+    target = (tokens.mean(1) > 4.5).astype(np.int64)
+    table = Table("t", {}, {}, target, "y", "binary", ("low", "high"), inputs=tokens, scale="tokens")
+    model = trained(table, wf.module("tokens", Tokens), "none", epochs=8)
+    close(run_torch(model, tokens), model, tokens)
+    again = Fitted.load(model.save(tmp_path / "m"), network=wf.module("tokens", Tokens))
+    np.testing.assert_array_equal(again.predict_proba(tokens), model.predict_proba(tokens))
+
+
+def test_inserted_layers_are_there_with_their_rates() -> None:
+    network = wf.module("plain", Plain, insert_dropout=True)
+    model = trained(IMAGES, network, "dropout=(0.1, 0.2)")
+    net = model.to_torch()
+    rates = [part.p for part in net.modules() if isinstance(part, torch.nn.Dropout | torch.nn.Dropout2d)]
+    assert sorted(rates) == [0.1, 0.2]
+    assert {name for name in net.state_dict() if "dense" in name} == {"dense.1.weight", "dense.1.bias"}
+    close(run_torch(model, IMAGES.inputs), model, IMAGES.inputs)
+
+
+def test_values_of_a_module_are_in_the_targets_unit(tmp_path) -> None:
+    table = made_table("regression", rows=60)
+    table = replace(table, target=table.target * 300 + 2000)
+    dense = wf.module("dense", lambda inputs, outputs: torch.nn.Linear(inputs, outputs))
+    model = trained(table, dense, "none", epochs=20)
+    assert model.target_scale > 100
+    close(run_torch(model, table.columns), model, table.columns)
+    close(run_onnx(model, table.columns, tmp_path / "m"), model, table.columns)
 
 
 def test_what_comes_back_can_be_trained_further() -> None:
