@@ -29,7 +29,7 @@ CURVES = (
     "stop_accuracy",
     "score_accuracy",
 )
-UNIT_ROWS = 256  # training rows, about, on which a history looks at the hidden units
+UNIT_ROWS, UNIT_IMAGES = 256, 32  # training rows, about, on which a history looks at the hidden units
 Status = Literal["running", "finished", "stopped", "diverged", "unbounded"]
 
 
@@ -256,7 +256,8 @@ def history(member: Member, state: State, data: TrainingData) -> History:
     if data.task == "regression":
         predictions = predictions * fold.target_scale + fold.target_mean
     weights = network.weights(kept, fold.inputs, data.outputs)
-    looked_at = fold.rows.train[:: max(1, len(fold.rows.train) // UNIT_ROWS)]
+    most = UNIT_ROWS if fold.x.ndim == 2 else UNIT_IMAGES  # an image has many positions
+    looked_at = fold.rows.train[:: max(1, len(fold.rows.train) // most)]
     return History(
         status="finished" if state.status == "running" else state.status,
         epochs=state.epoch,

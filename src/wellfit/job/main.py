@@ -112,8 +112,8 @@ def answer_table(
 
     Without a plan there is no path and no search: the model is the winner of the comparison.
     """
-    chosen = sample(study, split.train, plan)
-    everything, split = split.train, replace(split, train=chosen.rows)
+    study, chosen = sample(study, split.train, plan)
+    split = replace(split, train=chosen.rows)
     study.asked.warn(chosen.findings())
     comparison = _compare(study, split.train)
     study = replace(study, findings=(*study.findings, *chosen.findings(), *_diverged(study, comparison)))
@@ -131,7 +131,7 @@ def answer_table(
     if plan is not None:
         found = explore(study, split.train, plan, started, LAST_TRAINING * plan.seconds * chosen.thinned)
         if chosen.thinned:
-            found = last_training(study, everything, found, plan, started)
+            found = last_training(study, chosen, found, plan, started)
     models: dict[str, Predictor | None] = {
         name: fits[name].model if fits[name].sound else None for name in dict.fromkeys((comparison.winner, "none"))
     }

@@ -8,33 +8,42 @@ from time import perf_counter
 import numpy as np
 
 from wellfit.cocktail import Cocktail
+from wellfit.data import prepare
+from wellfit.engines.base import Member
+from wellfit.executors import Threads
 from wellfit.executors.threads import usable_cores
 from wellfit.job.exploring import COMPARISON, WRITING, Plan
 from wellfit.job.study import Study
 from wellfit.messages import say
-from wellfit.nets import Module
+from wellfit.nets import Module, Training
 from wellfit.nets.ensemble import Ensemble
 from wellfit.nets.module import Inputs
 from wellfit.nets.training import batches
 from wellfit.records import Array, Finding
 from wellfit.select.budget import step_seconds
-from wellfit.select.defaults import FOLDS, default_cocktails
-from wellfit.select.fitting import fit
+from wellfit.select.defaults import FOLDS, default_cocktails, default_training
+from wellfit.select.fitting import everything, fit
 from wellfit.select.search import Search
-from wellfit.select.source import thinned
+from wellfit.select.source import design, thinned
 
 # Passes over the sample that each member of the comparison shall make, and the fewest rows worth it.
 PASSES, LEAST_ROWS = 8, 500
+# Rows of the trial that finds the pace, and what is taken for the least it can find.
+TRIAL_ROWS, LEAST_SLOWNESS = 2560, 0.2
 # The last training, on all rows: seeds side by side, and at most so many passes.
 SEEDS, MOST_PASSES = 2, 40
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The rows that questions are asked of, (m,), out of ``all`` rows that may be learned from, (n,)."""
+    """The rows that questions are asked of, (m,), out of ``all`` rows that may be learned from, (n,).
+
+    ``seconds`` is about how long one pass of one row takes on one core, 0 where that was of no interest.
+    """
 
     rows: Array
     all: Array
+    seconds: float
 
     @property
     def thinned(self) -> bool:
@@ -49,32 +58,65 @@ class Sample:
         return (Finding("assumed_sample", text, count=len(self.rows)),)
 
 
-def sample(study: Study, rows: Array, plan: Plan | None) -> Sample:
-    """Return the rows to ask questions of: for a module as many as the budget allows, else all.
+def sample(study: Study, rows: Array, plan: Plan | None) -> tuple[Study, Sample]:
+    """Return the rows to ask questions of, and the study with a training for them.
 
-    The count is such that each member of the default comparison makes `PASSES` passes over its fold within the
-    comparison's share of the budget. It depends on a formula of what a step costs, not on a clock.
+    For a module these are as many as the budget allows, else all: so many that each member of the default comparison
+    makes `PASSES` passes over its fold within the comparison's share. What a pass costs is found by a short trial.
     """
     if plan is None or not isinstance(study.network, Module):
-        return Sample(rows, rows)
+        return study, Sample(rows, rows, 0.0)
     members = len(default_cocktails(quick=plan.quick, network=study.network)) * FOLDS
-    each = _seconds_a_row(study) * PASSES * members * (FOLDS - 1) / FOLDS
-    count = int(COMPARISON * plan.seconds * usable_cores() / each)
-    return Sample(thinned(study.table, rows, max(count, LEAST_ROWS), study.asked.seed), rows)
+    slowness = _slowness(study, rows, plan)
+    each = _seconds_a_row(study) * slowness
+    count = int(COMPARISON * plan.seconds * usable_cores() / (each * PASSES * members * (FOLDS - 1) / FOLDS))
+    chosen = thinned(study.table, rows, max(count, LEAST_ROWS), study.asked.seed)
+    if not isinstance(study.asked.training, Training):
+        recipe = default_training(
+            study.table,
+            chosen,
+            quick=plan.quick,
+            network=study.network,
+            seconds=COMPARISON * plan.seconds / slowness,
+        )
+        study = replace(study, training=replace(recipe, **(study.asked.training or {})))
+    return study, Sample(chosen, rows, each)
 
 
-def last_training(study: Study, rows: Array, found: Search, plan: Plan, began: float) -> Search:
-    """Return the search with its model trained anew on all ``rows``: its best candidate, as long as the budget allows.
+def _slowness(study: Study, rows: Array, plan: Plan) -> float:
+    """Return how many times longer training takes here and now than the formula says; a run that is continued recalls.
+
+    A member for each core trains, side by side as they will.
+    """
+    name = f"slowness {plan.limit}"
+    noted = study.ledger.note(name)
+    if noted is None:
+        few = thinned(study.table, rows, TRIAL_ROWS, study.asked.seed)
+        data = prepare(study.table, [everything(few)], **design(study.network))
+        training = replace(study.training, epochs=1)
+        members = [Member(study.network, Cocktail(), training, seed, 0) for seed in range(usable_cores())]
+        begun = study.engine.advance(members, study.engine.init(members, data), [0] * len(members), data)
+        began = perf_counter()
+        for _ in Threads().run(study.engine, members, data, states=begun):
+            pass
+        slowness = (perf_counter() - began) / (len(few) * _seconds_a_row(study))
+        noted = f"{max(slowness, LEAST_SLOWNESS):.3g}"
+        study.ledger.put_note(name, noted)
+    return float(noted)
+
+
+def last_training(study: Study, sample: Sample, found: Search, plan: Plan, began: float) -> Search:
+    """Return the search with its model trained anew on all rows: its best candidate, as long as the budget allows.
 
     How many passes that is, is noted in the ledger, so that a run that is continued does the same.
     """
-    best = found.single.parts[0]
+    rows, best = sample.all, found.single.parts[0]
     name = f"last training {plan.limit}"
     noted = study.ledger.note(name)
     if noted is None:
         left = plan.seconds - (perf_counter() - began) - WRITING
         members = -(-SEEDS // usable_cores())  # one after another
-        passes = int(left / (_seconds_a_row(study) * len(rows) * members))
+        passes = int(left / (sample.seconds * len(rows) * members))
         noted = str(int(np.clip(passes, 1, MOST_PASSES)))
         study.ledger.put_note(name, noted)
     training = replace(best.training, epochs=int(noted))

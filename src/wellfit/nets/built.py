@@ -43,7 +43,9 @@ class Built:
 
     def __init__(self, network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> None:
         self.network, self.inputs, self.outputs, self.batch_norm = network, inputs, outputs, batch_norm
-        net, trial = self._made(0)
+        self._tried: surgery.Trial | None = None
+        net = self._made(0)
+        trial = surgery.try_out(net, self.example(), outputs, self.name)
         self.net: Any = net
         self.layout: Layout = layout_of(net)
         self.products, self.masks, self.activations = trial.products, trial.masks, trial.activations
@@ -91,7 +93,7 @@ class Built:
         if isinstance(self.network, MLP):
             shape = int(np.prod(self.inputs))
             return self.network.initialize(seed, shape, self.outputs, batch_norm=self.batch_norm)
-        net, _ = self._made(seed)
+        net = self._made(seed, self._tried)
         there = layout_of(net)
         if there != self.layout:
             raise UnsupportedError("module.layers_differ", name=self.name, **_difference(self.layout, there))
@@ -172,25 +174,26 @@ class Built:
         on, off = [], []
         for outs in seen.values():
             # (n, units, ...) each: a unit is what stands on the second axis.
-            above = [(out > 0).flatten(2) if out.ndim > 2 else (out > 0)[:, :, None] for out in outs]
-            on.append(torch.stack([a.all(2).all(0) for a in above]).all(0))
-            off.append(torch.stack([(~a).all(2).all(0) for a in above]).all(0))
+            least = torch.stack([out.transpose(0, 1).flatten(1).amin(1) for out in outs]).amin(0)
+            most = torch.stack([out.transpose(0, 1).flatten(1).amax(1) for out in outs]).amax(0)
+            on.append(least > 0)
+            off.append(most <= 0)
         shares = [float(torch.cat(part).double().mean()) for part in (on, off)]
         return shares[0], shares[1], float("nan")
 
-    def _made(self, seed: int) -> tuple[Any, surgery.Trial]:
-        """Return a module of this kind, ready to be trained, and what trying it showed."""
+    def _made(self, seed: int, tried: surgery.Trial | None = None) -> Any:
+        """Return a module of this kind, ready to be trained; ``tried`` is what trying it showed, before insertions."""
         if isinstance(self.network, MLP):
             net = surgery.of_mlp(self.network, int(np.prod(self.inputs)), self.outputs, self.batch_norm)
         else:
             net = surgery.prepare(self._drawn(seed), self.name, keep_norm=self.batch_norm)
-        trial = surgery.try_out(net, self.example(), self.outputs, self.name)
-        inserted = isinstance(self.network, Module) and self.network.insert_dropout
-        if isinstance(self.network, Module) and (self.batch_norm or inserted):
-            surgery.insert(net, trial, self.name, batch_norm=self.batch_norm, dropout=inserted)
-            trial = surgery.try_out(net, self.example(), self.outputs, self.name)
+        dropout = isinstance(self.network, Module) and self.network.insert_dropout
+        if isinstance(self.network, Module) and (self.batch_norm or dropout):
+            tried = tried or surgery.try_out(net, self.example(), self.outputs, self.name)
+            surgery.insert(net, tried, self.name, batch_norm=self.batch_norm, dropout=dropout)
+            self._tried = tried
         surgery.count_no_batches(net)
-        return net, trial
+        return net
 
     def _drawn(self, seed: int) -> Any:
         """Return what the factory makes with PyTorch's generator seeded."""

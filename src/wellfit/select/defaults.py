@@ -18,8 +18,8 @@ from wellfit.select.budget import step_seconds
 
 FOLDS = 5
 LEARNING_RATE = 3e-3
-# Of PyTorch modules: Adam's usual rate, and the largest batch.
-MODULE_RATE, MODULE_BATCH = 1e-3, 128
+# Of PyTorch modules: Adam's usual rate, and the smallest and largest batch.
+MODULE_RATE, MODULE_BATCHES = 1e-3, (64, 128)
 # (rows, batch size): the batch of the first line whose count of rows is not reached.
 BATCHES = ((2_000, 32), (5_000, 64), (20_000, 128), (200_000, 256))
 LARGEST_BATCH = 1024
@@ -147,5 +147,8 @@ def usual(network: Network, inputs: Inputs, outputs: int, rows: int) -> Training
 
     precision = best_precision(network, inputs, outputs)
     return Training(
-        optimizer="adam", learning_rate=MODULE_RATE, batch_size=min(batch, MODULE_BATCH), precision=precision
+        optimizer="adam",
+        learning_rate=MODULE_RATE,
+        batch_size=min(max(batch, MODULE_BATCHES[0]), MODULE_BATCHES[1]),
+        precision=precision,
     )
