@@ -98,8 +98,8 @@ SLIPS = {
     "unknown command": (["rum", "iris"], "There is no command 'rum': did you mean run?"),
     "far command": (
         ["xyz"],
-        "There is no command 'xyz': the commands are augment, bias-variance, compare, diagnose, lesson, merge, path, "
-        "predict, resume, run, runs, sanity, search, workings.",
+        "There is no command 'xyz': the commands are augment, bias-variance, compare, diagnose, export, lesson, merge, "
+        "path, predict, resume, run, runs, sanity, search, workings.",
     ),
     "no data": (["run"], "DATA is missing (see wellfit run --help)."),
     "no value": (["run", "iris", "--seed"], "The option --seed needs a value (see wellfit run --help)."),

@@ -14,6 +14,7 @@ from wellfit.cli import options as given
 from wellfit.cli.augment_command import augment
 from wellfit.cli.bias_variance_command import bias_variance
 from wellfit.cli.diagnose_command import diagnose
+from wellfit.cli.export_command import export
 from wellfit.cli.interrupt import kept
 from wellfit.cli.language import Option, option
 from wellfit.cli.lesson_command import lesson
@@ -189,6 +190,7 @@ def _command() -> str:
 
 main.add_command(augment)
 main.add_command(diagnose)
+main.add_command(export)
 main.add_command(lesson)
 main.add_command(merge)
 main.add_command(path)

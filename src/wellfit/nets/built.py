@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,9 +50,9 @@ class Built:
         self.layout: Layout = layout_of(net)
         self.products, self.masks, self.activations = trial.products, trial.masks, trial.activations
         self.tokens = trial.tokens
-        order = list(dict.fromkeys(trial.sites))
-        self.rate_of = tuple(order.index(site) for site in trial.sites)
-        self.places = len(order)
+        self._order = list(dict.fromkeys(trial.sites))
+        self.rate_of = tuple(self._order.index(site) for site in trial.sites)
+        self.places = len(self._order)
         self._sites = [net.get_submodule(site) for site in trial.sites]
         # Where each tensor hangs. Ours stay there until the next call: the module is nobody else's.
         self._homes = [_home(net, slot.name) for slot in self.layout.slots]
@@ -104,6 +104,16 @@ class Built:
         held = {**dict(net.named_parameters()), **dict(net.named_buffers())}
         parts = [held[slot.name].detach().double().reshape(-1) for slot in self.layout.slots]
         return torch.cat(parts).numpy() if parts else np.empty(0)
+
+    def released(self, parameters: Array, rates: Sequence[float]) -> Any:
+        """Return a plain module of its own in the parameters' (T,) precision, its dropout ``rates``, one a place."""
+        net = surgery.release(self._made(0, self._tried), self._order, rates)
+        vector = torch.tensor(np.ascontiguousarray(parameters))
+        held = {**dict(net.to(vector.dtype).named_parameters()), **dict(net.named_buffers())}
+        with torch.no_grad():
+            for name, tensor in self.layout.tensors(vector).items():
+                held[name].copy_(tensor)
+        return net
 
     def call(self, learned: Any, buffers: Any, x: Any, feed: list | None = None, *, training: bool = False) -> Any:
         """Return the outputs (n, k) for inputs x, and the buffers (B,) afterwards.

@@ -83,8 +83,3 @@ class Ensemble(Predictor):
                 sums.append(np.sum([weight * part.outputs_at(x) for part, weight in members], axis=0))
             total = total + np.concatenate(sums)
         return apply_temperature(self.task, np.asarray(total), self.temperature)
-
-    def prepared(self, source: object) -> tuple[Array, ...]:
-        """Return what the networks take for the rows of a source, one array for each of ``groups``, in order."""
-        rows = self.read(source)
-        return tuple(members[0][0].design(rows) for members in self.groups)

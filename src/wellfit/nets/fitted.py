@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,11 @@ class Predictor:
     classes: tuple[str, ...]
     inputs: tuple[int, ...]
     scale: Scale
+
+    @property
+    def groups(self) -> list[list[tuple[Fitted, float]]]:
+        """The networks with their weights, in groups of the same preprocessing, in order of appearance."""
+        raise NotImplementedError
 
     def outputs_of(self, rows: Rows) -> Array:
         """Return probabilities (n, k) (k is 1 for two classes: that of the second) or values (n, 1).
@@ -91,11 +96,27 @@ class Predictor:
     def prepared(self, source: object) -> tuple[Array, ...]:
         """Return what the networks take for the rows of a source: one array for each preprocessing.
 
-        The design matrix (n, d) float64 of the columns, for an ensemble one for each different preprocessing
-        (networks of several folds), in order; or the images (n, channels, height, width). ``source`` and errors are
-        those of `predict`.
+        It is what the module of `to_torch` and the graph of `to_onnx` are given: the design matrix (n, d) float64 of
+        the columns, for an ensemble one for each different preprocessing (networks of several folds), in order; or the
+        images (n, channels, height, width). ``source`` and errors are those of `predict`.
         """
-        raise NotImplementedError
+        rows = self.read(source)
+        return tuple(group[0][0].design(rows) for group in self.groups)
+
+    def to_torch(self, *, logits: bool = False) -> Any:
+        """Return the model as a ``torch.nn.Module``: see `wellfit.nets.torch_export`. Needs the extra ``torch``."""
+        from wellfit.nets.torch_export import to_torch
+
+        return to_torch(self, logits=logits)
+
+    def to_onnx(self, path: str | Path, *, logits: bool = False) -> Path:
+        """Write the model as an ONNX graph, and return its path: see `wellfit.nets.onnx_export`.
+
+        Needs the extra ``onnx``, and ``torch`` for a PyTorch module.
+        """
+        from wellfit.nets.onnx_export import to_onnx
+
+        return to_onnx(self, Path(path), logits=logits)
 
     def save(self, path: str | Path) -> Path:
         """Write the model into one safetensors file (no pickle), all at once, and return its path.
@@ -151,15 +172,25 @@ class Fitted(Predictor):
     scale: Scale = "bytes"
 
     @property
+    def groups(self) -> list[list[tuple[Fitted, float]]]:
+        """This network alone, of weight 1."""
+        return [[(self, 1.0)]]
+
+    @property
     def outputs(self) -> int:
         """Number of outputs k: the classes where there are more than two, else 1."""
         return len(self.classes) if self.task == "multiclass" else 1
 
     @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the prepared features, d of them; none where inputs stand in place of columns."""
+        return () if self.preprocessor is None else self.preprocessor.feature_names
+
+    @property
     def takes(self) -> Inputs:
         """What the network takes of each row: d numbers, or a shape such as (channels, height, width)."""
         if self.preprocessor is not None:
-            return len(self.preprocessor.feature_names)
+            return len(self.feature_names)
         flat = isinstance(self.network, MLP) or len(self.inputs) == 1
         return math.prod(self.inputs) if flat else self.inputs
 
@@ -217,10 +248,6 @@ class Fitted(Predictor):
         outputs = link(self.task, self.network.forward(parameters, x, self.outputs))
         return outputs * self.target_scale + self.target_mean if self.task == "regression" else outputs
 
-    def prepared(self, source: object) -> tuple[Array, ...]:
-        """Return what the network takes for the rows of a source, alone in a tuple: see `Predictor.prepared`."""
-        return (self.design(self.read(source)),)
-
     @property
     def built(self) -> Built:
         """The network as a PyTorch module made ready: see `wellfit.nets.built`. Needs the extra ``torch``."""
@@ -255,7 +282,7 @@ class Fitted(Predictor):
         )
 
     def _plain(self, wanted: str) -> MLP:
-        """Return the network where it is no module. Raises `UnsupportedError`."""
+        """Return the network where it is an MLP. Raises `UnsupportedError`, which says what was wanted of a module."""
         if not isinstance(self.network, MLP):
             raise UnsupportedError("fitted.module_only", name=self.network.name, wanted=wanted)
         return self.network

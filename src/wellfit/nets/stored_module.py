@@ -93,9 +93,11 @@ def _inputs(value: Any) -> Inputs:
 
 def _size(module: Module, inputs: Inputs, outputs: int) -> int:
     """Return how many parameters the factory would make, without taking memory for them; 0 where it does not say."""
+    from wellfit.nets.built import drawing
+
     torch: Any = require_torch()
     try:
-        with torch.device("meta"):
+        with drawing(0), torch.device("meta"):  # what a factory draws is nobody else's
             net = module.make(inputs, outputs)
         return sum(parameter.numel() for parameter in net.parameters())
     except WellfitError:

@@ -5,6 +5,7 @@ Imports PyTorch: only what needs it imports this.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,12 +26,12 @@ class Site(nn.Module):
     """A dropout layer whose masks come from outside, so that they depend on the member alone.
 
     ``fed`` holds (mask, scale) for each call to come: a mask of 0 and 1, (n, ...) like what passes, or (n, C, 1, ...)
-    for whole channels. Nothing is dropped where it is empty.
+    for whole channels. Nothing is dropped where it is empty. ``kind`` is the layer of PyTorch's that it stands for.
     """
 
-    def __init__(self, whole_channels: bool = False) -> None:
+    def __init__(self, kind: type = nn.Dropout) -> None:
         super().__init__()
-        self.whole_channels = whole_channels
+        self.kind = kind
         self.fed: list[tuple[Any, Any]] = []
 
     def forward(self, x: Any) -> Any:
@@ -42,7 +43,7 @@ class Site(nn.Module):
 
     def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of a mask, without the rows, for what passes here, (n, ...)."""
-        return (shape[1], *(1 for _ in shape[2:])) if self.whole_channels else tuple(shape[1:])
+        return (shape[1], *(1 for _ in shape[2:])) if self.kind is not nn.Dropout else tuple(shape[1:])
 
 
 @dataclass
@@ -61,12 +62,12 @@ class Trial:
 
 def prepare(net: Any, name: str, *, keep_norm: bool) -> Any:
     """Return the module with its dropout layers under control, and without batch normalization if so asked."""
-    channelwise = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+    kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
     for place, part in list(net.named_modules()):
         if isinstance(part, nn.AlphaDropout | nn.FeatureAlphaDropout):
             raise UnsupportedError("module.alpha_dropout", name=name, place=place)
-        if isinstance(part, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d):
-            net = _replaced(net, place, Site(isinstance(part, channelwise)))
+        if isinstance(part, kinds):
+            net = _replaced(net, place, Site(next(kind for kind in kinds if isinstance(part, kind))))
         elif isinstance(part, nn.modules.batchnorm._BatchNorm):
             if part.momentum is None:
                 raise UnsupportedError("module.no_momentum", name=name, place=place)
@@ -211,6 +212,17 @@ def count_no_batches(net: Any) -> None:
     for part in net.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.num_batches_tracked = None
+
+
+def release(net: Any, sites: Sequence[str], rates: Sequence[float]) -> Any:
+    """Return the module with PyTorch's own dropout layers: those at ``sites`` have ``rates``, others are never met."""
+    rate = dict(zip(sites, rates, strict=True))
+    for place, part in list(net.named_modules()):
+        if isinstance(part, Site):
+            net = _replaced(net, place, part.kind(rate.get(place, 0.0)))
+        elif isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats:
+            part.num_batches_tracked = torch.tensor(0)  # a checkpoint of the user's has it
+    return net
 
 
 def before_activation(trial: Trial) -> tuple[str, ...]:
