@@ -215,7 +215,7 @@ def test_a_member_stops_inside_an_epoch_and_goes_on_as_if_it_had_not() -> None:
 
 def test_augmentation_changes_what_is_trained_on_and_nothing_that_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every batch that passes the augmentation is of training rows; stop and score rows never do."""
-    from wellfit.engines.torch import augment, batches
+    from wellfit.engines.torch import augment
 
     data, seen = images(), []
     plain = augment.augmented
@@ -229,7 +229,6 @@ def test_augmentation_changes_what_is_trained_on_and_nothing_that_is_measured(mo
     given = {image.numpy().tobytes() for batch in seen for image in batch}
     assert given == allowed
     assert not given & others
-    assert batches is not None
     # What is measured is what the images themselves give.
     built = build(one.network, (1, 8, 8), 3, False)
     out = built.forward(state.parameters, fold.x[fold.rows.score])

@@ -154,7 +154,7 @@ def against_linear(
             folds=along[0].folds,
             seeds=1,
             network=MLP(()),
-            training=study.training,
+            training=replace(study.training, precision=study.training.stored),
             metric=study.asked.metric,
             seed=study.asked.seed,
             engine=study.engine,

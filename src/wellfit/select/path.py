@@ -107,9 +107,10 @@ def path(
     mixes = [along.cocktail(float(s)) for s in strengths]
     asked = PathAsked(table, along, strengths, mixes, end, net, recipe, measure, folds, len(work.seeds), seed)
     found = read_path(work.histories(strengths, mixes), data, asked)
-    if exact := work.exact:
+    exact = work.exact
+    if exact and table.inputs is None:  # pixels have no names
         return replace(found, linear=coefficients(table, rows, mixes, recipe, exact, work.executor))
-    if warm and not along_epochs:
+    if warm and not along_epochs and not exact:
         found = replace(found, warm=read_warm(work.warm(strengths), found, data))
     return found
 
