@@ -151,7 +151,7 @@ def table(**changes: object) -> Table:
 
 def test_resamples_never_hold_a_scored_row_nor_a_test_row() -> None:
     held_out = np.arange(60, 90)
-    found = bootstrapped(table(test_rows=held_out), np.arange(60), 30, 5, stops=True, bent=True)
+    found = bootstrapped(table(test_rows=held_out), np.arange(60), 30, 5, stops=True, bent=True, flat=True)
     assert found.train_rows == 40
     for fold in found.data.folds:
         rows = fold.rows
@@ -169,15 +169,15 @@ def test_resamples_never_hold_a_scored_row_nor_a_test_row() -> None:
 
 def test_a_resample_depends_on_its_number_alone() -> None:
     rows = np.arange(50)
-    few = bootstrapped(table(), rows, 2, 0, stops=False, bent=True).data.folds
-    many = bootstrapped(table(), rows, 9, 0, stops=False, bent=True).data.folds
+    few = bootstrapped(table(), rows, 2, 0, stops=False, bent=True, flat=True).data.folds
+    many = bootstrapped(table(), rows, 9, 0, stops=False, bent=True, flat=True).data.folds
     for a, b in zip(few, many, strict=False):
         np.testing.assert_array_equal(a.rows.train, b.rows.train)
 
 
 def test_whole_groups_are_drawn_and_held_out() -> None:
     groups = np.arange(90) // 6
-    found = bootstrapped(table(groups=groups), np.arange(90), 20, 0, stops=False, bent=True)
+    found = bootstrapped(table(groups=groups), np.arange(90), 20, 0, stops=False, bent=True, flat=True)
     scored = set(groups[found.data.folds[0].rows.score])
     np.testing.assert_array_equal(
         found.groups, np.unique(groups, return_inverse=True)[1][found.data.folds[0].rows.score]

@@ -408,19 +408,19 @@ def test_folds_are_prepared_once_for_many_questions_and_never_for_others(monkeyp
     calls, real = [], room.prepare
     monkeypatch.setattr(room, "prepare", lambda *a, **k: calls.append(1) or real(*a, **k))
     table, rows = _table(), np.arange(60)
-    first, count = cross_validation_data(table, rows, 3, 0, False)
-    again, _ = cross_validation_data(table, rows, 3, 0, False)
-    stopping, _ = cross_validation_data(table, rows, 3, 0, True)
+    first, count = cross_validation_data(table, rows, 3, 0, False, MLP())
+    again, _ = cross_validation_data(table, rows, 3, 0, False, MLP())
+    stopping, _ = cross_validation_data(table, rows, 3, 0, True, MLP())
     assert again is first
     assert len(calls) == 2
     assert stopping.folds[:count] == first.folds
     assert len(stopping.folds) == 2 * count
     others = [
-        cross_validation_data(table, rows[:50], 3, 0, False)[0],
-        cross_validation_data(table, rows, 4, 0, False)[0],
-        cross_validation_data(table, rows, 3, 1, False)[0],
-        cross_validation_data(replace(table, target=1 - table.target), rows, 3, 0, False)[0],
+        cross_validation_data(table, rows[:50], 3, 0, False, MLP())[0],
+        cross_validation_data(table, rows, 4, 0, False, MLP())[0],
+        cross_validation_data(table, rows, 3, 1, False, MLP())[0],
+        cross_validation_data(replace(table, target=1 - table.target), rows, 3, 0, False, MLP())[0],
     ]
     table.columns["c0"][0] += 1  # in place
-    others.append(cross_validation_data(table, rows, 3, 0, False)[0])
+    others.append(cross_validation_data(table, rows, 3, 0, False, MLP())[0])
     assert len({d.fingerprint for d in [first, stopping, *others]}) == 7

@@ -392,7 +392,7 @@ def test_each_member_goes_to_the_engine_that_can_solve_it():
     assert engine.of(stopping, data).name == "compiled"
     robust = Member(LINEAR, as_cocktail("l1=0.1"), Training(loss="huber"), 0, 0)
     assert engine.of(robust, make_data("regression")).name == "compiled"
-    assert by_steps(engine).name == "compiled"
+    assert by_steps(engine).of(hidden, data).name == "compiled"
 
 
 def test_results_are_recorded_under_the_engine_that_made_them():

@@ -249,7 +249,7 @@ def often(threads=2):
 
 def test_a_long_member_goes_on_from_where_its_state_was_kept(tmp_path):
     data = make_data()
-    members = [Member(MLP((4,)), Cocktail(), Training("gd", 0.1, epochs=n), n, 0) for n in (2, 3000)]
+    members = [Member(MLP((4,)), Cocktail(), Training("gd", 0.1, epochs=n), n, 0) for n in (2, 30_000)]
     whole = train(members, data, engine=NumpyEngine())
     path = tmp_path / "l.sqlite"
 
@@ -272,7 +272,7 @@ def test_a_long_member_goes_on_from_where_its_state_was_kept(tmp_path):
         assert list(ledger.keys()) == [member_key(engine, data, members[0])]
         continued = train(members, data, engine=engine, ledger=ledger)
         assert list(ledger.states()) == [], "a member that has ended needs no state"
-    assert 0 < engine.begun[3000] < 3000
+    assert 0 < engine.begun[30_000] < 30_000
     assert 2 not in engine.begun, "what was recorded is not trained again"
     for a, b in zip(whole, continued, strict=True):
         assert_same(a, b)

@@ -131,7 +131,7 @@ def test_a_long_member_is_handed_over_on_its_way_and_ends_the_same(started, monk
     monkeypatch.setattr("wellfit.executors.shards.SLICE_SECONDS", 0.02)
     for module in ("shards", "gathering"):
         monkeypatch.setattr(f"wellfit.executors.{module}.LEAST_SECONDS", 0.02)
-    data, members = make_data(), varied(epochs=4000)[:2]
+    data, members = make_data(), varied(epochs=20_000)[:2]
     here = dict(Threads(2).run(CompiledEngine(), members, data))
     seen = []
     there = dict(started.run(CompiledEngine(), members, data, progress=lambda done, total: seen.append(done)))

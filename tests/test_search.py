@@ -45,7 +45,7 @@ class Counting(CompiledEngine):
 
 
 def track(table: Table, epochs=(1, 3, 9), ledger=None, engine=None, folds=3) -> Track:
-    data, count = cross_validation_data(table, np.arange(table.rows), folds, 0, False)
+    data, count = cross_validation_data(table, np.arange(table.rows), folds, 0, False, MLP())
     return Track(data, count, epochs, engine or CompiledEngine(), Threads(2), ledger)
 
 
@@ -84,7 +84,7 @@ def test_what_is_no_budget_is_refused(given):
 
 
 def test_the_cost_grows_with_network_batch_and_ingredients():
-    data, _ = cross_validation_data(made_table(rows=200), np.arange(200), 2, 0, False)
+    data, _ = cross_validation_data(made_table(rows=200), np.arange(200), 2, 0, False, MLP())
 
     def price(network=(64, 32), cocktail="none", batch=32):
         return step_cost(Member(MLP(network), as_cocktail(cocktail), Training(batch_size=batch), 0, 0), data)
@@ -291,7 +291,7 @@ def test_optuna_keeps_quiet_and_its_settings_are_its_owners(capfd):
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_every_proposal_can_be_trained(task):
     table = made_table(task, rows=80)
-    data, _ = cross_validation_data(table, np.arange(80), 2, 0, False)
+    data, _ = cross_validation_data(table, np.arange(80), 2, 0, False, MLP())
     engine = CompiledEngine()
     proposals = Proposals(replace(space(task), training=FAST), "random", 1, 1)
     for candidate in [*space(task).portfolio(), *[c for c, _ in proposals.ask(60)]]:
@@ -312,7 +312,7 @@ def test_what_is_given_is_fixed():
 
 def test_wide_networks_wait_for_large_budgets():
     table = made_table(rows=400)
-    data, folds = cross_validation_data(table, np.arange(400), 3, 0, False)
+    data, folds = cross_validation_data(table, np.arange(400), 3, 0, False, MLP())
 
     def widest(total: int) -> int:
         return Question(data, folds, None, None, CompiledEngine(), Threads(1), 0.0).space(total).widest

@@ -102,7 +102,7 @@ def test_freedom_of_a_linear_path_is_the_trace_of_the_hat_matrix_of_ridge() -> N
     found = wf.workings(data, "l2", points=[0.01, 0.3, 2.0], network="linear", folds=2)
     from wellfit.select.compare import cross_validation_data
 
-    prepared, _ = cross_validation_data(data, np.arange(40), 2, 0, False, bent=False)
+    prepared, _ = cross_validation_data(data, np.arange(40), 2, 0, False, MLP(()))
     fold = prepared.folds[0]
     x = fold.x[fold.rows.train]
     x = x - x.mean(axis=0)
@@ -151,7 +151,7 @@ def test_freedom_of_a_network_agrees_with_yes_own_algorithm() -> None:
     found = wf.workings(data, "l2", points=[0.3], network="4:tanh", training=training, folds=2)
     from wellfit.select.compare import cross_validation_data
 
-    prepared, _ = cross_validation_data(data, np.arange(36), 2, 0, False)
+    prepared, _ = cross_validation_data(data, np.arange(36), 2, 0, False, MLP())
     fold, draws = prepared.folds[0], 120
     rows, random = fold.rows.train, np.random.default_rng(6)
     noise = DISTURBANCE * random.normal(size=(draws, len(rows)))

@@ -163,6 +163,12 @@ def in_step(engine: Engine) -> bool:
     return bool(getattr(engine, "lockstep", False))
 
 
+def threads_of(engine: Engine, members: Sequence[Member], data: TrainingData) -> int:
+    """Return how many threads a member's training takes, the most that any of the members does."""
+    engines = {id(own): own for own in (engine_of(engine, member, data) for member in members)}
+    return max((int(getattr(own, "member_threads", 1)) for own in engines.values()), default=1)
+
+
 def refuse_misfits(engine: Engine, members: Sequence[Member], data: TrainingData) -> None:
     """Raise `UnsupportedError`, with the engine's reason, for the first member that it cannot train."""
     for member in members:

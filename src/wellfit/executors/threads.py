@@ -20,6 +20,7 @@ from wellfit.engines.base import (
     groups,
     in_step,
     stops_within_epochs,
+    threads_of,
 )
 from wellfit.engines.blas import one_blas_thread
 from wellfit.errors import SettingError
@@ -43,9 +44,10 @@ class Threads:
     """Run members on ``threads`` threads (all usable cores by default), the longest first.
 
     Each member is advanced in slices of whole epochs, about a tenth of a second each; of members that the engine wants
-    together (see `wellfit.engines.base.groups`), some are ended in each slice. Results do not depend on the
-    number of threads or the order of work, because the engine's do not. Until all have ended, BLAS libraries are held
-    to one thread, in the calling thread too: how many threads share a product can change its last bit.
+    together (see `wellfit.engines.base.groups`), some are ended in each slice. An engine that computes a member on
+    several threads of its own has fewer members side by side. Results do not depend on the number of threads or the
+    order of work, because the engine's do not. Until all have ended, BLAS libraries are held to one thread, in the
+    calling thread too: how many threads share a product can change its last bit.
     Raises `SettingError` for fewer than one thread.
 
     >>> Threads(2).threads
@@ -78,7 +80,7 @@ class Threads:
         with one_blas_thread():
             workers = [
                 threading.Thread(target=job.work, name=f"wellfit-{i}", daemon=True)
-                for i in range(min(self.threads, len(job.waiting)))
+                for i in range(min(max(1, self.threads // threads_of(engine, members, data)), len(job.waiting)))
             ]
             try:
                 for worker in workers:

@@ -140,7 +140,7 @@ def _summary(work: Work, sentence: str, seconds: float) -> dict[str, object]:
         "task": table.task,
         "target": table.target_name,
         "rows": table.rows,
-        "features": len(table.columns),
+        "features": len(table.columns) if table.inputs is None else int(np.prod(table.inputs.shape[1:])),
         "metric": comparison.metric,
         **best,
         "test": _tested(tested),

@@ -21,7 +21,7 @@ from wellfit.nets.layout import Layout, layout_of
 from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
 from wellfit.nets.torch_door import require_torch
-from wellfit.nets.torch_threads import one_torch_thread
+from wellfit.nets.torch_threads import alone
 from wellfit.records import Array
 
 torch: Any = require_torch()
@@ -93,7 +93,8 @@ class Built:
         if isinstance(self.network, MLP):
             shape = int(np.prod(self.inputs))
             return self.network.initialize(seed, shape, self.outputs, batch_norm=self.batch_norm)
-        net = self._made(seed, self._tried)
+        with alone():
+            net = self._made(seed, self._tried)
         there = layout_of(net)
         if there != self.layout:
             raise UnsupportedError("module.layers_differ", name=self.name, **_difference(self.layout, there))
@@ -148,7 +149,7 @@ class Built:
         """Return the outputs (n, k) float64 in evaluation mode, in the parameters' precision, on this thread."""
         vector = torch.tensor(parameters)
         found = np.empty((len(x), self.outputs))
-        with torch.no_grad(), one_torch_thread():
+        with torch.no_grad(), alone():
             for start in range(0, len(x), CHUNK):
                 rows = as_inputs(torch.tensor(x[start : start + CHUNK]), vector.dtype)
                 found[start : start + CHUNK] = self.evaluate(vector, channels_last(rows)).double().numpy()
@@ -221,8 +222,16 @@ def as_inputs(x: Any, dtype: Any) -> Any:
 
 
 def channels_last(x: Any) -> Any:
-    """Return images, (n, C, H, W), with their channels last in memory, which convolutions on a CPU like best."""
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+    """Return images, (n, C, H, W), with their channels last in memory, which convolutions on a CPU like best.
+
+    Of one channel too: there both orders are the same bytes, and PyTorch goes by the strides.
+    """
+    if x.ndim != 4:
+        return x
+    _, channels, height, width = x.shape
+    x = x.contiguous(memory_format=torch.channels_last)
+    strides = (channels * height * width, 1, width * channels, channels)
+    return x if x.stride() == strides else x.as_strided(x.shape, strides)
 
 
 def build(network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> Built:
@@ -230,7 +239,8 @@ def build(network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool)
     kept: OrderedDict[tuple, Built] = _mine.__dict__.setdefault("kept", OrderedDict())
     key = (network, inputs, outputs, batch_norm)
     if key not in kept:
-        kept[key] = Built(network, inputs, outputs, batch_norm)
+        with alone():
+            kept[key] = Built(network, inputs, outputs, batch_norm)
     kept.move_to_end(key)
     while len(kept) > KEPT:
         kept.popitem(last=False)

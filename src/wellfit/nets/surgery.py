@@ -89,7 +89,7 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
     hooks = _hooks(net, trial)
     try:
         with torch.no_grad(), watch:
-            net.eval()
+            net.train(False)
             out, trial.tokens = _forward(net, x, name)
         trial.products = max(1, watch.flops // 2 // len(x))
         trial.activations = watch.numbers // len(x)

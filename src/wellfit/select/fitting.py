@@ -49,6 +49,7 @@ def fit(
     training's epochs all the same. A diverged member's history says so. Raises as `fit_members`.
 
     >>> from wellfit.data import load
+    >>> from wellfit.nets import MLP
     >>> training = Training(epochs=5)
     >>> [(record, model)] = fit(load("iris"), np.arange(150), MLP((8,)), Cocktail.parse("l2=0.01"), training, 3)
     >>> record.status, model.rows, model.seed
@@ -146,6 +147,7 @@ def fit_epochs(
     ``epochs`` ascend. One training serves them all. Raises as `fit_members`.
 
     >>> from wellfit.data import load
+    >>> from wellfit.nets import MLP
     >>> member = Member(MLP((8,)), Cocktail(), Training(epochs=5), 0, 0)
     >>> [record.epochs for record, _ in fit_epochs(load("iris"), everything(np.arange(150)), member, [0, 2, 5])]
     [0, 2, 5]

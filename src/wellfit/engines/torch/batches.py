@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -156,5 +157,7 @@ def mask(keys: Any, place: int, rate: Any, units: int, columns: int, epoch: int,
     return keep, 65536 / threshold
 
 
+# An epoch may be trained in many slices, and a large permutation takes a while.
+@lru_cache(maxsize=64)
 def _shuffled(seed: int, count: int, epoch: int) -> Array:
     return rng.permutation(seed, rng.SHUFFLE, count, epoch=epoch)

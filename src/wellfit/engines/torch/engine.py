@@ -32,9 +32,10 @@ SHARE = 0.6
 class TorchEngine:
     """Trains any PyTorch module (`wellfit.module`), and MLPs, by the formulas of ``docs/objective.md``.
 
-    On a CPU members train one at a time, each on one thread, images with their channels last; an executor runs several
-    side by side. With a GPU members of one architecture are stacked (`torch.func`) as far as its memory goes, and where
-    it does not suffice a stack is halved and training goes on; ``notice`` hears of it (by default a warning).
+    On a CPU members train one at a time, images with their channels last. Each has two threads, whatever the machine
+    has, so that results do not depend on it; an executor has one side by side for each two cores. With a GPU members of
+    one architecture are stacked (`torch.func`) as far as its memory goes, and where it does not suffice a stack is
+    halved and training goes on; ``notice`` hears of it (by default a warning).
     ``device`` is ``cpu``, ``cuda``, or ``auto``: the GPU where there is one. ``stacked`` asks for stacks on a CPU too.
     Draws are those of `wellfit.rng`, so masks depend on the member alone and are the same on every device.
     Raises `SettingError` for an unknown device, or a GPU that is not there.
@@ -42,6 +43,7 @@ class TorchEngine:
 
     name = "torch"
     version = "1"
+    member_threads = 2  # as in `wellfit.nets.torch_threads`, which needs PyTorch
 
     def __init__(
         self, device: str = "auto", *, stacked: bool | None = None, notice: Callable[[str], None] | None = None
@@ -124,7 +126,7 @@ class TorchEngine:
 
         Each stack makes at least one step, so that repeating the call comes to an end.
         """
-        from wellfit.nets.torch_threads import one_torch_thread
+        from wellfit.nets.torch_threads import TRAINING, fixed_threads
 
         found, deadline = list(states), time.perf_counter() + seconds
         ends = [min(u, m.training.epochs) for u, m in zip(until, members, strict=True)]
@@ -133,7 +135,7 @@ class TorchEngine:
         ]
         if not open_:
             return found
-        with one_blas_thread(), one_torch_thread(), self._lock if self.lockstep else nullcontext():
+        with one_blas_thread(), fixed_threads(TRAINING), self._lock if self.lockstep else nullcontext():
             for places in self._stacks([members[i] for i in open_], [states[i] for i in open_], data):
                 chosen = [open_[p] for p in places]
                 self._train(chosen, members, found, ends, data, deadline)

@@ -103,7 +103,7 @@ def _weights(module: nn.Module) -> list[torch.Tensor]:
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a model into evaluation mode while the block runs, and each module back into its own afterwards."""
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    model.train(False)
     try:
         yield
     finally:
