@@ -380,7 +380,8 @@ def test_torch_script_takes_our_steps_with_every_ingredient(cocktail):
         training = Training(**TRAININGS[RICH[cocktail]], epochs=STEPS, batch_size=None, precision="float64",
                             loss=LOSSES[task], class_weights=WEIGHTED[task])  # fmt: skip
         space, ours = whole_against_torch(cocktail, training, task)
-        tolerance = 2e-4 if "clipping" in cocktail else 1e-9  # PyTorch adds 1e-6 to a norm of about 0.1
+        # PyTorch adds 1e-6 to a norm of about 0.1; processors differ in the order of sums, which batch norm magnifies.
+        tolerance = 2e-4 if "clipping" in cocktail else 1e-8 if "batch_norm" in cocktail else 1e-9
         assert furthest(ours.everything(), torch_parts(space["network"])) < tolerance
         if "ema" in cocktail:
             assert furthest(ours.average, torch_parts(space["average"])) < tolerance

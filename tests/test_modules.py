@@ -19,9 +19,11 @@ from wellfit.engines.contract import finish, make_data, same  # noqa: E402
 from wellfit.engines.states import state_from_bytes, state_to_bytes  # noqa: E402
 from wellfit.engines.torch import TorchEngine  # noqa: E402
 from wellfit.errors import SettingError, UnsupportedError  # noqa: E402
+from wellfit.executors import Threads  # noqa: E402
 from wellfit.nets import MLP, Training, as_network  # noqa: E402
-from wellfit.nets.built import as_inputs, build  # noqa: E402
+from wellfit.nets.built import as_inputs, build, channels_last  # noqa: E402
 from wellfit.nets.layout import layout_of  # noqa: E402
+from wellfit.nets.torch_threads import fixed_threads  # noqa: E402
 from wellfit.records import Fold, FoldData, TrainingData  # noqa: E402
 
 nn = torch.nn
@@ -330,6 +332,40 @@ def test_starting_weights_are_a_function_of_the_seed_and_nothing_global_is_touch
     finish(TorchEngine("cpu"), [member("dropout=0.5 + augment=1", ADAM)], data)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_reach_convolutions_with_their_channels_last(channels: int) -> None:
+    """Of one channel too, where PyTorch goes by the strides: without them it takes three times as long."""
+    x = torch.rand(5, channels, 6, 7, generator=torch.Generator().manual_seed(0))
+    y = channels_last(x)
+    assert torch.equal(x, y)
+    assert y.stride() == (channels * 42, 1, 7 * channels, channels)
+    kernel = torch.rand(4, channels, 3, 3, generator=torch.Generator().manual_seed(1))
+    assert nn.functional.conv2d(y, kernel).stride()[1] == 1
+
+
+def test_counts_of_threads_are_put_back_also_from_within() -> None:
+    before, seen = torch.get_num_threads(), []
+    with fixed_threads(3):
+        with fixed_threads(1):
+            seen.append(torch.get_num_threads())
+        seen.append(torch.get_num_threads())
+    assert seen == [1, 3]
+    assert torch.get_num_threads() == before
+
+
+def test_threads_make_no_difference() -> None:
+    """Members beside each other, one after another, and whatever PyTorch was told before: equal bits."""
+    data, ones = images(), [member("dropout=0.3", replace(ADAM, precision="bfloat16"), seed) for seed in range(3)]
+    found, before = [], torch.get_num_threads()
+    for count in (1, 2, 6):
+        torch.set_num_threads(count)
+        ended = dict(Threads(count).run(TorchEngine("cpu"), ones, data))
+        found.append([ended[i] for i in range(3)])
+    torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(same(a, b, 0) for a, b in zip(found[0], other, strict=True))
 
 
 def test_names_texts_and_files(tmp_path: object) -> None:
