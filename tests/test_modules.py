@@ -376,23 +376,18 @@ def test_names_texts_and_files(tmp_path: object) -> None:
     with pytest.raises(SettingError, match="name"):
         wf.module("a|b", Plain)
     file = tmp_path / "mine.py"
-    file.write_text("from torch import nn\ndef Net(): return nn.Linear(5, 1)\n")
+    file.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom torch import nn\n"
+        "from beside import WIDTH\n@dataclass\nclass Settings:\n    width: int = WIDTH\n"
+        "def Net(): return nn.Linear(Settings().width, 1)\n"
+    )
+    (tmp_path / "beside.py").write_text("WIDTH = 5\n")
     net = as_network(f"{file}:Net").bound(5, 1)
     assert net.layers == 1
+    assert as_network(f"{file}:Net") == as_network(f"{file}:Net")
     for text, words in ((f"{file}:Nope", "defines no Nope"), (f"{tmp_path / 'no.py'}:Net", "cannot be run")):
         with pytest.raises(SettingError, match=words):
             as_network(text)
-
-
-def test_a_ledger_knows_an_edited_factory_from_the_one_before() -> None:
-    keys = [Member(wf.module("n", f).bound(5, 1), as_cocktail("none"), ADAM, 0, 0).key for f in (
-        lambda: nn.Linear(5, 1),
-        lambda: nn.Sequential(nn.Linear(5, 3), nn.Linear(3, 1)),
-        lambda: nn.Sequential(nn.Linear(5, 3), nn.ReLU(), nn.Linear(3, 1)),
-        lambda: nn.Linear(5, 1),
-    )]  # fmt: skip
-    assert len(set(keys)) == 3
-    assert keys[0] == keys[3]
 
 
 def test_layouts_put_weights_first_whatever_normalization_there_is() -> None:

@@ -295,14 +295,15 @@ def history(member: Member, state: State, data: TrainingData) -> History:
         weight_norms=tuple(float(np.linalg.norm(w)) for w in weights),
         zero_weights=sum(int((w == 0).sum()) for w in weights),
         weights=sum(w.size for w in weights),
-        inputs_used=_inputs_used(weights),
+        inputs_used=_inputs_used(weights, network.bound(fold.inputs, data.outputs).entry),
         units=network.unit_shares(plain, fold.x[looked_at], data.outputs),
     )
 
 
-def _inputs_used(weights: Sequence[Array]) -> int:
-    """Return how many inputs, or channels, the first layer has a weight for; kernels are (out, in, ...)."""
-    if not weights:
+def _inputs_used(weights: Sequence[Array], entry: int | None) -> int:
+    """Return how many inputs, or channels, the first layer, (out, in, ...), has a weight for; 0 where unknown."""
+    if entry is None or not weights:
         return 0
-    rest = tuple(axis for axis in range(weights[0].ndim) if axis != 1)
-    return int((weights[0] != 0).any(axis=rest).sum())
+    first = weights[entry]
+    rest = tuple(axis for axis in range(first.ndim) if axis != 1)
+    return int((first != 0).any(axis=rest).sum())

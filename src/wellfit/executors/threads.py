@@ -122,7 +122,7 @@ class _Job:
         self.engine, self.members, self.data = engine, members, data
         self.keep: Keep | None = None
         self.keep_seconds = KEEP_SECONDS
-        self.states = [None] * len(members) if states is None else list(states)
+        self.states: list[State | None] = [None] * len(members) if states is None else list(states)
         ends = [m.training.epochs for m in members]
         self.until = ends if until is None else [min(u, e) for u, e in zip(until, ends, strict=True)]
         begun = [0 if state is None else state.epoch for state in self.states]
@@ -275,10 +275,25 @@ class _Job:
             if not open_ or self.stop.is_set():
                 return
             before = sum(state.step for state in states)
-            states = advance_within(self.engine, members, states, ends, self.data, LONG_SLICE_SECONDS)
+            try:
+                states = advance_within(self.engine, members, states, ends, self.data, LONG_SLICE_SECONDS)
+            except MemoryError:
+                if len(group) == 1:
+                    raise
+                self._one_by_one([(group[place], states[place]) for place in sorted(open_)])
+                return
             stuck = [p for p in open_ if states[p].status == "running" and states[p].epoch < ends[p]]
             if len(stuck) == len(open_) and sum(state.step for state in states) <= before:
                 raise RuntimeError(say("executors.stuck", engine=self.engine.name, epoch=states[stuck[0]].epoch))
+
+    def _one_by_one(self, left: Sequence[tuple[int, State]]) -> None:
+        """Train members alone that there is no memory to train together; those for which even that fails are lost."""
+        for index, state in left:
+            self.states[index] = state
+            try:
+                self.train_in_step([index])
+            except MemoryError as error:
+                self.lost.append((index, error))
 
     def _of(self, group: Sequence[int]) -> list[Member]:
         return [self.members[i] for i in group]

@@ -9,6 +9,7 @@ import numpy as np
 
 from wellfit.cocktail import Cocktail
 from wellfit.data import prepare
+from wellfit.data.prepare import fingerprint
 from wellfit.engines.base import Member
 from wellfit.executors import Threads
 from wellfit.executors.threads import usable_cores
@@ -88,7 +89,7 @@ def _slowness(study: Study, rows: Array, plan: Plan) -> float:
 
     A member for each core trains, side by side as they will.
     """
-    name = f"slowness {plan.limit}"
+    name = f"slowness {plan.limit} {study.network.key} {study.training!r} {study.table.rows} {len(rows)}"
     noted = study.ledger.note(name)
     if noted is None:
         few = thinned(study.table, rows, TRIAL_ROWS, study.asked.seed)
@@ -111,7 +112,8 @@ def last_training(study: Study, sample: Sample, found: Search, plan: Plan, began
     How many passes that is, is noted in the ledger, so that a run that is continued does the same.
     """
     rows, best = sample.all, found.single.parts[0]
-    name = f"last training {plan.limit}"
+    told = f"{study.network.key} {best.cocktail} {best.training!r}"
+    name = f"last training {plan.limit} {told} {fingerprint(study.table, [everything(rows)], **design(study.network))}"
     noted = study.ledger.note(name)
     if noted is None:
         left = plan.seconds - (perf_counter() - began) - WRITING

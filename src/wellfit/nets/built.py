@@ -5,6 +5,7 @@ Imports PyTorch: only what needs it imports this.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import threading
 from collections import OrderedDict
@@ -17,7 +18,7 @@ import numpy as np
 from wellfit import rng
 from wellfit.errors import SettingError, UnsupportedError, WellfitError
 from wellfit.nets import surgery
-from wellfit.nets.layout import Layout, layout_of
+from wellfit.nets.layout import Layout, Slot, layout_of
 from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
 from wellfit.nets.torch_door import require_torch
@@ -28,6 +29,7 @@ torch: Any = require_torch()
 
 SAMPLE, CHUNK = 4, 128  # rows of the trial input; rows evaluated at once
 KEPT = 8  # modules kept for each thread
+_NOTHING = 1e-10  # of the largest gradient
 _drawing = threading.Lock()
 _mine = threading.local()
 
@@ -55,11 +57,12 @@ class Built:
         self.places = len(self._order)
         self._sites = [net.get_submodule(site) for site in trial.sites]
         # Where each tensor hangs. Ours stay there until the next call: the module is nobody else's.
-        self._homes = [_home(net, slot.name) for slot in self.layout.slots]
+        self._homes = _homes(net, self.layout)
         self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
-        # A bias in front of a batch normalization has no effect: its gradient is rounding, of which Adam makes steps.
-        without = {f"{place}.bias" for place in trial.follows}
-        self.unfelt = tuple(slot for slot in self.layout.slots if slot.name in without)
+        self.unfelt = self._unfelt(trial)
+        self.entry = self._entry(trial)
+        self.recurrent = bool(self._recurrent)
+        self._heard = trial.heard
         self._watched = surgery.before_activation(trial)
 
     @property
@@ -69,8 +72,13 @@ class Built:
 
     @property
     def signature(self) -> str:
-        """A short hash of the layers, their settings and shapes: an edited factory has another one."""
-        text = repr(self.net) + repr(self.layout.slots)
+        """A short hash of the layers, of all that a forward pass does and of how weights begin.
+
+        An edited factory has another one. Spreads of weights are rounded, since processors differ in last bits.
+        """
+        start = self.initialize(0)
+        spread = [f"{start[slot.start : slot.stop].std():.3g}" for slot in self.layout.slots]
+        text = "\n".join([repr(self.net), repr(self.layout.slots), *self._heard, *spread])
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def example(self) -> Any:
@@ -79,6 +87,40 @@ class Built:
         size = int(np.prod((SAMPLE, *shape)))
         values = np.sin(np.arange(size, dtype=np.float64) * 12.9898).reshape(SAMPLE, *shape)
         return torch.tensor(values, dtype=torch.get_default_dtype())
+
+    def _unfelt(self, trial: surgery.Trial) -> tuple[Slot, ...]:
+        """Return the biases without effect: what stands in front of a batch normalization and goes nowhere else.
+
+        Their gradient is rounding, of which Adam makes steps; here it is found to be that, in float64.
+        """
+        asked = {f"{place}.bias" for place in trial.follows}
+        slots = [slot for slot in self.layout.slots[: self.layout.count] if slot.name in asked]
+        if not slots:
+            return ()
+        twin = copy.deepcopy(self.net).double().train()
+        x = self.example()
+        out = surgery.logits(twin(torch.zeros_like(x, dtype=torch.long) if self.tokens else x.double()), self.outputs)
+        value = (out * torch.sin(torch.arange(out.numel(), dtype=torch.float64).view(out.shape) + 1)).sum()
+        held = dict(twin.named_parameters())
+        every = [held[slot.name] for slot in self.layout.slots[: self.layout.count]]
+        felt = torch.autograd.grad(value, every, allow_unused=True)
+        sizes = {
+            slot.name: 0.0 if g is None else float(g.abs().max())
+            for slot, g in zip(self.layout.slots, felt, strict=False)
+        }
+        return tuple(slot for slot in slots if sizes[slot.name] < _NOTHING * max(sizes.values()))
+
+    def _entry(self, trial: surgery.Trial) -> int | None:
+        """Return the place, among the weights, of the layer that an input meets first.
+
+        Its weights are (out, in, ...), so that columns belong to inputs: a linear layer or a plain convolution. None
+        where it is another kind.
+        """
+        names = [self.layout.slots[i].name for i in self.layout.weights]
+        first = next((place for place in trial.layers if f"{place}.weight" in names), None)
+        if first is None or not surgery.has_columns(self.net.get_submodule(first)):
+            return None
+        return names.index(f"{first}.weight")
 
     def bytes_for(self, batch: int) -> int:
         """Return the memory that one member of a stack needs in training, in bytes, about; rather more than less."""
@@ -127,8 +169,9 @@ class Built:
         # One split gives the gradient as one concatenation. Running statistics are changed in place.
         pieces = torch.split(learned, sizes[: self.layout.count])
         own = [piece.clone() for piece in torch.split(buffers, sizes[self.layout.count :])]
-        for (holder, key), slot, part in zip(self._homes, slots, (*pieces, *own), strict=True):
-            holder[key] = part.view(slot.shape)
+        for homes, slot, part in zip(self._homes, slots, (*pieces, *own), strict=True):
+            for holder, key in homes:
+                holder[key] = part.view(slot.shape)
         for part in self._recurrent:
             part._flat_weights = [getattr(part, name) for name in part._flat_weights_names]
         for site in self._sites:
@@ -261,11 +304,16 @@ def drawing(seed: int) -> Iterator[None]:
             torch.set_rng_state(before)
 
 
-def _home(net: Any, name: str) -> tuple[dict[str, Any], str]:
-    """Return the dictionary of a module that holds a parameter or buffer, and its key there."""
-    place, _, key = name.rpartition(".")
-    part = net.get_submodule(place)
-    return (part._parameters if key in part._parameters else part._buffers), key
+def _homes(net: Any, layout: Layout) -> list[list[tuple[dict[str, Any], str]]]:
+    """Return the dictionaries of modules that hold each tensor, and its keys there; a tied one has several."""
+    held: dict[int, list[tuple[dict[str, Any], str]]] = {}
+    for part in net.modules():
+        for holder in (part._parameters, part._buffers):
+            for key, tensor in holder.items():
+                if tensor is not None:
+                    held.setdefault(id(tensor), []).append((holder, key))
+    own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    return [held[id(own[slot.name])] for slot in layout.slots]
 
 
 def _difference(here: Layout, there: Layout) -> dict[str, object]:

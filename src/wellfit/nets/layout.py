@@ -19,12 +19,13 @@ class Slot:
 
 @dataclass(frozen=True)
 class Layout:
-    """The vector (T,): learned parameters, then buffers that are numbers (running statistics).
+    """The vector (T,): learned parameters, then what training leaves alone: parameters that ask for no gradient, and
+    buffers that are numbers (running statistics).
 
     Within the learned ones first all that are no normalization's, in the module's order, then all scales of
     normalization layers, then all their shifts; buffers are ordered by what they are called, all means before all
-    variances. Weights and biases so stand where they stand without normalization. ``weights`` are the places, among
-    the slots, of what penalties reach.
+    variances. Weights and biases so stand where they stand without normalization. A tensor that hangs in two places is
+    there once. ``weights`` are the places, among the slots, of what penalties reach.
     """
 
     slots: tuple[Slot, ...]
@@ -54,14 +55,15 @@ class Layout:
 def layout_of(net: Any) -> Layout:
     """Return the layout of an ``nn.Module``."""
     norms = {id(p) for m in net.modules() if is_norm(m) for p in m.parameters(recurse=False)}
-    named = list(net.named_parameters())
+    named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
+    frozen = [(name, p) for name, p in net.named_parameters() if not p.requires_grad]
     plain = [(name, p) for name, p in named if id(p) not in norms]
     scales = [(name, p) for name, p in named if id(p) in norms and not name.endswith("bias")]
     shifts = [(name, p) for name, p in named if id(p) in norms and name.endswith("bias")]
     buffers = [(name, b) for name, b in net.named_buffers() if b.is_floating_point()]
     buffers.sort(key=lambda pair: pair[0].rpartition(".")[2])  # stable: layers keep their order
     slots, at = [], 0
-    for name, tensor in (*plain, *scales, *shifts, *buffers):
+    for name, tensor in (*plain, *scales, *shifts, *frozen, *buffers):
         size = math.prod(tensor.shape)
         slots.append(Slot(name, tuple(tensor.shape), at, at + size))
         at += size

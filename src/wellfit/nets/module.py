@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from wellfit.cocktail import BatchNorm, Cocktail, Dropout, Strengths
+from wellfit.cocktail import BatchNorm, Cocktail, Dropout, GroupLasso, Strengths
 from wellfit.errors import SettingError
 from wellfit.records import Array
 
@@ -67,11 +71,23 @@ class Module:
         """Number of weight matrices and kernels."""
         return len(self._here(batch_norm=False).layout.weights)
 
+    @property
+    def entry(self) -> int | None:
+        """The place, among the weights, of the layer that an input meets first; None where it has no columns."""
+        return self._here(batch_norm=False).entry
+
+    @property
+    def tokens(self) -> bool:
+        """Whether it reads whole numbers, such as tokens, and not values."""
+        return self._here(batch_norm=False).tokens
+
     def strengths(self, cocktail: Cocktail) -> Strengths:
         """Return the cocktail bound to this module. Raises `SettingError` where the two do not go together."""
         built = self._here(batch_norm=cocktail.get(BatchNorm) is not None)
         if cocktail.get(Dropout) is not None and not built.places:
             raise SettingError("module.no_dropout", name=self.name)
+        if cocktail.get(GroupLasso) is not None and built.entry is None:
+            raise SettingError("module.no_columns", name=self.name)
         return cocktail.resolve(len(built.layout.weights), built.places)
 
     def size(self, inputs: Inputs, outputs: int) -> int:
@@ -160,21 +176,38 @@ def module(name: str, factory: Callable[..., Any] | None = None, *, insert_dropo
 
 
 def module_of_file(text: str) -> Module:
-    """Return the network that ``path/to/file.py:Name`` names: the file is run, and Name is the factory.
+    """Return the network that ``path/to/file.py:Name`` names: the file is run, once, and Name is the factory.
 
-    Raises `SettingError` where there is no such file or name, or where the file raises an error.
+    While it runs its folder is looked in for what it imports. Raises `SettingError` where there is no such file or
+    name, or where the file raises an error.
     """
-    import importlib.util
-
     path, _, name = text.rpartition(":")
     try:
-        spec = importlib.util.spec_from_file_location("wellfit_users_module", path)
-        assert spec is not None
-        assert spec.loader is not None
-        there = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(there)
+        there = _run(str(Path(path).resolve()), Path(path).stat().st_mtime_ns)
     except Exception as error:
         raise SettingError("module.bad_file", path=path, kind=type(error).__name__, error=error) from error
-    if not hasattr(there, name):
-        raise SettingError("module.no_such_name", path=path, name=name)
+    if not name or not hasattr(there, name):
+        raise SettingError("module.no_such_name", path=path, name=name or '""')
     return Module(text, getattr(there, name))
+
+
+@lru_cache(maxsize=32)
+def _run(path: str, changed: int) -> ModuleType:
+    """Run a file as a Python module; ``changed`` is when it was written, so that an edited file runs again."""
+    import importlib.util
+
+    known = f"wellfit_users_module_{abs(hash((path, changed)))}"
+    spec = importlib.util.spec_from_file_location(known, path)
+    assert spec is not None
+    assert spec.loader is not None
+    there = importlib.util.module_from_spec(spec)
+    sys.modules[known] = there  # classes look theirs up there
+    sys.path.insert(0, str(Path(path).parent))
+    try:
+        spec.loader.exec_module(there)
+    except BaseException:
+        del sys.modules[known]
+        raise
+    finally:
+        sys.path.remove(str(Path(path).parent))
+    return there

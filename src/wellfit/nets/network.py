@@ -65,6 +65,11 @@ class MLP:
         return str(self)
 
     @property
+    def entry(self) -> int:
+        """The place, among the weights, of the layer that an input meets first."""
+        return 0
+
+    @property
     def linear(self) -> bool:
         """Whether there is no hidden layer."""
         return not self.hidden

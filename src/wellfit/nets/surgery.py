@@ -6,6 +6,7 @@ Imports PyTorch: only what needs it imports this.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,16 +59,19 @@ class Trial:
     follows: dict[str, str] = field(default_factory=dict)  # a batch normalization by the layer in front of it
     tokens: bool = False
     activations: int = 0  # numbers that all operations gave back, a row
+    heard: list[str] = field(default_factory=list)  # all operations of both passes, in words
 
 
 def prepare(net: Any, name: str, *, keep_norm: bool) -> Any:
     """Return the module with its dropout layers under control, and without batch normalization if so asked."""
     kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-    for place, part in list(net.named_modules()):
+    sites: dict[int, Site] = {}  # one object in two places is one layer
+    for place, part in list(net.named_modules(remove_duplicate=False)):
         if isinstance(part, nn.AlphaDropout | nn.FeatureAlphaDropout):
             raise UnsupportedError("module.alpha_dropout", name=name, place=place)
         if isinstance(part, kinds):
-            net = _replaced(net, place, Site(next(kind for kind in kinds if isinstance(part, kind))))
+            site = sites.setdefault(id(part), Site(next(kind for kind in kinds if isinstance(part, kind))))
+            net = _replaced(net, place, site)
         elif isinstance(part, nn.modules.batchnorm._BatchNorm):
             if part.momentum is None:
                 raise UnsupportedError("module.no_momentum", name=name, place=place)
@@ -98,6 +102,7 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
         with torch.no_grad(), watch:
             net.train()
             net(torch.zeros_like(x, dtype=torch.long) if trial.tokens else x)
+        trial.heard = watch.heard
     finally:
         for hook in hooks:
             hook.remove()
@@ -117,25 +122,32 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
 
 def _forward(net: Any, x: Any, name: str) -> tuple[Any, bool]:
     """Return the outputs, and whether the module takes whole numbers (tokens) and not values."""
-    tokens = any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in net.modules())
+    may_read = any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in net.modules())
     try:
-        return net(torch.zeros_like(x, dtype=torch.long) if tokens else x), tokens
+        return net(x), False
     except Exception as error:
+        if may_read:
+            with suppress(Exception):
+                return net(torch.zeros_like(x, dtype=torch.long)), True
         raise SettingError(
             "module.forward_failed", name=name, given=tuple(x.shape), kind=type(error).__name__, error=error
         ) from error
 
 
 def _hooks(net: Any, trial: Trial) -> list[Any]:
+    left: dict[str, Any] = {}  # what each layer gave
+
     def met(place: str, part: Any) -> Any:
         def hook(_: Any, given: tuple, out: Any) -> None:
             if isinstance(part, Site):
                 trial.sites.append(place)
                 trial.masks.append(part.mask_shape(tuple(given[0].shape)))
             elif isinstance(part, nn.modules.batchnorm._BatchNorm):
-                if trial.layers and tuple(out.shape) == trial.shapes.get(trial.layers[-1]):
-                    trial.follows.setdefault(trial.layers[-1], place)
+                before = next((name for name, gave in left.items() if gave is given[0]), None)
+                if before is not None:
+                    trial.follows.setdefault(before, place)
             elif place not in trial.layers:
+                left[place] = out
                 trial.layers.append(place)
                 trial.shapes[place] = tuple(out.shape) if hasattr(out, "shape") else ()
 
@@ -144,7 +156,9 @@ def _hooks(net: Any, trial: Trial) -> list[Any]:
     found = []
     for place, part in net.named_modules():
         own = [is_weight(n, p) for n, p in part.named_parameters(recurse=False)]
-        weighs = any(own) and not is_norm(part)
+        # Of a block with weights of its own only the layers in it count: it is done after them.
+        inner = any(is_weight(n, p) for child in part.children() for n, p in child.named_parameters())
+        weighs = any(own) and not inner and not is_norm(part)
         if weighs or isinstance(part, Site | nn.modules.batchnorm._BatchNorm):
             found.append(part.register_forward_hook(met(place, part)))
     return found
@@ -156,6 +170,7 @@ class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.last, self.random, self.numbers, self.flops = "", "", 0, 0
+        self.heard: list[str] = []
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -173,10 +188,24 @@ class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
             self.last = named
         out = func(*args, **kwargs)
         self.numbers += out.numel() if isinstance(out, torch.Tensor) else 0
+        plain = [a for a in (*args, *kwargs.values()) if isinstance(a, int | float | bool | str | list | tuple)]
+        shape = tuple(out.shape) if isinstance(out, torch.Tensor) else ""
+        self.heard.append(f"{named} {[a for a in plain if not _holds_tensors(a)]} {shape}")
         # PyTorch's own mode for this takes seconds to begin; its formulas are there for the asking.
         count = flop_registry.get(func.overloadpacket)
         self.flops += count(*args, **kwargs, out_val=out) if count else 0
         return out
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(item, torch.Tensor) for item in value)
+
+
+def has_columns(layer: Any) -> bool:
+    """Return whether a layer's weights are (out, in, ...), one column for each input."""
+    if isinstance(layer, nn.Linear):
+        return True
+    return isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) and layer.groups == 1
 
 
 def _without_effect(func: Any, args: tuple, kwargs: dict) -> bool:

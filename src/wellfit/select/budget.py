@@ -23,7 +23,7 @@ from wellfit.records import TrainingData
 # Seconds on one core, fitted to 64 measured trainings (docs/search.md): a step for itself, for each parameter, each
 # parameter and row, each unit and row, each disturbed input and row; and a member's overhead each time it is taken up.
 STEP, PARAMETER, PRODUCT, UNIT, DISTURBED, MEMBER = 2.7e-6, 1.75e-9, 5.6e-11, 6.7e-10, 2.5e-9, 4e-3
-# The same for PyTorch modules (the textbook's convolutional network, docs/images.md): a step, each parameter, and each
+# The same for PyTorch modules (the textbook's convolutional network, docs/modules.md): a step, each parameter, and each
 # multiplication of a row's forward pass with its share of the backward pass, in float32 and in bfloat16.
 TORCH_STEP, TORCH_PARAMETER, FLOATS, HALVED = 1.5e-3, 4e-9, 1.2e-10, 4.5e-11
 # Seconds of the unit: a step of 64,32 on ten inputs with batches of 32.

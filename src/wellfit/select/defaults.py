@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wellfit.cocktail import Augment, Cocktail, Dropout, as_cocktails
+from wellfit.cocktail import Augment, Cocktail, Dropout, InputDropout, InputNoise, Mixup, as_cocktails
 from wellfit.errors import SettingError
 from wellfit.nets import MLP, Module, Network, Training
 from wellfit.nets.module import Inputs, module
@@ -67,6 +67,9 @@ def can_have(network: Module, cocktail: Cocktail) -> bool:
     """Return whether a bound module goes with a cocktail: its dropout layers, its layers to normalize, its inputs."""
     if cocktail.get(Augment) is not None and not takes_images(network):
         return False
+    if network.tokens and any(cocktail.get(kind) is not None for kind in (InputNoise, InputDropout, Mixup)):
+        return False
+    network.strengths(Cocktail())  # a module that cannot be made is no matter of the cocktail
     try:
         network.strengths(cocktail)
     except SettingError:
@@ -126,6 +129,7 @@ def default_training(
     else:
         inputs = max(1, len(Preprocessor.fit(table, rows, bent=False).feature_names))
     outputs = len(table.classes) if table.task == "multiclass" else 1
+    net = net.bound(inputs, outputs)
     train_rows = max(1, len(rows) * (FOLDS - 1) // FOLDS)
     if members is None:
         members = len(default_cocktails(quick=quick, network=net)) * FOLDS * default_seeds(rows, quick=quick)

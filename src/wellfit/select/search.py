@@ -16,7 +16,7 @@ from wellfit.evidence.metrics import Metric, as_metric
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
 from wellfit.ledger import LedgerLike
-from wellfit.nets import MLP, NetworkLike, Training
+from wellfit.nets import MLP, Module, NetworkLike, Training
 from wellfit.nets.ensemble import Ensemble
 from wellfit.records import Array, SearchRecord, Table
 from wellfit.select.budget import Budget, as_budget
@@ -122,7 +122,7 @@ def search(
     fixed = chosen_network(table, rows, network) if network is not None or table.inputs is not None else None
     linear = fixed is not None and fixed.linear
     data, count = cross_validation_data(table, rows, folds, seed, False, fixed or MLP())
-    bins = 0 if linear else bins_for(table, rows)
+    bins = 0 if linear or isinstance(fixed, Module) else bins_for(table, rows)
     if bins:
         binned = prepare(table, [fold.rows for fold in data.folds], bins=bins)
         both = data.fingerprint + binned.fingerprint

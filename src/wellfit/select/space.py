@@ -195,9 +195,10 @@ class Space:
             parts.append(BatchNorm())
         if takes_images(network):
             parts += _some(trial, "augment", Augment, 0.2, 1.0)
-        parts += _some(trial, "input_dropout", InputDropout, 0.02, 0.4)
-        parts += _some(trial, "input_noise", InputNoise, 0.02, 0.6, log=True)
-        parts += _some(trial, "mixup", Mixup, 0.05, 1.0, log=True)
+        if _can(network, Mixup(0.2)):  # tokens can be neither mixed nor disturbed
+            parts += _some(trial, "input_dropout", InputDropout, 0.02, 0.4)
+            parts += _some(trial, "input_noise", InputNoise, 0.02, 0.6, log=True)
+            parts += _some(trial, "mixup", Mixup, 0.05, 1.0, log=True)
         if self.task != "regression":
             parts += _some(trial, "label_smoothing", LabelSmoothing, 0.01, 0.2, log=True)
         if trial.suggest_categorical("ema", (False, True)):

@@ -78,7 +78,7 @@ def _penalty(stack: Stack, p: int, vector: Any) -> float:
             total += float(l1[0, i] * w.abs().sum())
         if (l2 := present.of("l2")) is not None:
             total += float(l2[0, i] / 2 * (w * w).sum())
-        if i == 0 and (group := present.of("group_lasso")) is not None:
+        if i == stack.built.entry and (group := present.of("group_lasso")) is not None:
             rest = [axis for axis in range(w.ndim) if axis != 1]
             total += float(group[0] * torch.linalg.vector_norm(w, dim=rest).sum())
     return total

@@ -84,12 +84,15 @@ class TorchEngine:
         from wellfit.engines.torch.stack import built_for
 
         try:
-            built_for(member, data)
+            built = built_for(member, data)
         except WellfitError as error:
             return str(error)
-        tokens = (
-            np.issubdtype(data.folds[member.fold].x.dtype, np.integer) and data.folds[member.fold].x.dtype != np.uint8
-        )
+        if not built.layout.learned:
+            return say("torch.nothing_to_learn", network=member.network)
+        kind = data.folds[member.fold].x.dtype
+        tokens = np.issubdtype(kind, np.integer) and kind != np.uint8
+        if tokens != built.tokens and isinstance(member.network, Module):
+            return say("torch.wants_tokens" if built.tokens else "torch.wants_values", network=member.network)
         strengths = member.network.strengths(member.cocktail)
         if tokens and any((strengths.input_noise, strengths.input_dropout, strengths.mixup)):
             return say("torch.tokens")
@@ -144,9 +147,11 @@ class TorchEngine:
     def _stacks(self, members: Sequence[Member], states: Sequence[State], data: TrainingData) -> list[list[int]]:
         if not self.lockstep:
             return [[i] for i in range(len(members))]
-        most = self._most(members[0], data)
-        alike = _alike(members, states, data).values()
-        return [places[i : i + most] for places in alike for i in range(0, len(places), most)]
+        found = []
+        for places in _alike(members, states, data).values():
+            most = self._most(members[places[0]], data)
+            found += [places[i : i + most] for i in range(0, len(places), most)]
+        return found
 
     def _most(self, member: Member, data: TrainingData) -> int:
         """Return how many members fit into the memory, about."""
@@ -206,13 +211,17 @@ class TorchEngine:
 def best_precision(network: Module, inputs: Inputs, outputs: int) -> str:
     """Return the precision that trains a module fastest here without harm: bfloat16 or float32.
 
-    The rule was measured (docs/images.md): convolutions on a processor with bfloat16 instructions take a third of the
+    The rule was measured (docs/modules.md): convolutions on a processor with bfloat16 instructions take a third of the
     time, and the accuracy is the same within its noise; dense layers of the sizes usual here gain nothing.
     """
     torch = require_torch()
     built = network.built(inputs, outputs, batch_norm=False)
     convolves = any(isinstance(part, torch.nn.modules.conv._ConvNd) for part in built.net.modules())
-    return "bfloat16" if convolves and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
+    if torch.cuda.is_available():
+        has = torch.cuda.is_bf16_supported()
+    else:
+        has = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bfloat16" if convolves and has else "float32"
 
 
 def _again(device: str, stacked: bool | None) -> TorchEngine:
@@ -221,6 +230,8 @@ def _again(device: str, stacked: bool | None) -> TorchEngine:
 
 def _alike(members: Sequence[Member], states: Sequence[State | None], data: TrainingData) -> dict[tuple, list[int]]:
     """Return the places of members that can be stacked, by what they have in common."""
+    from wellfit.engines.torch.stack import built_for
+
     found: dict[tuple, list[int]] = {}
     for i, (member, state) in enumerate(zip(members, states, strict=True)):
         training, fold = member.training, data.folds[member.fold]
@@ -231,6 +242,7 @@ def _alike(members: Sequence[Member], states: Sequence[State | None], data: Trai
             (training.optimizer, training.nesterov, training.precision, training.loss, batch),
             (len(fold.rows.train), fold.inputs),
             None if state is None else (state.step, state.epoch, bool(np.isnan(state.curves[0, 0]))),
+            i if built_for(member, data).recurrent else None,  # PyTorch stacks no recurrent layers
         )
         found.setdefault(key, []).append(i)
     return found

@@ -94,7 +94,7 @@ class Stack:
         if buffers.shape[1]:
             self.vectors.parameters[:, size:] = buffers
         lr = rates([m.training for m in self.own], progress, self.vectors.parameters)
-        descend(self.vectors, gradient, self.built.layout, [m.training for m in self.own], present, lr, done)
+        descend(self.vectors, gradient, self.built, [m.training for m in self.own], present, lr, done)
 
     def _feed(self, present: Present, count: int, at: int) -> list[tuple[Any, Any]]:
         """Return a mask (M, n, ...) and a scale (M,) for each call of a dropout layer."""
@@ -125,12 +125,11 @@ class Stack:
             (gradient,) = torch.autograd.grad(value, learned)
             gradient, buffers = gradient[None], buffers.detach()[None]
         else:
-            pairs = [(m, s) for m, s in feed]
             in_feed = [(None if m is None else 0, None if s is None else 0) for m, s in feed]
             made = torch.func.grad(self._objective, has_aux=True)
             dims = (0, 0, 0, 0, None if batch.weights is None else 0, in_feed)
             gradient, buffers = torch.func.vmap(made, in_dims=dims)(
-                vectors[:, :size], vectors[:, size:], batch.x, batch.y, batch.weights, pairs
+                vectors[:, :size], vectors[:, size:], batch.x, batch.y, batch.weights, feed
             )
         for slot in self.built.unfelt:
             gradient[:, slot.start : slot.stop] = 0

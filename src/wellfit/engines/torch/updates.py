@@ -13,7 +13,7 @@ from typing import Any
 from wellfit.cocktail import Strengths
 from wellfit.cocktail.schedules import schedule_factor
 from wellfit.nets import Training
-from wellfit.nets.layout import Layout
+from wellfit.nets.built import Built
 from wellfit.nets.torch_door import require_torch
 
 torch: Any = require_torch()
@@ -73,7 +73,7 @@ def rates(trainings: Sequence[Training], progress: Sequence[float], like: Any) -
 
 
 def descend(
-    vectors: Vectors, gradient: Any, layout: Layout, trainings: Sequence[Training], present: Present, lr: Any, done: int
+    vectors: Vectors, gradient: Any, built: Built, trainings: Sequence[Training], present: Present, lr: Any, done: int
 ) -> None:
     """Make one step along the gradient of the mean loss, (M, P), after ``done`` steps.
 
@@ -81,6 +81,7 @@ def descend(
     ``docs/objective.md``: l2 enters the gradient, decay is decoupled, l1 is a proximal step whose threshold is the
     optimizer's own step for each weight.
     """
+    layout, entry = built.layout, built.entry
     kind, size = trainings[0].optimizer, layout.learned
     weights = vectors.parameters[:, :size]
     clip = present.of("gradient_clipping")
@@ -106,7 +107,8 @@ def descend(
                 weights[:, here]
             )
     if (group := present.of("group_lasso")) is not None:
-        _shorten_inputs(weights, slots[0], group[:, None] * lr / (1 - momentum))
+        assert entry is not None  # others are refused
+        _shorten_inputs(weights, slots[entry], group[:, None] * lr / (1 - momentum))
     if (bound := present.of("max_norm")) is not None:
         for i, slot in enumerate(slots):
             _bound_units(weights, slot, bound[:, i])

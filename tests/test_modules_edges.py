@@ -1,0 +1,194 @@
+"""Modules with edges: tied and frozen weights, normalization in other places, what is refused, memory that runs out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tables import made_table  # noqa: E402 (PyTorch may be absent)
+from torch_modules import Plain, Tokens  # noqa: E402
+
+import wellfit as wf  # noqa: E402
+from wellfit.cocktail import as_cocktail  # noqa: E402
+from wellfit.engines.base import Member  # noqa: E402
+from wellfit.engines.contract import finish, make_data  # noqa: E402
+from wellfit.engines.torch import TorchEngine  # noqa: E402
+from wellfit.engines.torch.stack import Stack  # noqa: E402
+from wellfit.executors import MemberError, Threads  # noqa: E402
+from wellfit.nets import Training  # noqa: E402
+from wellfit.nets.built import build  # noqa: E402
+from wellfit.select.defaults import default_training  # noqa: E402
+
+nn = torch.nn
+ADAM = Training("adamw", 0.01, 6, 16, precision="float64")
+
+
+class Tied(nn.Module):
+    """Two layers that share their weights, a frozen one, and a head that is defined first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 1)
+        self.a, self.b, self.frozen = nn.Linear(5, 5), nn.Linear(5, 5), nn.Linear(5, 5)
+        self.b.weight = self.a.weight
+        self.frozen.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.tanh(self.frozen(torch.tanh(self.b(torch.tanh(self.a(x)))))))
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_tied_weights_stay_tied_and_frozen_ones_frozen_as_in_plain_pytorch(stacked: bool) -> None:
+    data = make_data("binary")
+    training = Training("sgd", 0.1, 4, None, momentum=0.5, precision="float64")
+    one = Member(wf.module("tied", Tied).bound(5, 1), as_cocktail("l2=0.1"), training, 3, 0)
+    [state, _] = finish(TorchEngine("cpu", stacked=stacked), [one, replace(one, seed=4)], data)
+    built = build(one.network, 5, 1, False)
+    net = Tied().double()
+    start = built.layout.tensors(torch.tensor(built.initialize(3)))
+    net.load_state_dict({**net.state_dict(), **start, "b.weight": start["a.weight"]})
+    decayed = [p for p in net.parameters() if p.ndim > 1 and p.requires_grad]
+    rest = [p for p in net.parameters() if p.ndim == 1 and p.requires_grad]
+    optimizer = torch.optim.SGD([{"params": decayed, "weight_decay": 0.1}, {"params": rest}], 0.1, momentum=0.5)
+    fold = data.folds[0]
+    x, y = torch.tensor(fold.x[fold.rows.train]), torch.tensor(fold.y[fold.rows.train])
+    for _ in range(4):
+        optimizer.zero_grad()
+        nn.functional.binary_cross_entropy_with_logits(net(x), y).backward()
+        optimizer.step()
+    for name, tensor in built.layout.tensors(torch.tensor(state.parameters)).items():
+        torch.testing.assert_close(tensor, net.state_dict()[name], rtol=0, atol=1e-9, msg=name)
+    names = [built.layout.slots[i].name for i in built.layout.weights]
+    assert names == ["head.weight", "a.weight"]
+    assert names[built.entry] == "a.weight"
+    expected = net(torch.tensor(fold.x)).detach().numpy()
+    np.testing.assert_allclose(built.forward(state.parameters, fold.x), expected, atol=1e-9)
+
+
+class Residual(nn.Module):
+    """A normalization that its layer's values also go around."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm, self.head = nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Linear(6, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.a(x)
+        return self.head(torch.relu(self.norm(z)) + z)
+
+
+@pytest.mark.parametrize(
+    ("factory", "without"),
+    [
+        (lambda: nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 1)), ["0.bias"]),
+        (lambda: nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.BatchNorm1d(6), nn.Linear(6, 1)), []),
+        (Residual, []),
+    ],
+)
+def test_only_biases_without_effect_are_left_alone(factory: object, without: list[str]) -> None:
+    built = build(wf.module("m", factory).bound(5, 1), 5, 1, True)
+    assert [slot.name for slot in built.unfelt] == without
+
+
+class Positioned(nn.Module):
+    """A block with a matrix of its own around layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(1, 5))
+        self.body, self.head = nn.Linear(5, 8), nn.Linear(8, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.body(x + self.place)))
+
+
+def test_normalization_is_put_behind_hidden_layers_and_not_behind_the_last() -> None:
+    built = build(wf.module("p", Positioned).bound(5, 1), 5, 1, True)
+    assert [type(part).__name__ for part in built.net.body] == ["Linear", "BatchNorm1d"]
+    assert type(built.net.head) is nn.Linear
+
+
+def test_one_dropout_layer_in_two_places_is_one_layer() -> None:
+    def net() -> nn.Module:
+        drop = nn.Dropout(0.5)
+        return nn.Sequential(nn.Linear(5, 8), drop, nn.ReLU(), drop, nn.Linear(8, 1))
+
+    built = build(wf.module("twice", net).bound(5, 1), 5, 1, False)
+    assert (built.places, len(built.masks)) == (1, 2)
+
+
+def mean() -> nn.Module:
+    return nn.Sequential(nn.Unflatten(1, (1, 5)), nn.AvgPool1d(5), nn.Flatten())
+
+
+def transposed() -> nn.Module:
+    return nn.Sequential(nn.Unflatten(1, (1, 5)), nn.ConvTranspose1d(1, 1, 1), nn.Flatten(), nn.Linear(5, 1))
+
+
+@pytest.mark.parametrize(
+    ("net", "text", "words"),
+    [
+        (mean, "none", "nothing to learn"),
+        (Tokens, "none", "whole numbers"),
+        (transposed, "group_lasso=1", "columns"),
+    ],
+)
+def test_more_that_is_refused_before_any_work(net: object, text: str, words: str) -> None:
+    data = make_data("binary")
+    one = Member(wf.module("mine", net).bound(5, 1), as_cocktail(text), Training("gd", 0.1, 2, None), 0, 0)
+    assert words in str(TorchEngine("cpu").supports(one, data))
+
+
+def test_lost_memory_ends_a_run_in_an_error_once_the_others_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, run = make_data("binary"), Stack.run
+    net = wf.module("plain", Plain).bound(5, 1)
+    ones = [Member(net, as_cocktail("none"), ADAM, seed, 0) for seed in range(4)]
+
+    def scarce(self: Stack, *given: object) -> list:
+        if any(m.seed == 2 for m in self.members):
+            raise RuntimeError("not enough memory: you tried to allocate 9 GB")
+        return run(self, *given)
+
+    monkeypatch.setattr(Stack, "run", scarce)
+    engine, ended = TorchEngine("cpu", stacked=True, notice=lambda _: None), {}
+
+    def collect() -> None:
+        for index, state in Threads().run(engine, ones, data):
+            ended[index] = state
+
+    with pytest.raises(MemberError, match="memory"):
+        collect()
+    assert set(ended) == {0, 1, 3}
+
+
+def test_the_usual_recipe_of_an_unbound_module() -> None:
+    assert default_training(made_table(rows=60), np.arange(60), network=wf.module("plain", Plain)).epochs > 1
+
+
+class Formula(nn.Module):
+    """A number in the forward pass that no layer shows."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.layer, self.factor = nn.Linear(5, 1), factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.layer(x) * self.factor) * 3
+
+
+def test_a_ledger_knows_an_edited_factory_from_the_one_before() -> None:
+    factories = (
+        lambda: nn.Linear(5, 1),
+        lambda: nn.Sequential(nn.Linear(5, 3), nn.Linear(3, 1)),
+        lambda: nn.Sequential(nn.Linear(5, 3), nn.ReLU(), nn.Linear(3, 1)),
+        lambda: Formula(1.0),
+        lambda: Formula(2.0),
+        lambda: nn.Linear(5, 1),
+    )
+    keys = [Member(wf.module("n", f).bound(5, 1), as_cocktail("none"), ADAM, 0, 0).key for f in factories]
+    assert len(set(keys)) == 5
+    assert keys[0] == keys[-1]
