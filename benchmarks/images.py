@@ -4,7 +4,7 @@
     python benchmarks/images.py --epochs 1      # the tutorial shortened: its time is scaled up, its accuracy not
 
 The peer is the tutorial as it is written: batches of 4 from a DataLoader, SGD at 0.001 with momentum 0.9, 5 epochs, in
-float32, on as many threads as PyTorch likes. Ours is ``examples/fashion_mnist.py``, by wellfit's engine, on two threads:
+float32, on as many threads as PyTorch likes. Ours is ``examples/fashion_mnist.py``, by wellfit's engine, on two:
 one network after another. Needs WELLFIT_DATA.
 """
 

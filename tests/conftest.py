@@ -6,6 +6,9 @@ import os
 import signal
 from pathlib import Path
 
+# Test processes share the cores: PyTorch's threads must not spin while they wait for each other. Read at import.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import pytest
 from browser import browser as browser
 from browser import show as show
