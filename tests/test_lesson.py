@@ -218,7 +218,9 @@ def test_learning_rates_are_trainings_of_their_own(taught) -> None:
     rates = result.paths[0]
     assert rates.strengths.tolist() == sorted(rates.strengths.tolist(), reverse=True)
     table = load("football")
-    data, folds = cross_validation_data(table, np.setdiff1d(np.arange(table.rows), table.test_rows), 2, 0, False)
+    data, folds = cross_validation_data(
+        table, np.setdiff1d(np.arange(table.rows), table.test_rows), 2, 0, False, wf.MLP()
+    )
     training = replace(lesson.turns[0].training, learning_rate=float(rates.strengths[1]))
     mix = wf.Cocktail()
     members = plan(data, folds=folds, cocktails=(mix,), networks=(wf.MLP((6, 3)),), trainings=(training,), seeds=(0,))
