@@ -205,7 +205,7 @@ def _compare(study: Study, rows: Array) -> Comparison:
         cocktails=asked.cocktails,
         network=study.network,
         training=study.training,
-        seeds=default_seeds(rows, quick=asked.quick) if asked.seeds is None else asked.seeds,
+        seeds=default_seeds(rows, quick=asked.quick, network=study.network) if asked.seeds is None else asked.seeds,
         folds=FOLDS if asked.folds is None else asked.folds,
         metric=asked.metric,
         seed=asked.seed,

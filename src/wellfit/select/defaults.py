@@ -89,8 +89,13 @@ def default_network(table: Table) -> Network:
     return MLP((64, 32))
 
 
-def default_seeds(rows: Array, *, quick: bool = False) -> int:
-    """Return how many seeds a member is trained with: chance matters less, and costs more, the more ``rows``."""
+def default_seeds(rows: Array, *, quick: bool = False, network: Network | None = None) -> int:
+    """Return how many seeds a member is trained with: chance matters less, and costs more, the more ``rows``.
+
+    A module, which is costly, gets one: longer trainings tell more.
+    """
+    if isinstance(network, Module):
+        return 1
     few, many = (2, 1) if quick else (3, 2)
     if len(rows) < BATCHES[0][0]:
         return few
@@ -132,7 +137,8 @@ def default_training(
     net = net.bound(inputs, outputs)
     train_rows = max(1, len(rows) * (FOLDS - 1) // FOLDS)
     if members is None:
-        members = len(default_cocktails(quick=quick, network=net)) * FOLDS * default_seeds(rows, quick=quick)
+        seeds = default_seeds(rows, quick=quick, network=net)
+        members = len(default_cocktails(quick=quick, network=net)) * FOLDS * seeds
     seconds = (QUICK_SECONDS if quick else SECONDS) if seconds is None else seconds
     recipe = usual(net, inputs, outputs, len(rows))
     steps_an_epoch, batch = batches(train_rows, recipe.batch_size)
