@@ -2,6 +2,7 @@
 
     python examples/fashion_mnist.py                      # a fast recipe: some ten seconds a network on two cores
     python examples/fashion_mnist.py --out pictures       # and curves and a confusion matrix, PNG and SVG
+    python examples/fashion_mnist.py --recipe normalized  # with batch normalization: better in the same time
     python examples/fashion_mnist.py --recipe original    # the tutorial's: batch 4, SGD 0.001, momentum 0.9, 5 epochs
     python examples/fashion_mnist.py --recipe strong      # a deeper one, augmented and normalized: some five minutes
     python examples/fashion_mnist.py --json               # the figures alone
@@ -47,6 +48,9 @@ class Recipe:
 BOTH = {"none": "none", "dropout": "dropout=0.5"}
 RECIPES = {
     "fast": Recipe(wf.Training("adamw", 5e-3, 2, 128, "flat_cosine", precision="bfloat16"), BOTH),
+    "normalized": Recipe(
+        wf.Training("adamw", 7e-3, 2, 256, "flat_cosine", precision="bfloat16"), {"normalized": "batch_norm"}
+    ),
     # As the tutorial has it, in float32 and at a constant rate.
     "original": Recipe(wf.Training("sgd", 1e-3, 5, 4, momentum=0.9), BOTH),
     "strong": Recipe(
