@@ -62,7 +62,7 @@ def test_the_p_value_is_that_of_the_corrected_t_test() -> None:
     statistic = change.mean() / np.sqrt((1 / 5 + 1 / 4) * change.var(ddof=1))
     found = difference(ours, theirs, higher_is_better=False, **ROWS)
     assert found.p_value == pytest.approx(2 * stats.t.sf(abs(statistic), 4))
-    assert one_sided(found.interval, 5) == pytest.approx(found.p_value / 2)
+    assert one_sided(found.interval, 4) == pytest.approx(found.p_value / 2)
     holed = difference(np.append(ours, np.nan), np.append(theirs, 1.0), higher_is_better=False, **ROWS)
     assert holed.p_value == pytest.approx(found.p_value), "folds without a score are no degrees of freedom"
     assert np.isnan(difference([1.0] * 3, [1.0] * 3, higher_is_better=False, **ROWS).p_value)
@@ -129,7 +129,7 @@ def test_the_verdict_never_doubts_a_cocktail_that_the_table_calls_better() -> No
 
     none = line("none", 0.0, float("nan"), "reference")
     worse = [line(f"l1={i}", 3.0, 1e-8, "worse") for i in range(10)]
-    better = line("l2=1", -0.0225, 2 * one_sided(Interval(-0.0225, -0.0425, -0.0025, ""), 5), "better")
+    better = line("l2=1", -0.0225, 2 * one_sided(Interval(-0.0225, -0.0425, -0.0025, ""), 4), "better")
     told = family([r.loss_difference for r in (none, *worse, better)])
     assert told[-1].word == "better"
     rows = np.empty(0)

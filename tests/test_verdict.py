@@ -23,7 +23,7 @@ def _result(name, loss, gap=(1.0, 0.1), rise=(1.0, 0.02), change=None, diverged=
     if change is not None:
         mean, half = change
         word = "undecided" if abs(mean) <= half else "better" if mean < 0 else "worse"
-        paired = Difference(interval(mean, half), word, 2 * one_sided(interval(mean, half), 5))
+        paired = Difference(interval(mean, half), word, 2 * one_sided(interval(mean, half), 4))
     return CocktailResult(
         name, 25, diverged, interval(loss / gap[0], 0.01), interval(loss, 0.02), None, paired, None, 10.0,
         gap=interval(*gap), rise=interval(*rise),
@@ -128,6 +128,6 @@ def test_one_sided_bounds_are_those_of_a_one_sided_test():
     logs, rows = np.array([0.3, 0.5, 0.4, 0.9, 0.2]), dict(train_rows=80, test_rows=20, estimates="")
     interval = ratio_interval(np.exp(logs), np.ones(5), **rows)
     error = np.sqrt(0.45 * logs.var(ddof=1))
-    low, high = _bounds(interval, 5)
+    low, high = _bounds(interval, 4)
     assert low == pytest.approx(np.exp(logs.mean() - 2.1318467863266495 * error))
     assert high == pytest.approx(np.exp(logs.mean() + 2.1318467863266495 * error))

@@ -277,10 +277,11 @@ def history(member: Member, state: State, data: TrainingData) -> History:
     # Tables are looked at in float64, images and the like in the precision they were trained in.
     kept = state.kept.astype(np.float64) if fold.x.dtype == np.float64 else state.kept
     plain = network.fold(kept, fold.inputs, data.outputs)
-    raw = network.forward(plain, fold.x[fold.rows.score], data.outputs)
-    predictions = link(data.task, raw)
-    if data.task == "regression":
-        predictions = predictions * fold.target_scale + fold.target_mean
+
+    def predicted(rows: Array) -> Array:
+        found = link(data.task, network.forward(plain, fold.x[rows], data.outputs))
+        return found * fold.target_scale + fold.target_mean if data.task == "regression" else found
+
     weights = network.weights(kept, fold.inputs, data.outputs)
     most = UNIT_ROWS if fold.x.ndim == 2 else UNIT_IMAGES  # an image has many positions
     looked_at = fold.rows.train[:: max(1, len(fold.rows.train) // most)]
@@ -291,12 +292,13 @@ def history(member: Member, state: State, data: TrainingData) -> History:
         steps=state.step,
         checkpoints=checkpoints(member.training.epochs)[reached],
         curves=curves,
-        predictions=predictions,
+        predictions=predicted(fold.rows.score),
         weight_norms=tuple(float(np.linalg.norm(w)) for w in weights),
         zero_weights=sum(int((w == 0).sum()) for w in weights),
         weights=sum(w.size for w in weights),
         inputs_used=_inputs_used(weights, network.bound(fold.inputs, data.outputs).entry),
         units=network.unit_shares(plain, fold.x[looked_at], data.outputs),
+        seen=predicted(curve_rows(fold)[0]),
     )
 
 

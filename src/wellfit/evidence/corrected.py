@@ -28,6 +28,7 @@ import numpy as np
 
 from wellfit import rng
 from wellfit.errors import SettingError
+from wellfit.evidence.intervals import ends
 from wellfit.evidence.metrics import Metric, as_metric, metric_said
 from wellfit.messages import say
 from wellfit.records import Array, Corrected, Interval, Task
@@ -96,7 +97,7 @@ def corrected(
     mean = _between(naive, out, float(np.mean(list(shuffled))), chosen.higher_is_better)
     allowance = _allowance(fold)
     variance = allowance * _row_variance(score, picked, draw) + (DOUBT * (out - naive)) ** 2
-    low, high = _ends(chosen, mean, variance, len(target) / allowance)
+    low, high = ends(mean, variance, (chosen.lowest, chosen.highest), _Z, len(target) / allowance)
     sentence = say("ensemble.corrected", metric=metric_said(chosen.name), rows=len(target), resamples=len(outside))
     optimism = naive - mean if chosen.higher_is_better else mean - naive
     return Corrected(Interval(mean, low, high, sentence), naive, optimism, len(outside))
@@ -159,26 +160,3 @@ def _row_variance(score: Callable, picked: Array, draw: np.random.Generator) -> 
     scores = np.array([score(picked, w.astype(np.float64)) for w in weights])
     scores = scores[~np.isnan(scores)]
     return float(scores.var(ddof=1)) if len(scores) > 1 else 0.0
-
-
-def _ends(metric: Metric, mean: float, variance: float, rows: float) -> tuple[float, float]:
-    """Return the interval's ends: Wilson's (1927) between two bounds, on a log scale above one, else plain.
-
-    Wilson's interval is that of a share with this mean and variance, of at most ``rows`` rows: it has a width where all
-    rows are right, and the bootstrap's variance none.
-    """
-    half = _Z * np.sqrt(variance)
-    span = metric.highest - metric.lowest
-    if np.isfinite(span):
-        share = (mean - metric.lowest) / span
-        spread = share * (1 - share)
-        count = max(1.0, min(rows, spread * span**2 / variance)) if variance > 0 and spread > 0 else rows
-        middle, shrink = share + _Z**2 / (2 * count), 1 + _Z**2 / count
-        reach = _Z * np.sqrt(spread / count + _Z**2 / (4 * count**2))
-        low, high = (metric.lowest + span * (middle + side * reach) / shrink for side in (-1, 1))
-    elif metric.lowest == 0 and mean > 0:
-        factor = np.exp(min(half / mean, 50.0))
-        low, high = mean / factor, mean * factor
-    else:
-        low, high = mean - half, mean + half
-    return float(max(low, metric.lowest)), float(min(high, metric.highest))

@@ -113,25 +113,43 @@ def _straightened(quantile: float, skew: float, count: int) -> float:
     return 3 * root / skew * (float(np.cbrt(inner)) - 1)
 
 
-def row_losses(task: Task, target: Array, predictions: Array, loss: str = "auto", parameter: float = 0.0) -> Array:
-    """Return the loss of each row, (n,): cross-entropy of ``predictions`` (n, k), or in regression the squared error.
+def row_losses(
+    task: Task, target: Array, predictions: Array, loss: str = "auto", parameter: float = 0.0, unit: float = 1.0
+) -> Array:
+    """Return the loss of each row, (..., n): cross-entropy of ``predictions`` (..., n, k), else `regression_losses`.
 
-    ``target`` is (n,) codes or values; a regression may be measured by ``absolute`` or ``quantile`` loss too (see
-    `wellfit.nets.Training`). Probabilities are clipped at `CLIP`.
+    ``target`` is (n,) codes or values; ``loss`` and ``parameter`` are those of a regression, squared by default.
+    Probabilities are clipped at `CLIP`.
 
     >>> row_losses("binary", np.array([1, 0]), np.array([[0.5], [0.25]])).round(3).tolist()
     [0.693, 0.288]
     """
     if task == "regression":
-        rest = np.asarray(target, dtype=np.float64) - predictions[:, 0]
-        if loss == "absolute":
-            return np.abs(rest)
-        return np.maximum(parameter * rest, (parameter - 1) * rest) if loss == "quantile" else rest**2
+        return regression_losses(loss, parameter, np.asarray(target, dtype=np.float64) - predictions[..., 0], unit)
     if task == "binary":
-        right = np.where(target == 1, predictions[:, 0], 1 - predictions[:, 0])
+        right = np.where(target == 1, predictions[..., 0], 1 - predictions[..., 0])
     else:
-        right = predictions[np.arange(len(target)), target]
+        right = predictions[..., np.arange(len(target)), target]
     return -np.log(np.clip(right, CLIP, 1 - CLIP))
+
+
+def regression_losses(loss: str, parameter: float, residuals: Array, unit: float = 1.0) -> Array:
+    """Return the loss of each residual y - yhat: ``absolute``, ``huber``, ``quantile``, else squared (`Training`).
+
+    A ``huber`` loss turns from square to straight where a residual is ``parameter`` times the ``unit``.
+
+    >>> regression_losses("huber", 1.0, np.array([1.0, 4.0]), unit=2.0).tolist()
+    [0.5, 6.0]
+    """
+    size = np.abs(residuals)
+    if loss == "absolute":
+        return size
+    if loss == "huber":
+        turn = parameter * unit
+        return np.where(size <= turn, size**2 / 2, turn * (size - turn / 2))
+    if loss == "quantile":
+        return np.maximum(parameter * residuals, (parameter - 1) * residuals)
+    return size**2
 
 
 def nested(losses: Array, fold: Array, ties: Array | None = None) -> tuple[Array, Array]:

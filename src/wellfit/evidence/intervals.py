@@ -3,12 +3,18 @@
 Folds share training rows, so their plain spread says too little: C. Nadeau and Y. Bengio correct it, *Inference for
 the generalization error*, Machine Learning 52 (2003), 239-281. Of many differences some look real by luck: S. Holm, *A
 simple sequentially rejective multiple test procedure*, Scandinavian Journal of Statistics 6 (1979), 65-70.
+
+Nadeau and Bengio's model: the figures of K folds have variance v each and correlation r = test / (train + test) rows,
+so that their mean has variance ``v (1 + (K - 1) r) / K``. Two looks tell v: the spread of the K figures, ``S^2 / (1 -
+r)``, with 4 degrees of freedom where there are 5 folds; and the spread of rows inside the folds (`RowError`), with
+nearly as many as there are rows, but blind to what training sets do to all rows of a fold alike. Where both are known
+the larger one counts, and Student's t has the rows' degrees of freedom.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,29 +25,59 @@ from wellfit.records import Array, Difference, Interval
 
 LEVEL = 0.95
 MOST_RATIO = 1e9
+Bounds = tuple[float, float]
+ANYWHERE: Bounds = (-np.inf, np.inf)
 
 
-def fold_interval(values: ArrayLike, *, train_rows: ArrayLike, test_rows: ArrayLike, estimates: str) -> Interval:
-    """Return the mean of one value per fold and its 95% t interval, with K - 1 degrees of freedom.
+@dataclass(frozen=True)
+class RowError:
+    """The standard error of a mean over folds that the spread of its rows makes, and its degrees of freedom.
+
+    Rows count as if no two were scored by related networks: see `wellfit.evidence.rows.row_error`.
+    """
+
+    error: float
+    freedom: float
+
+
+def fold_interval(
+    values: ArrayLike,
+    *,
+    train_rows: ArrayLike,
+    test_rows: ArrayLike,
+    estimates: str,
+    rows: RowError | None = None,
+    bounds: Bounds = ANYWHERE,
+) -> Interval:
+    """Return the mean of one value per fold and its 95% t interval, with K - 1 degrees of freedom or those of ``rows``.
 
     ``values`` is (K,), the seeds averaged already; ``train_rows`` and ``test_rows`` are the folds' counts of rows,
     one number or (K,). The variance of the mean is ``(1/K + test_rows/train_rows) S^2``, the ratio averaged over the
-    folds. ``estimates`` begins the sentence that says what this is. Folds with NaN are left out, and the sentence says
-    so; one fold alone has no interval (NaN), equal values have one of no width. Raises `SettingError` for counts that
-    do not match.
+    folds, or with ``rows`` what the rows say, if that is more. ``bounds`` are what such a value cannot pass; with
+    ``rows`` they also give the interval its shape (`ends`). ``estimates`` begins the sentence that says what this is.
+    Folds with NaN are left out, and the sentence says so; one fold alone has no interval (NaN), equal values without
+    ``rows`` have one of no width. Raises `SettingError` for counts that do not match.
 
     >>> interval = fold_interval([1.0, 2.0, 3.0], train_rows=20, test_rows=10, estimates="Loss")
     >>> round(interval.mean, 3), round(interval.low, 3), round(interval.high, 3)
     (2.0, -1.928, 5.928)
     """
     numbers = np.asarray(values, dtype=np.float64)
-    return _interval(numbers, np.abs(numbers), train_rows, test_rows, estimates)[0]
+    return _interval(numbers, np.abs(numbers), train_rows, test_rows, estimates, rows, bounds)[0]
 
 
-def fold_intervals(values: ArrayLike, *, train_rows: ArrayLike, test_rows: ArrayLike, estimates: str) -> list[Interval]:
-    """Return the `fold_interval` of each row of ``values``, (P, K)."""
+def fold_intervals(
+    values: ArrayLike,
+    *,
+    train_rows: ArrayLike,
+    test_rows: ArrayLike,
+    estimates: str,
+    rows: Sequence[RowError | None] | None = None,
+    bounds: Bounds = ANYWHERE,
+) -> list[Interval]:
+    """Return the `fold_interval` of each row of ``values``, (P, K), with P of ``rows``."""
     numbers = np.asarray(values, dtype=np.float64)
-    return [found for found, _ in _intervals(numbers, np.abs(numbers), train_rows, test_rows, estimates)]
+    return [found for found, _ in _intervals(numbers, np.abs(numbers), train_rows, test_rows, estimates, rows, bounds)]
 
 
 def trained_interval(values: ArrayLike, *, estimates: str) -> Interval:
@@ -64,8 +100,8 @@ def trained_intervals(values: ArrayLike, *, estimates: str) -> list[Interval]:
     sentences = {folds: say("evidence.folds_trained", what=estimates, folds=folds) for folds in set(known)}
     found = _intervals(pseudo_values(numbers), np.abs(numbers), 1.0, 0.0, estimates)
     return [
-        replace(interval, estimates=sentences[folds]) if spread > 0 else interval
-        for (interval, spread), folds in zip(found, known, strict=True)
+        replace(interval, estimates=sentences[folds]) if half > 0 else interval
+        for (interval, half), folds in zip(found, known, strict=True)
     ]
 
 
@@ -89,11 +125,13 @@ def difference(
     test_rows: ArrayLike,
     higher_is_better: bool,
     estimates: str,
+    rows: RowError | None = None,
 ) -> Difference:
     """Return the paired difference ``values - reference`` over folds, (K,) each, its interval and the word for it.
 
     The word is ``better`` or ``worse`` where the interval leaves out 0, else ``undecided``; also where the differences
-    are the same in every fold: their spread is then unknown, not nought. Arguments are as in `fold_interval`.
+    are the same in every fold (and row): their spread is then unknown, not nought. Arguments are as in `fold_interval`;
+    ``rows`` is that of the differences, row by row.
 
     >>> rows = dict(train_rows=80, test_rows=20)
     >>> losses, of_none = [0.31, 0.36, 0.33, 0.34, 0.35], [0.42, 0.46, 0.43, 0.45, 0.44]
@@ -102,19 +140,20 @@ def difference(
     """
     ours, theirs = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     scale = np.maximum(np.abs(ours), np.abs(theirs))
-    interval, spread = _interval(ours - theirs, scale, train_rows, test_rows, estimates)
-    if not spread > 0:
+    change = ours - theirs
+    interval, half = _interval(change, scale, train_rows, test_rows, estimates, rows)
+    if not half > 0:
         return Difference(interval, "undecided")
-    p_value = 2 * one_sided(interval, int((~np.isnan(ours - theirs)).sum()))
+    p_value = 2 * one_sided(interval, int((~np.isnan(change)).sum()) - 1 if rows is None else rows.freedom)
     if not (interval.low > 0 or interval.high < 0):
         return Difference(interval, "undecided", p_value)
     return Difference(interval, "better" if (interval.low > 0) == higher_is_better else "worse", p_value)
 
 
-def one_sided(interval: Interval, folds: int) -> float:
-    """Return the p value, one-sided towards its own side, of a two-sided 95% t interval with K - 1 degrees of freedom.
+def one_sided(interval: Interval, freedom: float) -> float:
+    """Return the p value, one-sided towards its own side, of a two-sided 95% t interval.
 
-    >>> round(one_sided(Interval(2.0, 0.0, 4.0, ""), folds=5), 6)
+    >>> round(one_sided(Interval(2.0, 0.0, 4.0, ""), freedom=4), 6)
     0.025
     """
     from scipy.special import stdtr, stdtrit
@@ -122,8 +161,8 @@ def one_sided(interval: Interval, folds: int) -> float:
     half = (interval.high - interval.low) / 2
     if not half > 0:
         return float("nan")
-    statistic = abs(interval.mean) / half * stdtrit(folds - 1, (1 + LEVEL) / 2)
-    return float(stdtr(folds - 1, -statistic))
+    statistic = abs(interval.mean) / half * stdtrit(freedom, (1 + LEVEL) / 2)
+    return float(stdtr(freedom, -statistic))
 
 
 def holm(p_values: ArrayLike) -> Array:
@@ -171,12 +210,14 @@ def ratio_interval(
     train_rows: ArrayLike,
     test_rows: ArrayLike,
     estimates: str,
+    rows: RowError | None = None,
 ) -> Interval:
     """Return the geometric mean over folds of ``values / reference``, (K,) each and not negative, and its interval.
 
     It is `fold_interval` of the logarithms: losses of folds differ by factors, and a few hard rows in one fold would
     drown a plain difference. Ratios are cut off at a billion, so that a loss of 0 has one. Other arguments are as in
-    `fold_interval`.
+    `fold_interval`, but ``rows``, that of the logarithm, speaks alone: of a loss on rows left out over that on rows
+    trained on the folds say far too much, as a hard row raises the one in its own fold and the other in all others.
 
     >>> interval = ratio_interval([2.0, 4.0, 8.0], [1.0, 2.0, 4.0], train_rows=20, test_rows=10, estimates="Ratio")
     >>> interval.mean, interval.low, interval.high
@@ -186,35 +227,106 @@ def ratio_interval(
     floor = MOST_RATIO**-1 * np.maximum(above, below) + np.finfo(np.float64).tiny
     logs = np.log(np.maximum(above, floor) / np.maximum(below, floor))
     found = fold_interval(logs, train_rows=train_rows, test_rows=test_rows, estimates=estimates)
+    if rows is not None and rows.error > 0 and not np.isnan(logs).any():
+        found = rows_interval(
+            found.mean, rows, folds=len(logs), train_rows=train_rows, test_rows=test_rows, estimates=estimates
+        )
     with np.errstate(over="ignore"):  # the upper end of two unlike folds may well be infinite
         mean, low, high = (float(np.exp(x)) for x in (found.mean, found.low, found.high))
     return Interval(mean, low, high, found.estimates)
 
 
-def half_width(spread: float, folds: int, ratio: float) -> float:
-    """Return half the width of the interval: t(0.975, K - 1) sqrt((1/K + ratio)) S."""
+def rows_interval(
+    mean: float, rows: RowError, *, folds: int, train_rows: ArrayLike, test_rows: ArrayLike, estimates: str
+) -> Interval:
+    """Return the 95% t interval of a mean over ``folds`` whose rows alone tell how sure it is.
+
+    The factor on the rows' variance is that of Nadeau and Bengio, ``1 + folds test_rows/train_rows``.
+
+    >>> interval = rows_interval(1.0, RowError(0.1, 95), folds=5, train_rows=80, test_rows=20, estimates="Gap")
+    >>> round(interval.low, 3), round(interval.high, 3)
+    (0.702, 1.298)
+    """
+    share = np.mean(np.asarray(test_rows, dtype=np.float64) / np.asarray(train_rows, dtype=np.float64))
+    half = quantile(rows.freedom) * rows.error * float(np.sqrt(1 + folds * share))
+    return Interval(mean, mean - half, mean + half, say("spread.rows", what=estimates, folds=folds))
+
+
+def quantile(freedom: float) -> float:
+    """Return the 97.5% point of Student's t.
+
+    >>> round(quantile(4), 3)
+    2.776
+    """
     from scipy.special import stdtrit  # scipy.stats takes a second to import
 
-    return float(stdtrit(folds - 1, (1 + LEVEL) / 2) * np.sqrt(1 / folds + ratio) * spread)
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def half_width(spread: float, folds: int, ratio: float) -> float:
+    """Return half the width of the interval: t(0.975, K - 1) sqrt((1/K + ratio)) S."""
+    return float(quantile(folds - 1) * np.sqrt(1 / folds + ratio) * spread)
+
+
+def ends(mean: float, variance: float, bounds: Bounds, reach: float, rows: float) -> tuple[float, float]:
+    """Return the ends of a mean's interval: Wilson's (1927) between two bounds, on a log scale above 0, else plain.
+
+    ``variance`` is that of the mean, ``reach`` how many standard errors are told. Wilson's interval is that of a share
+    with this mean and variance, of at most ``rows`` rows: it has a width where all rows are right, and the variance
+    none.
+
+    >>> [round(end, 3) for end in ends(0.5, 0.0025, (0.0, 1.0), 1.96, 100)]
+    [0.404, 0.596]
+    >>> [round(end, 3) for end in ends(0.5, 0.0025, (0.0, np.inf), 1.96, 100)]
+    [0.411, 0.608]
+    """
+    lowest, highest = bounds
+    half, span = reach * float(np.sqrt(variance)), highest - lowest
+    if np.isfinite(span):
+        share = (mean - lowest) / span
+        spread = share * (1 - share)
+        count = max(1.0, min(rows, spread * span**2 / variance)) if variance > 0 and spread > 0 else rows
+        middle, shrink = share + reach**2 / (2 * count), 1 + reach**2 / count
+        side = reach * float(np.sqrt(max(spread, 0.0) / count + reach**2 / (4 * count**2)))
+        low, high = (lowest + span * (middle + sign * side) / shrink for sign in (-1, 1))
+    elif lowest == 0 and mean > 0:
+        factor = float(np.exp(min(half / mean, 50.0)))
+        low, high = mean / factor, mean * factor
+    else:
+        low, high = mean - half, mean + half
+    return float(max(low, lowest)), float(min(high, highest))
 
 
 def _interval(
-    values: Array, scale: Array, train_rows: ArrayLike, test_rows: ArrayLike, what: str
+    values: Array,
+    scale: Array,
+    train_rows: ArrayLike,
+    test_rows: ArrayLike,
+    what: str,
+    rows: RowError | None = None,
+    bounds: Bounds = ANYWHERE,
 ) -> tuple[Interval, float]:
-    """Return the interval and the spread S of the values: NaN where unknown, 0 where only rounding is left."""
+    """Return the interval and half its width in standard errors: NaN where unknown, 0 where only rounding is left."""
     if values.ndim != 1:
         raise SettingError("evidence.wrong_folds", values=values.shape, rows=np.shape(test_rows))
-    return _intervals(values[None], scale[None], train_rows, test_rows, what)[0]
+    return _intervals(values[None], scale[None], train_rows, test_rows, what, [rows], bounds)[0]
 
 
 def _intervals(
-    values: Array, scale: Array, train_rows: ArrayLike, test_rows: ArrayLike, what: str
+    values: Array,
+    scale: Array,
+    train_rows: ArrayLike,
+    test_rows: ArrayLike,
+    what: str,
+    rows: Sequence[RowError | None] | None = None,
+    bounds: Bounds = ANYWHERE,
 ) -> list[tuple[Interval, float]]:
     """Return `_interval` of each row of values (P, K); rows with the same folds defined are looked at together."""
     ratio = np.asarray(test_rows, dtype=np.float64) / np.asarray(train_rows, dtype=np.float64)
     if values.ndim != 2 or ratio.shape not in ((), values.shape[1:]):
         raise SettingError("evidence.wrong_folds", values=values.shape[1:], rows=ratio.shape)
     ratio = np.broadcast_to(ratio, values.shape[1:])
+    looks = [None] * len(values) if rows is None else rows
     alike: dict[bytes, list[int]] = {}
     defined = ~np.isnan(values)
     for p, row in enumerate(defined):
@@ -223,27 +335,52 @@ def _intervals(
     for places in alike.values():
         known = defined[places[0]]
         some = np.ix_(np.array(places), np.flatnonzero(known))
-        found |= zip(places, _known(values[some], scale[some], ratio[known], len(known), what), strict=True)
+        told = _Told(len(known), float(ratio[known].mean()) if known.any() else np.nan, what, bounds)
+        found |= zip(places, told.known(values[some], scale[some], [looks[p] for p in places]), strict=True)
     return [found[p] for p in range(len(values))]
 
 
-def _known(values: Array, scale: Array, ratio: Array, asked: int, what: str) -> list[tuple[Interval, float]]:
-    """Return `_interval` of each row of values (P, K), none of them NaN, of ``asked`` folds."""
-    count, folds = values.shape
-    if folds == 0:
-        return [(Interval(np.nan, np.nan, np.nan, say("evidence.folds_none", what=what)), np.nan)] * count
-    means = values.mean(axis=1).tolist()
-    if folds == 1:
-        sentence = say("evidence.folds_one", what=what)
-        return [(Interval(mean, np.nan, np.nan, sentence), np.nan) for mean in means]
-    spreads, width = values.std(axis=1, ddof=1), half_width(1.0, folds, float(ratio.mean()))
-    same = spreads <= 8 * np.finfo(np.float64).eps * scale.max(axis=1)
-    key = "evidence.folds" if folds == asked else "evidence.folds_some"
-    sentence = say(key, what=what, folds=folds, all=asked)
-    no_width = say("evidence.folds_same", what=what, folds=folds)
-    return [
-        (Interval(mean, mean, mean, no_width), 0.0)
-        if rounding
-        else (Interval(mean, mean - width * spread, mean + width * spread, sentence), spread)
-        for mean, spread, rounding in zip(means, spreads.tolist(), same.tolist(), strict=True)
-    ]
+@dataclass(frozen=True)
+class _Told:
+    """What intervals have in common: of ``asked`` folds, ``share`` test rows to a training row."""
+
+    asked: int
+    share: float
+    what: str
+    bounds: Bounds
+
+    def known(self, values: Array, scale: Array, rows: Sequence[RowError | None]) -> list[tuple[Interval, float]]:
+        """Return `_interval` of each row of values (P, K), none of them NaN."""
+        count, folds = values.shape
+        if folds == 0:
+            return [(Interval(np.nan, np.nan, np.nan, say("evidence.folds_none", what=self.what)), np.nan)] * count
+        means = values.mean(axis=1).tolist()
+        if folds == 1:
+            sentence = say("evidence.folds_one", what=self.what)
+            return [(Interval(mean, np.nan, np.nan, sentence), np.nan) for mean in means]
+        rounding = (8 * np.finfo(np.float64).eps * scale.max(axis=1)).tolist()
+        spreads, width = values.std(axis=1, ddof=1).tolist(), half_width(1.0, folds, self.share)
+        lowest, highest = self.bounds
+        key = "evidence.folds" if folds == self.asked else "evidence.folds_some"
+        sentence = say(key, what=self.what, folds=folds, all=self.asked)
+        no_width = say("evidence.folds_same", what=self.what, folds=folds)
+        found = []
+        for mean, spread, near, look in zip(means, spreads, rounding, rows, strict=True):
+            if look is not None:
+                found.append(self._with_rows(mean, spread if spread > near else 0.0, near, folds, look))
+                continue
+            half = width * spread if spread > near else 0.0
+            low, high = max(mean - half, lowest), min(mean + half, highest)
+            found.append((Interval(mean, low, high, sentence if half > 0 else no_width), half))
+        return found
+
+    def _with_rows(self, mean: float, spread: float, near: float, folds: int, look: RowError) -> tuple[Interval, float]:
+        alike = 1 + (folds - 1) * self.share / (1 + self.share)
+        error = look.error if look.error > near else 0.0
+        variance = max((1 / folds + self.share) * spread**2, alike * error**2)
+        reach = quantile(look.freedom)
+        low, high = ends(mean, variance, self.bounds, reach, (look.freedom + folds) / alike)
+        key = "spread.folds_and_rows" if folds == self.asked else "spread.folds_and_rows_some"
+        key = key if low < high else "evidence.folds_same"
+        sentence = say(key, what=self.what, folds=folds, all=self.asked)
+        return Interval(mean, low, high, sentence), reach * float(np.sqrt(variance))

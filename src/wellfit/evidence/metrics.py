@@ -32,9 +32,26 @@ class Metric:
     highest: float = np.inf
 
 
-def _labels(task: Task, predictions: Array) -> Array:
-    """Return the predicted codes (n,): a probability of one half or less is class 0, ties go to the first class."""
-    return (predictions[:, 0] > 0.5).astype(np.int64) if task == "binary" else predictions.argmax(1)
+def labels(task: Task, predictions: Array) -> Array:
+    """Return the predicted codes (..., n) of (..., n, k): one half or less is class 0, ties go to the first class.
+
+    >>> labels("binary", np.array([[0.5], [0.6]])).tolist()
+    [0, 1]
+    """
+    return (predictions[..., 0] > 0.5).astype(np.int64) if task == "binary" else predictions.argmax(-1)
+
+
+def right_chances(task: Task, target: Array, predictions: Array) -> Array:
+    """Return the probability (..., n) that predictions (..., n, k) give the right class, clipped at float64's epsilon.
+
+    >>> right_chances("binary", np.array([0, 1]), np.array([[0.25], [0.75]])).tolist()
+    [0.75, 0.75]
+    """
+    if task == "binary":
+        chance = np.where(target == 1, predictions[..., 0], 1 - predictions[..., 0])
+    else:
+        chance = predictions[..., np.arange(len(target)), target]
+    return np.clip(chance, _EPS, 1 - _EPS)
 
 
 def _weights(target: Array, weights: Array | None) -> Array:
@@ -54,14 +71,14 @@ def accuracy(task: Task, target: Array, predictions: Array, weights: Array | Non
     >>> accuracy("binary", np.array([0, 1, 1]), np.array([[0.2], [0.9], [0.4]]))
     0.6666666666666666
     """
-    return _mean((_labels(task, predictions) == target).astype(np.float64), _weights(target, weights))
+    return _mean((labels(task, predictions) == target).astype(np.float64), _weights(target, weights))
 
 
 def balanced_accuracy(task: Task, target: Array, predictions: Array, weights: Array | None = None) -> float:
     """Return the mean over the classes that occur of the share of their rows found (Brodersen et al. 2010)."""
     counts = _weights(target, weights)
     total = np.bincount(target, counts)
-    right = np.bincount(target, counts * (_labels(task, predictions) == target))
+    right = np.bincount(target, counts * (labels(task, predictions) == target))
     return float((right[total > 0] / total[total > 0]).mean()) if (total > 0).any() else float("nan")
 
 
@@ -93,11 +110,7 @@ def _auc(positive: Array, score: Array, counts: Array) -> float:
 
 def log_loss(task: Task, target: Array, predictions: Array, weights: Array | None = None) -> float:
     """Return the mean negative log-probability of the right class, probabilities clipped at float64's epsilon."""
-    if task == "binary":
-        chance = np.where(target == 1, predictions[:, 0], 1 - predictions[:, 0])
-    else:
-        chance = predictions[np.arange(len(target)), target]
-    return _mean(-np.log(np.clip(chance, _EPS, 1 - _EPS)), _weights(target, weights))
+    return _mean(-np.log(right_chances(task, target, predictions)), _weights(target, weights))
 
 
 def rmse(task: Task, target: Array, predictions: Array, weights: Array | None = None) -> float:  # noqa: ARG001 (any metric)

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from wellfit.evidence.intervals import LEVEL, holm, one_sided
+from wellfit.evidence.intervals import LEVEL, holm
 from wellfit.messages import join, say
 from wellfit.records import CocktailResult, Comparison, Interval
 
@@ -61,8 +61,10 @@ def judge(comparison: Comparison, none: CocktailResult) -> tuple[Word, list[str]
     assert loss is not None
     assert gap is not None
     assert rise is not None
-    gap_bound, _ = _bounds(gap, comparison.folds)
-    low, high = _bounds(rise, comparison.folds)
+    folds = comparison.folds
+    # Rows tell the gap, and folds the rise; with more degrees of freedom than an interval has a bound errs to be safe.
+    gap_bound, _ = _bounds(gap, max(len(comparison.rows) - folds, folds - 1))
+    low, high = _bounds(rise, folds - 1)
     rises: Sign = "yes" if low > 1 else "no" if high < 1 + MARGIN else "unsure"
     cures, cure_clause = _cure(comparison, MARGIN * abs(loss.mean))
     numbers = {"rise": _times(rise.mean), "low": _times(low), "high": _times(high)}
@@ -84,8 +86,7 @@ def _cure(comparison: Comparison, room: float) -> tuple[Sign, str]:
     if not others:
         return "unsure", say("evidence.cure_none")
     others.sort(key=lambda pair: pair[1].interval.mean)
-    lower = [one_sided(d.interval, comparison.folds) for _, d in others]
-    values = holm([p if d.interval.mean < 0 else 1 - p for p, (_, d) in zip(lower, others, strict=True)])
+    values = holm([d.p_value / 2 if d.interval.mean < 0 else 1 - d.p_value / 2 for _, d in others])
     better = [(name, d.interval) for name, d in others if d.interval.high < 0]
     sure = [
         (name, d.interval) for (name, d), p in zip(others, values, strict=True) if p < 1 - LEVEL or d.word == "better"
@@ -101,13 +102,13 @@ def _cure(comparison: Comparison, room: float) -> tuple[Sign, str]:
     return "unsure", say("evidence.cure_unsure", cocktail=name, **_numbers("change", difference.interval))
 
 
-def _bounds(ratio: Interval, folds: int) -> tuple[float, float]:
+def _bounds(ratio: Interval, freedom: float) -> tuple[float, float]:
     """Return the one-sided 95% bounds, lower and upper, of a ratio with this two-sided interval; NaN for one fold."""
     from scipy.special import stdtrit
 
     if np.isnan(ratio.low):
         return float("nan"), float("nan")
-    share = float(stdtrit(folds - 1, LEVEL) / stdtrit(folds - 1, (1 + LEVEL) / 2))
+    share = float(stdtrit(freedom, LEVEL) / stdtrit(freedom, (1 + LEVEL) / 2))
     return ratio.mean * (ratio.low / ratio.mean) ** share, ratio.mean * (ratio.high / ratio.mean) ** share
 
 

@@ -24,6 +24,7 @@ def sample(points: int = 5, rows: int = 7, outputs: int = 3, seed: int = 0, stat
         checkpoints=np.arange(points, dtype=np.int64) * 2**33,
         curves=curves,
         predictions=draw.random((rows, outputs)),
+        seen=draw.random((rows + 1, outputs)),
         weight_norms=(0.1, float("nan"), float("inf")),
         zero_weights=4,
         weights=1000,

@@ -32,6 +32,7 @@ def encode(history: History) -> bytes:
     arrays = {
         "checkpoints": history.checkpoints,
         "predictions": history.predictions,
+        "seen": history.seen,
         "weight_norms": np.array(history.weight_norms, dtype=np.float64),
         "units": np.array(history.units, dtype=np.float64),
         **{_CURVE + name: curve for name, curve in history.curves.items()},
@@ -57,6 +58,7 @@ def decode(record: bytes) -> History:
         units=(always_on, always_off, saturated),
         checkpoints=arrays["checkpoints"],
         predictions=arrays["predictions"],
+        seen=arrays.get("seen", np.empty((0, 1))),  # records of older versions have none
         weight_norms=tuple(arrays["weight_norms"].tolist()),
         curves=curves,
         **plain,

@@ -10,7 +10,7 @@ from typing import get_args
 
 import numpy as np
 
-from wellfit.engines.base import CURVES, Engine, Member, State, Status
+from wellfit.engines.base import CURVES, Engine, Member, State, Status, curve_rows
 from wellfit.errors import ModelFileError
 from wellfit.executors.base import Keep
 from wellfit.ledger import LedgerLike
@@ -31,15 +31,16 @@ def _is_history(found: History, member: Member, data: TrainingData) -> bool:
     counts = (found.epochs, found.best_epoch, found.steps, found.zero_weights, found.weights, found.inputs_used)
     if found.status not in ENDS or not all(map(_is_count, counts)):
         return False
-    rows = len(data.folds[member.fold].rows.score)
+    fold = data.folds[member.fold]
     points = found.checkpoints
     return (
         points.ndim == 1
         and points.dtype.kind == "i"
         and set(found.curves) == set(CURVES)
         and all(curve.shape == points.shape and curve.dtype == np.float64 for curve in found.curves.values())
-        and found.predictions.dtype == np.float64
-        and found.predictions.shape == (rows, data.outputs)
+        and all(said.dtype == np.float64 for said in (found.predictions, found.seen))
+        and found.predictions.shape == (len(fold.rows.score), data.outputs)
+        and found.seen.shape in ((len(curve_rows(fold)[0]), data.outputs), (0, 1))
         and len(found.weight_norms) == member.network.layers
     )
 

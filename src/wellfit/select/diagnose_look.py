@@ -12,7 +12,7 @@ from wellfit.evidence.diagnosis import Measured, Shift
 from wellfit.evidence.diagnosis_bounds import Bound, bound, nested
 from wellfit.evidence.diagnosis_curve import change, halving, power_law
 from wellfit.evidence.diagnosis_text import Look
-from wellfit.evidence.intervals import fold_interval, trained_interval
+from wellfit.evidence.intervals import RowError, fold_interval, rows_interval, trained_interval
 from wellfit.evidence.metrics import metric_said
 from wellfit.messages import say
 from wellfit.nets import Training
@@ -24,6 +24,7 @@ from wellfit.select.diagnose_references import Reference
 from wellfit.select.diagnose_rows import contradicted, copied, disagreeing, lowest_error, neighbours
 from wellfit.select.diagnose_shift import shift
 from wellfit.select.reading import carried, kept_value
+from wellfit.select.row_changes import RowChanges
 
 if TYPE_CHECKING:
     from wellfit.select.diagnose_study import Alternative, Study, Trained
@@ -63,10 +64,12 @@ def look(
         regression=regression,
         epochs=study.training.epochs,
         train_loss=_over_folds(rows, learnt, "diagnose.estimates_train_loss"),
-        loss=_over_folds(rows, by_fold(rows, own.unseen), "diagnose.estimates_loss"),
-        gap=_over_folds(rows, by_fold(rows, own.unseen) - learnt, "diagnose.estimates_gap"),
+        loss=_over_folds(rows, by_fold(rows, own.unseen), "diagnose.estimates_loss", rows.error(own.unseen)),
+        gap=_gap(rows, own, learnt),
         score=_score(study, rows, found),
-        floor=None if floor is None else _over_folds(rows, by_fold(rows, floor), "diagnose.estimates_floor"),
+        floor=None
+        if floor is None
+        else _over_folds(rows, by_fold(rows, floor), "diagnose.estimates_floor", rows.error(floor)),
         flexible=gain(rows, own.unseen, [a for a in tried if a.kind == "flexible"]),
         reference=gain(rows, own.unseen, [a for a in tried if a.name.partition("_")[0] in _NAMES]),
         neighbours=_disagreement(disagreement, regression),
@@ -114,29 +117,41 @@ def _disagreement(found: Bound | None, regression: bool) -> Interval | None:
     return replace(interval, low=max(0.0, interval.low), high=interval.high if regression else min(1.0, interval.high))
 
 
-def _over_folds(rows: Rows, values: Array, key: str) -> Interval:
+def _over_folds(rows: Rows, values: Array, key: str, look: RowError | None = None) -> Interval:
     """Return the interval over folds of one value each, (K,); training losses have their own (`trained_interval`)."""
     if key == "diagnose.estimates_train_loss":
         found = trained_interval(values, estimates=say(key))
-    else:
-        found = fold_interval(values, estimates=say(key), **rows.sizes)
-    return found if key == "diagnose.estimates_gap" else replace(found, low=max(found.low, 0.0))
+        return replace(found, low=max(found.low, 0.0))
+    return fold_interval(values, estimates=say(key), rows=look, bounds=(0.0, np.inf), **rows.sizes)
+
+
+def _gap(rows: Rows, own: Wide, learnt: Array) -> Interval:
+    """Return the mean over folds of the loss on rows left out less that on rows trained on, which is (K,)."""
+    values, sentence = by_fold(rows, own.unseen) - learnt, say("diagnose.estimates_gap")
+    look = rows.error(own.unseen - own.seen)  # a hard row is in both
+    if look is None or np.isnan(own.seen).any() or not look.error > 0:
+        return fold_interval(values, estimates=sentence, **rows.sizes)
+    return rows_interval(float(values.mean()), look, folds=rows.folds, estimates=sentence, **rows.sizes)
 
 
 def _score(study: Study, rows: Rows, found: Trained) -> Interval:
     """Return the interval of the metric over folds, seeds averaged inside."""
     histories, metric = found.at[study.training.epochs], study.metric
     seeds = len(histories) // rows.folds
-    scores = []
+    scores, said = [], []
     for k, part in enumerate(rows.parts):
         here = np.searchsorted(study.wide[k].score, part.score)
         target = study.table.target[part.score]
-        mine = histories[k * seeds : (k + 1) * seeds]
-        scores.append(np.mean([metric.function(study.table.task, target, h.predictions[here]) for h in mine]))
-    made = fold_interval(
-        scores, estimates=say("diagnose.estimates_score", metric=metric_said(metric.name)), **rows.sizes
+        said.append(np.array([h.predictions[here] for h in histories[k * seeds : (k + 1) * seeds]]))
+        scores.append(np.mean([metric.function(study.table.task, target, each) for each in said[-1]]))
+    changes = RowChanges(study.table, study.data.folds[: rows.folds], study.training, metric)
+    return fold_interval(
+        scores,
+        estimates=say("diagnose.estimates_score", metric=metric_said(metric.name)),
+        **rows.sizes,
+        rows=changes.error(changes.of_score(said)),
+        bounds=(metric.lowest, metric.highest),
     )
-    return replace(made, low=max(made.low, metric.lowest), high=min(made.high, metric.highest))
 
 
 def _copies(study: Study, rows: Rows, ready: Array, own: Wide) -> tuple[Bound | None, int]:

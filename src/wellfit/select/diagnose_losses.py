@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from wellfit.evidence.diagnosis_bounds import Bound, bound, row_losses
+from wellfit.evidence.intervals import RowError
+from wellfit.evidence.rows import row_error
 from wellfit.nets import Training
 from wellfit.records import Array, Fold, History, Table
 
@@ -40,6 +43,8 @@ class Rows:
         if table.groups is not None:
             units = np.unique(np.asarray(table.groups)[rows].astype(str), return_inverse=True)[1].reshape(-1)
         loss, parameter = training.loss_and_parameter(table.task)
+        # Huber's unit differs from fold to fold: what such a network aims at is a small error all the same.
+        loss = "squared" if loss == "huber" else loss
         return cls(table, tuple(parts), rows, fold, _weights(table, rows), units, loss, parameter)
 
     @property
@@ -48,7 +53,7 @@ class Rows:
         return len(self.parts)
 
     @property
-    def sizes(self) -> dict[str, Array]:
+    def sizes(self) -> dict[str, Any]:
         """The counts of rows that each fold learns from and scores, (K,) each, as intervals over folds take them."""
         train_rows = np.array([len(part.train) + len(part.stop) for part in self.parts])
         return {"train_rows": train_rows, "test_rows": np.array([len(part.score) for part in self.parts])}
@@ -79,6 +84,15 @@ class Rows:
         defined = ~np.isnan(values)
         units = None if self.units is None else self.units[defined]
         return bound(values[defined], folds=self.folds, units=units)
+
+    def error(self, values: Array) -> RowError | None:
+        """Return the standard error that values (m,), those of some rows with NaN elsewhere, give their mean."""
+        defined = ~np.isnan(values)
+        fold, units = self.fold[defined], None if self.units is None else self.units[defined]
+        sizes = np.bincount(fold, minlength=self.folds)
+        means = np.bincount(fold, values[defined], minlength=self.folds) / np.maximum(sizes, 1)
+        known = int((sizes > 0).sum())
+        return row_error((values[defined] - means[fold]) / (known * sizes[fold]), known, units)
 
     def guesses(self) -> Array:
         """Return the loss of each row where nothing but the target of the training rows is known, (m,)."""

@@ -91,7 +91,7 @@ def contradicted(rows: Rows, predictions: Sequence[Sequence[Array]]) -> Array:
     table = rows.table
     scores = np.array([rows.scored(found) / np.maximum(rows.weights, 1e-12) for found in predictions])
     if table.task == "regression":
-        errors = np.sqrt(np.maximum(scores, 0)) if rows.loss in ("squared", "huber") else scores
+        errors = np.sqrt(np.maximum(scores, 0)) if rows.loss == "squared" else scores
         typical = 1.4826 * np.median(errors, axis=1, keepdims=True)
         lowest = (errors / np.where(typical > 0, typical, np.inf)).min(0)
         limit = FAR

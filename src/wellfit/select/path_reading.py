@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from wellfit.cocktail import Cocktail
 from wellfit.engines.base import CURVES
 from wellfit.errors import SettingError
-from wellfit.evidence.intervals import difference, fold_intervals, trained_intervals
+from wellfit.evidence.diagnosis_bounds import regression_losses
+from wellfit.evidence.intervals import RowError, difference, fold_intervals, trained_intervals
 from wellfit.evidence.metrics import Metric, metric_said
 from wellfit.messages import say
 from wellfit.nets import Network, Training
@@ -18,6 +19,7 @@ from wellfit.nets.training import checkpoints
 from wellfit.records import Array, Difference, History, Interval, Path, Table, TrainingData, WarmStarts
 from wellfit.select.axes import Over
 from wellfit.select.reading import kept_value
+from wellfit.select.row_changes import RowChanges
 from wellfit.select.stacked import Stacked
 
 
@@ -68,6 +70,7 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
     grid = checkpoints(asked.training.epochs)
     ahead = np.minimum(np.arange(len(grid)), stacked.longest - 1)
     rows = np.sort(np.concatenate([fold.rows.score for fold in data.folds[: asked.folds]]))
+    rows_of = _row_errors(flat, data, asked)
     return Path(
         data=asked.table.name,
         task=asked.table.task,
@@ -85,9 +88,9 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
         losses=losses,
         train_losses=train_losses,
         scores=scores,
-        loss=_intervals(losses, data, asked, "loss"),
+        loss=_intervals(losses, data, asked, "loss", rows_of["loss"]),
         train_loss=_intervals(train_losses, data, asked, "train_loss"),
-        score=_intervals(scores, data, asked, "score"),
+        score=_intervals(scores, data, asked, "score", rows_of["score"]),
         standard_error=error,
         best=best,
         one_standard_error=strongest,
@@ -144,10 +147,26 @@ def _counts(data: TrainingData, asked: PathAsked) -> dict[str, Array]:
     }
 
 
-def _intervals(values: Array, data: TrainingData, asked: PathAsked, what: str) -> tuple[Interval | None, ...]:
+def _row_errors(flat: Sequence[History], data: TrainingData, asked: PathAsked) -> dict[str, list[RowError | None]]:
+    """Return what the rows tell of each point's loss and score."""
+    rows = RowChanges(asked.table, data.folds[: asked.folds], asked.training, asked.metric)
+    places = np.arange(len(flat)).reshape(-1, asked.folds, asked.seeds)
+    with np.errstate(all="ignore"):  # of a diverged member nothing is shown
+        said = [np.array([flat[i].predictions for i in places[:, k].ravel().tolist()]) for k in range(asked.folds)]
+        said = [found.reshape(len(places), asked.seeds, *found.shape[1:]) for found in said]
+        changes = {"loss": rows.of_loss(said), "score": rows.of_score(said)}
+    return {
+        what: [rows.error(one) for one in (found if found is not None else [None] * len(places))]
+        for what, found in changes.items()
+    }
+
+
+def _intervals(
+    values: Array, data: TrainingData, asked: PathAsked, what: str, rows: Sequence[RowError | None] = ()
+) -> tuple[Interval | None, ...]:
     """Return each point's mean and interval, None where a member diverged or nothing is defined."""
     metric, by_fold = asked.metric, values.mean(axis=2)
-    low, high = (metric.lowest, metric.highest) if what == "score" else (0.0, np.inf)
+    bounds = (metric.lowest, metric.highest) if what == "score" else (0.0, np.inf)
     # A score may be undefined in some folds; a loss is not a number only where a member diverged.
     unknown = np.isnan(by_fold)
     known = np.flatnonzero(~(unknown.all(axis=1) if what == "score" else unknown.any(axis=1)))
@@ -155,10 +174,13 @@ def _intervals(values: Array, data: TrainingData, asked: PathAsked, what: str) -
     if what == "train_loss":
         intervals = trained_intervals(by_fold[known], estimates=sentence)
     else:
-        intervals = fold_intervals(by_fold[known], **_counts(data, asked), estimates=sentence)
+        looks = [rows[p] for p in known.tolist()]
+        intervals = fold_intervals(
+            by_fold[known], **_counts(data, asked), estimates=sentence, rows=looks, bounds=bounds
+        )
     found: list[Interval | None] = [None] * len(by_fold)
     for p, interval in zip(known, intervals, strict=True):
-        found[p] = Interval(interval.mean, max(interval.low, low), min(interval.high, high), interval.estimates)
+        found[p] = replace(interval, low=max(interval.low, bounds[0]))
     return tuple(found)
 
 
@@ -181,7 +203,7 @@ def _chance(data: TrainingData, asked: PathAsked) -> float:
         if data.task == "regression":
             name, parameter = asked.training.loss_and_parameter(data.task)
             centre = _centre(name, parameter, fold.y[train, 0], weights[train])
-            losses = _loss(name, parameter, fold.y[score, 0] - centre)
+            losses = regression_losses(name, parameter, fold.y[score, 0] - centre)
             unit = fold.target_scale if name in ("absolute", "quantile") else fold.loss_unit
             found.append(float(np.average(losses, weights=weights[score]) * unit))
             continue
@@ -192,18 +214,6 @@ def _chance(data: TrainingData, asked: PathAsked) -> float:
             logs = logs + (1 - fold.y[score]) * np.log(1 - chances)
         found.append(float(-np.average(logs.sum(axis=1), weights=weights[score])))
     return float(np.mean(found)) if found else np.nan
-
-
-def _loss(name: str, parameter: float, residuals: Array) -> Array:
-    """Return a regression's loss of each residual y - yhat: see `Training`."""
-    size = np.abs(residuals)
-    if name == "absolute":
-        return size
-    if name == "huber":
-        return np.where(size <= parameter, size**2 / 2, parameter * (size - parameter / 2))
-    if name == "quantile":
-        return np.maximum(parameter * residuals, (parameter - 1) * residuals)
-    return size**2
 
 
 def _centre(name: str, parameter: float, y: Array, weights: Array) -> float:
@@ -217,7 +227,7 @@ def _centre(name: str, parameter: float, y: Array, weights: Array) -> float:
     from scipy.optimize import minimize_scalar
 
     def cost(centre: float) -> float:
-        return float(np.average(_loss(name, parameter, y - centre), weights=weights))
+        return float(np.average(regression_losses(name, parameter, y - centre), weights=weights))
 
     return float(minimize_scalar(cost, bounds=(y.min(), y.max()), method="bounded").x)
 

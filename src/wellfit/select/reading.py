@@ -5,8 +5,8 @@ Axes: C cocktails, K folds, S seeds, c checkpoints. Seeds are averaged inside ea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from wellfit.evidence.metrics import Metric, metric_said
 from wellfit.messages import say
 from wellfit.nets import Network, Training
 from wellfit.nets.training import checkpoints
+from wellfit.population.plan import plan_fold
 from wellfit.records import Array, CocktailResult, Comparison, Difference, History, Interval, Table, TrainingData
+from wellfit.select.row_changes import RowChanges, by_fold
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,8 @@ class Asked:
 class _Line:
     """One cocktail's histories, ``histories[k][s]``, and its figures, (K,) each, seeds averaged; NaN if diverged.
 
-    ``lowest`` and ``last`` are validation losses along the training: see `lowest_and_last`.
+    ``lowest`` and ``last`` are validation losses along the training: see `lowest_and_last`. ``changes`` are what rows
+    do to ``loss``, ``score`` and ``gap``, (N,) each: see `RowChanges`.
     """
 
     cocktail: Cocktail
@@ -50,6 +53,7 @@ class _Line:
     score: Array
     lowest: Array
     last: Array
+    changes: Mapping[str, Array | None] = field(default_factory=dict)
 
 
 def read(
@@ -64,8 +68,8 @@ def read(
     lines = []
     for i, cocktail in enumerate(asked.cocktails):
         mine = histories[i * per_cocktail : (i + 1) * per_cocktail]
-        by_fold = [list(mine[k * asked.seeds : (k + 1) * asked.seeds]) for k in range(asked.folds)]
-        lines.append(_line(cocktail, by_fold, data, asked))
+        of_folds = [list(mine[k * asked.seeds : (k + 1) * asked.seeds]) for k in range(asked.folds)]
+        lines.append(_line(cocktail, of_folds, data, asked))
     winner = _winner(lines, asked, advice)
     none = next(line for line in lines if not line.cocktail.ingredients)
     rows = np.sort(np.concatenate([fold.rows.score for fold in data.folds[: asked.folds]]))
@@ -90,7 +94,7 @@ def _line(cocktail: Cocktail, histories: list[list[History]], data: TrainingData
     diverged = sum(h.status == "diverged" for fold in histories for h in fold)
     if diverged:
         lost = np.full(asked.folds, np.nan)
-        return _Line(cocktail, histories, diverged, *[lost] * 5)
+        return _Line(cocktail, histories, diverged, lost, lost, lost, lost, lost)
 
     def kept(name: str) -> Array:
         return np.array([np.mean([kept_value(h, name) for h in fold]) for fold in histories])
@@ -101,9 +105,17 @@ def _line(cocktail: Cocktail, histories: list[list[History]], data: TrainingData
         scores[k] = [asked.metric.function(asked.table.task, target, h.predictions) for h in fold]
     count = len(checkpoints(asked.training.epochs))
     curves = np.array([np.mean([carried(h, "score_loss", count) for h in fold], axis=0) for fold in histories])
-    return _Line(
-        cocktail, histories, 0, kept("train_loss"), kept("score_loss"), scores.mean(1), *lowest_and_last(curves)
-    )
+    kept_ones = kept("train_loss"), kept("score_loss"), scores.mean(1)
+    rows = _rows(cocktail, data, asked)
+    said, seen = by_fold(histories), by_fold(histories, "seen")
+    changes = {"loss": rows.of_loss(said), "score": rows.of_score(said), "gap": rows.of_gap(said, seen)}
+    return _Line(cocktail, histories, 0, *kept_ones, *lowest_and_last(curves), changes)
+
+
+def _rows(cocktail: Cocktail, data: TrainingData, asked: Asked) -> RowChanges:
+    """Return the rows of a cocktail's folds: the same in all, but what stops early trains on fewer of them."""
+    first = plan_fold(cocktail, 0, asked.folds, data)
+    return RowChanges(asked.table, data.folds[first : first + asked.folds], asked.training, asked.metric)
 
 
 def kept_value(history: History, name: str) -> float:
@@ -149,37 +161,38 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
     parts = [fold.rows for fold in data.folds[: asked.folds]]
     train_rows = np.array([len(part.train) + len(part.stop) for part in parts])
     test_rows = np.array([len(part.score) for part in parts])
-    metric = asked.metric
+    counts = {"train_rows": train_rows, "test_rows": test_rows}
+    metric, rows = asked.metric, _rows(line.cocktail, data, asked)
 
-    def interval(values: Array, what: str, lowest: float = 0.0, highest: float = np.inf) -> Interval | None:
+    def interval(values: Array, what: str, bounds: tuple[float, float] = (0.0, np.inf)) -> Interval | None:
         if line.diverged:
             return None
         sentence = say(f"select.{what}", metric=metric_said(metric.name))
         if what == "train_loss":
             found = trained_interval(values, estimates=sentence)
-        else:
-            found = fold_interval(values, train_rows=train_rows, test_rows=test_rows, estimates=sentence)
-        # What cannot be is left out: a t interval knows nothing of an accuracy's 1.
-        return replace(found, low=max(found.low, lowest), high=min(found.high, highest))
+            return replace(found, low=max(found.low, bounds[0]))
+        look = rows.error(line.changes[what])
+        return fold_interval(values, **counts, estimates=sentence, rows=look, bounds=bounds)
 
-    def against_none(values: Array, reference: Array, what: str, higher: bool) -> Difference | None:
+    def against_none(what: str, higher: bool) -> Difference | None:
         if line.diverged or none.diverged:
             return None
+        ours, theirs = line.changes[what], none.changes[what]
         found = difference(
-            values,
-            reference,
-            train_rows=train_rows,
-            test_rows=test_rows,
+            getattr(line, what),
+            getattr(none, what),
+            **counts,
             higher_is_better=higher,
-            estimates=say(f"select.{what}", metric=metric_said(metric.name)),
+            estimates=say(f"select.{what}_difference", metric=metric_said(metric.name)),
+            rows=None if ours is None or theirs is None else rows.error(ours - theirs),
         )
         return Difference(found.interval, "reference") if line is none else found
 
     def ratio(values: Array, reference: Array, what: str) -> Interval | None:
         if line.diverged:
             return None
-        sentence = say(f"select.{what}")
-        return ratio_interval(values, reference, train_rows=train_rows, test_rows=test_rows, estimates=sentence)
+        look = rows.error(line.changes.get(what))  # none for the rise: rows are known at the end of training only
+        return ratio_interval(values, reference, **counts, estimates=say(f"select.{what}"), rows=look)
 
     count = len(checkpoints(asked.training.epochs))
     flat = [h for fold in line.histories for h in fold]
@@ -190,9 +203,9 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
         diverged=line.diverged,
         train_loss=interval(line.train_loss, "train_loss"),
         loss=interval(line.loss, "loss"),
-        score=interval(line.score, "score", metric.lowest, metric.highest),
-        loss_difference=against_none(line.loss, none.loss, "loss_difference", False),
-        score_difference=against_none(line.score, none.score, "score_difference", metric.higher_is_better),
+        score=interval(line.score, "score", (metric.lowest, metric.highest)),
+        loss_difference=against_none("loss", False),
+        score_difference=against_none("score", metric.higher_is_better),
         best_epoch=float(np.mean([h.best_epoch for h in sound])) if sound else float("nan"),
         curves={name: np.mean([carried(h, name, count) for h in sound], axis=0) for name in CURVES if sound},
         checkpoints=checkpoints(asked.training.epochs) if sound else np.empty(0, dtype=np.int64),

@@ -137,7 +137,7 @@ def search(
     asked = Asked(table, measure, count, int(seed), sampler, race.total, bins, bent=not linear)
     chosen = outcome(race.runners, race.track, asked)
     left = race.total - race.track.spent
-    shares = worth(chosen.winner, chosen.winner_rung, race.track, race.runners, left=left)
+    shares = worth(chosen.winner, chosen.winner_rung, race.track, race.runners, table, left=left)
     race.ended()
     return Search(chosen.record(shares, race.track.spent), chosen.model(), chosen.single())
 

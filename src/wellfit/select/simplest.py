@@ -97,7 +97,7 @@ def read_simplest(linear: Sequence[Path], network: Sequence[Path], table: Table,
 
     first = linear[0]
     parts = cut(table, rows, folds=first.folds, seed=first.seed)
-    counts = {"train_rows": [len(p.train) for p in parts], "test_rows": [len(p.score) for p in parts]}
+    counts: dict[str, Any] = {"train_rows": [len(p.train) for p in parts], "test_rows": [len(p.score) for p in parts]}
     measure = as_metric(first.metric, first.task)
     ours, theirs = _side(network), _side(linear)
     word = say("simplest.difference", metric=metric_said(first.metric))

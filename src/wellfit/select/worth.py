@@ -11,23 +11,24 @@ import numpy as np
 from wellfit.cocktail import Cocktail
 from wellfit.evidence.intervals import difference
 from wellfit.messages import say
-from wellfit.records import Array, Difference
+from wellfit.records import Array, Difference, Table
 from wellfit.select.halving import Runner, Track
 from wellfit.select.reading import kept_value
+from wellfit.select.row_changes import RowChanges
 
 ALL = "all"  # the variant without any ingredient
 
 
 def worth(
-    winner: Runner, rung: int, track: Track, runners: Sequence[Runner], *, left: float = math.inf
+    winner: Runner, rung: int, track: Track, runners: Sequence[Runner], table: Table, *, left: float = math.inf
 ) -> dict[str, Difference]:
     """Return by ingredient the paired difference in validation loss, without it to with it, and by "all" without any.
 
     Above 0 the ingredient helps: ``word`` is said of leaving it out, so "worse" means that it is needed. Each variant
     trains to the winner's rung with every seed that the winner has; candidates that were trained already are not
     trained again. A variant that diverges has no line, nor has one that costs more than what is ``left``, in standard
-    member-steps; where the seeds of all cost too much, fewer seeds are taken. K folds; the interval is Nadeau and
-    Bengio's (2003).
+    member-steps; where the seeds of all cost too much, fewer seeds are taken. ``table`` is what ``track`` was made
+    from; the interval is that of `wellfit.evidence.difference`, with rows.
     """
     without = _without(winner.candidate.cocktail)
     own = [r for r in runners if r.candidate == winner.candidate and rung in r.rungs]
@@ -45,7 +46,13 @@ def worth(
     if jobs:
         track.advance(jobs)
     reference = _by_fold(own, rung)
-    rows = [fold.rows for fold in track.data.folds[: track.folds]]
+    parts = track.data.folds[: track.folds]
+    rows = RowChanges(table, parts, winner.candidate.training)
+
+    def changes(group: Sequence[Runner]) -> Array:
+        return rows.of_loss([np.array([r.rungs[rung][k].predictions for r in group]) for k in range(len(parts))])
+
+    with_it = changes(own)
     found: dict[str, Difference] = {}
     for name, group in variants.items():
         losses = _by_fold(group, rung)
@@ -54,9 +61,10 @@ def worth(
         found[name] = difference(
             losses,
             reference,
-            train_rows=np.array([len(part.train) for part in rows]),
-            test_rows=np.array([len(part.score) for part in rows]),
+            train_rows=np.array([len(part.rows.train) for part in parts]),
+            test_rows=np.array([len(part.rows.score) for part in parts]),
             higher_is_better=False,
+            rows=rows.error(changes(group) - with_it),
             estimates=say("search.worth_all") if name == ALL else say("search.worth", ingredient=name),
         )
     return found

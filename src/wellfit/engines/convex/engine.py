@@ -16,6 +16,7 @@ from wellfit.engines.base import (
     Member,
     State,
     Status,
+    curve_rows,
     history,
     misfit,
     refuse_misfits,
@@ -184,9 +185,8 @@ class ConvexEngine:
         weights = flat.reshape(len(states), k, -1)
         kept = self._prepared(member, data)
         if data.task == "regression":
-            predictions = kept.outputs(weights * fold.target_scale, biases * fold.target_scale + fold.target_mean)
-        else:
-            predictions = link(data.task, kept.outputs(weights, biases))
+            weights, biases = weights * fold.target_scale, biases * fold.target_scale + fold.target_mean
+        predictions, seen = (link(data.task, said) for said in kept.outputs(weights, biases))
         curves = np.array([state.curves[:2].T for state in states])
         curves[:, :4] *= fold.loss_unit
         norms = np.sqrt((flat * flat).sum(axis=1)).tolist()
@@ -206,6 +206,7 @@ class ConvexEngine:
                 zero_weights=zeros[p],
                 weights=flat.shape[1],
                 inputs_used=used[p],
+                seen=seen[p],
             )
             for p, state in enumerate(states)
         ]
@@ -235,7 +236,8 @@ class ConvexEngine:
                     return fold.x.take(some, 0), fold.y.take(some, 0), None if own is None else own[some]
 
                 ours = problem.x, problem.y, None if own is None else own[train]
-                kept[kind] = Prepared(problem, (ours, part(rows.stop), part(rows.score)))
+                seen = fold.x.take(curve_rows(fold)[0], 0)
+                kept[kind] = Prepared(problem, (ours, part(rows.stop), part(rows.score)), seen)
             return kept[kind]
 
 

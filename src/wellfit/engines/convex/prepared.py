@@ -20,21 +20,28 @@ Part = tuple[Array, Array, Array | None]  # x, y and weights of some rows
 class Prepared:
     """A fold's problem, and the rows on which curves are measured: of training, stop and score.
 
+    ``seen`` (m, d) are the training rows whose predictions are kept (`wellfit.engines.base.curve_rows`).
     Of P solutions no row of an answer depends on the others, not in its last bit.
     """
 
     problem: Problem
     parts: tuple[Part, Part, Part]
+    seen: Array
 
-    def outputs(self, weights: Array, biases: Array) -> Array:
-        """Return what P models, weights (P, k, d) and biases (P, k), say of the score rows, (P, n, k)."""
-        x = self.parts[2][0]
-        if weights.shape[1] == 1:
-            found = np.empty((len(weights), len(x), 1))
-            flat = np.ascontiguousarray(weights[:, 0]), np.ascontiguousarray(biases[:, 0])
-            outputs_of(self._columns[1], *flat, found[:, :, 0])
-            return found
-        return np.array([x @ w.T + b for w, b in zip(weights, biases, strict=True)])
+    def outputs(self, weights: Array, biases: Array) -> tuple[Array, Array]:
+        """Return what P models, weights (P, k, d) and biases (P, k), say of score and of seen rows, (P, n, k) each."""
+        if weights.shape[1] > 1:
+            score, seen = (
+                np.array([x @ w.T + b for w, b in zip(weights, biases, strict=True)])
+                for x in (self.parts[2][0], self.seen)
+            )
+            return score, seen
+        flat = np.ascontiguousarray(weights[:, 0]), np.ascontiguousarray(biases[:, 0])
+        found = []
+        for columns in (self._columns[1], self._seen_columns):
+            found.append(np.empty((len(weights), columns.shape[1], 1)))
+            outputs_of(columns, *flat, found[-1][:, :, 0])
+        return found[0], found[1]
 
     def figures(self, solutions: Solutions, strengths: Sequence[tuple[float, float]]) -> Array:
         """Return the rows of curves, (P, len(CURVES)), of solutions for P pairs (l1, l2)."""
@@ -60,6 +67,10 @@ class Prepared:
                 shares = np.full(len(y), 1 / len(y)) if given is None else given / given.sum()
                 squared_losses(rows, y[:, 0].copy(), shares, weights, biases, losses := np.empty(len(weights)))
                 found[:, at] = losses
+
+    @cached_property
+    def _seen_columns(self) -> Array:
+        return np.ascontiguousarray(self.seen.T)
 
     @property
     def _train_columns(self) -> Array:
