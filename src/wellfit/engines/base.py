@@ -226,6 +226,15 @@ def curve_rows(fold: FoldData) -> tuple[Array, Array, Array]:
     return curve, fold.rows.stop, fold.rows.score
 
 
+MOST_SEEN = 4_096  # numbers that a history keeps of what a network says of its training rows
+
+
+def seen_rows(fold: FoldData, outputs: int) -> Array:
+    """Return the training rows, with a weight, whose predictions a history keeps: all of them, or none of very many."""
+    rows = fold.rows.train if fold.weights is None else fold.rows.train[fold.weights[fold.rows.train] > 0]
+    return rows if rows.size * outputs <= MOST_SEEN else rows[:0]
+
+
 def training_weights(member: Member, fold: FoldData, task: str) -> Array | None:
     """Return how much each row counts in training, (n,) with mean 1 over the training rows, or None for all alike.
 
@@ -298,7 +307,7 @@ def history(member: Member, state: State, data: TrainingData) -> History:
         weights=sum(w.size for w in weights),
         inputs_used=_inputs_used(weights, network.bound(fold.inputs, data.outputs).entry),
         units=network.unit_shares(plain, fold.x[looked_at], data.outputs),
-        seen=predicted(curve_rows(fold)[0]),
+        seen=predicted(seen_rows(fold, data.outputs)),
     )
 
 

@@ -4,11 +4,8 @@ Folds share training rows, so their plain spread says too little: C. Nadeau and 
 the generalization error*, Machine Learning 52 (2003), 239-281. Of many differences some look real by luck: S. Holm, *A
 simple sequentially rejective multiple test procedure*, Scandinavian Journal of Statistics 6 (1979), 65-70.
 
-Nadeau and Bengio's model: the figures of K folds have variance v each and correlation r = test / (train + test) rows,
-so that their mean has variance ``v (1 + (K - 1) r) / K``. Two looks tell v: the spread of the K figures, ``S^2 / (1 -
-r)``, with 4 degrees of freedom where there are 5 folds; and the spread of rows inside the folds (`RowError`), with
-nearly as many as there are rows, but blind to what training sets do to all rows of a fold alike. Where both are known
-the larger one counts, and Student's t has the rows' degrees of freedom.
+K folds leave K - 1 degrees of freedom. Rows tell more: what they say of a figure's standard error is a `RowError`, and
+where there is one it takes the place of the folds' (`wellfit.evidence.rows`).
 """
 
 from __future__ import annotations
@@ -31,10 +28,7 @@ ANYWHERE: Bounds = (-np.inf, np.inf)
 
 @dataclass(frozen=True)
 class RowError:
-    """The standard error of a mean over folds that the spread of its rows makes, and its degrees of freedom.
-
-    Rows count as if no two were scored by related networks: see `wellfit.evidence.rows.row_error`.
-    """
+    """The standard error of a mean over folds as folds and rows together tell it, and its degrees of freedom."""
 
     error: float
     freedom: float
@@ -52,11 +46,11 @@ def fold_interval(
     """Return the mean of one value per fold and its 95% t interval, with K - 1 degrees of freedom or those of ``rows``.
 
     ``values`` is (K,), the seeds averaged already; ``train_rows`` and ``test_rows`` are the folds' counts of rows,
-    one number or (K,). The variance of the mean is ``(1/K + test_rows/train_rows) S^2``, the ratio averaged over the
-    folds, or with ``rows`` what the rows say, if that is more. ``bounds`` are what such a value cannot pass; with
-    ``rows`` they also give the interval its shape (`ends`). ``estimates`` begins the sentence that says what this is.
-    Folds with NaN are left out, and the sentence says so; one fold alone has no interval (NaN), equal values without
-    ``rows`` have one of no width. Raises `SettingError` for counts that do not match.
+    one number or (K,). The variance of the mean is that of ``rows``, else ``(1/K + test_rows/train_rows) S^2``, the
+    ratio averaged over the folds. ``bounds`` are what such a value cannot pass; with ``rows`` they also give the
+    interval its shape (`ends`). ``estimates`` begins the sentence that says what this is. Folds with NaN are left out,
+    and the sentence says so; one fold alone has no interval (NaN), equal values without ``rows`` have one of no width.
+    Raises `SettingError` for counts that do not match.
 
     >>> interval = fold_interval([1.0, 2.0, 3.0], train_rows=20, test_rows=10, estimates="Loss")
     >>> round(interval.mean, 3), round(interval.low, 3), round(interval.high, 3)
@@ -80,28 +74,31 @@ def fold_intervals(
     return [found for found, _ in _intervals(numbers, np.abs(numbers), train_rows, test_rows, estimates, rows, bounds)]
 
 
-def trained_interval(values: ArrayLike, *, estimates: str) -> Interval:
-    """Return the interval of a figure measured on the folds' own training rows, (K,), by the grouped jackknife.
+def trained_interval(values: ArrayLike, *, estimates: str, rows: RowError | None = None) -> Interval:
+    """Return the interval of a loss measured on the folds' own training rows, (K,), by the grouped jackknife or rows.
 
     Folds share most training rows, so that their values differ far less than training sets drawn anew would (Shao & Tu
-    1995, *The Jackknife and Bootstrap*, 2.2). Otherwise as `fold_interval`.
+    1995, *The Jackknife and Bootstrap*, 2.2). Otherwise as `fold_interval`, from 0 up.
 
     >>> interval = trained_interval([1.0, 1.1, 1.2], estimates="Training loss")
     >>> round(interval.low, 3), round(interval.high, 3)
     (0.603, 1.597)
     """
-    return trained_intervals(np.asarray(values, dtype=np.float64)[None], estimates=estimates)[0]
+    return trained_intervals(np.asarray(values, dtype=np.float64)[None], estimates=estimates, rows=[rows])[0]
 
 
-def trained_intervals(values: ArrayLike, *, estimates: str) -> list[Interval]:
-    """Return the `trained_interval` of each row of ``values``, (P, K)."""
+def trained_intervals(
+    values: ArrayLike, *, estimates: str, rows: Sequence[RowError | None] | None = None
+) -> list[Interval]:
+    """Return the `trained_interval` of each row of ``values``, (P, K), with P of ``rows``."""
     numbers = np.asarray(values, dtype=np.float64)
     known = (~np.isnan(numbers)).sum(axis=1).tolist()
     sentences = {folds: say("evidence.folds_trained", what=estimates, folds=folds) for folds in set(known)}
-    found = _intervals(pseudo_values(numbers), np.abs(numbers), 1.0, 0.0, estimates)
+    looks = [None] * len(numbers) if rows is None else rows
+    found = _intervals(pseudo_values(numbers), np.abs(numbers), 1.0, 0.0, estimates, looks, (0.0, np.inf))
     return [
-        replace(interval, estimates=sentences[folds]) if half > 0 else interval
-        for (interval, half), folds in zip(found, known, strict=True)
+        replace(interval, estimates=sentences[folds]) if half > 0 and look is None else interval
+        for (interval, half), folds, look in zip(found, known, looks, strict=True)
     ]
 
 
@@ -216,8 +213,7 @@ def ratio_interval(
 
     It is `fold_interval` of the logarithms: losses of folds differ by factors, and a few hard rows in one fold would
     drown a plain difference. Ratios are cut off at a billion, so that a loss of 0 has one. Other arguments are as in
-    `fold_interval`, but ``rows``, that of the logarithm, speaks alone: of a loss on rows left out over that on rows
-    trained on the folds say far too much, as a hard row raises the one in its own fold and the other in all others.
+    `fold_interval`; ``rows`` is that of the mean logarithm.
 
     >>> interval = ratio_interval([2.0, 4.0, 8.0], [1.0, 2.0, 4.0], train_rows=20, test_rows=10, estimates="Ratio")
     >>> interval.mean, interval.low, interval.high
@@ -226,30 +222,10 @@ def ratio_interval(
     above, below = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     floor = MOST_RATIO**-1 * np.maximum(above, below) + np.finfo(np.float64).tiny
     logs = np.log(np.maximum(above, floor) / np.maximum(below, floor))
-    found = fold_interval(logs, train_rows=train_rows, test_rows=test_rows, estimates=estimates)
-    if rows is not None and rows.error > 0 and not np.isnan(logs).any():
-        found = rows_interval(
-            found.mean, rows, folds=len(logs), train_rows=train_rows, test_rows=test_rows, estimates=estimates
-        )
+    found = fold_interval(logs, train_rows=train_rows, test_rows=test_rows, estimates=estimates, rows=rows)
     with np.errstate(over="ignore"):  # the upper end of two unlike folds may well be infinite
         mean, low, high = (float(np.exp(x)) for x in (found.mean, found.low, found.high))
     return Interval(mean, low, high, found.estimates)
-
-
-def rows_interval(
-    mean: float, rows: RowError, *, folds: int, train_rows: ArrayLike, test_rows: ArrayLike, estimates: str
-) -> Interval:
-    """Return the 95% t interval of a mean over ``folds`` whose rows alone tell how sure it is.
-
-    The factor on the rows' variance is that of Nadeau and Bengio, ``1 + folds test_rows/train_rows``.
-
-    >>> interval = rows_interval(1.0, RowError(0.1, 95), folds=5, train_rows=80, test_rows=20, estimates="Gap")
-    >>> round(interval.low, 3), round(interval.high, 3)
-    (0.702, 1.298)
-    """
-    share = np.mean(np.asarray(test_rows, dtype=np.float64) / np.asarray(train_rows, dtype=np.float64))
-    half = quantile(rows.freedom) * rows.error * float(np.sqrt(1 + folds * share))
-    return Interval(mean, mean - half, mean + half, say("spread.rows", what=estimates, folds=folds))
 
 
 def quantile(freedom: float) -> float:
@@ -366,21 +342,17 @@ class _Told:
         no_width = say("evidence.folds_same", what=self.what, folds=folds)
         found = []
         for mean, spread, near, look in zip(means, spreads, rounding, rows, strict=True):
-            if look is not None:
-                found.append(self._with_rows(mean, spread if spread > near else 0.0, near, folds, look))
+            if look is not None and folds == self.asked:
+                found.append(self._with_rows(mean, near, folds, look))
                 continue
             half = width * spread if spread > near else 0.0
             low, high = max(mean - half, lowest), min(mean + half, highest)
             found.append((Interval(mean, low, high, sentence if half > 0 else no_width), half))
         return found
 
-    def _with_rows(self, mean: float, spread: float, near: float, folds: int, look: RowError) -> tuple[Interval, float]:
-        alike = 1 + (folds - 1) * self.share / (1 + self.share)
-        error = look.error if look.error > near else 0.0
-        variance = max((1 / folds + self.share) * spread**2, alike * error**2)
-        reach = quantile(look.freedom)
-        low, high = ends(mean, variance, self.bounds, reach, (look.freedom + folds) / alike)
-        key = "spread.folds_and_rows" if folds == self.asked else "spread.folds_and_rows_some"
-        key = key if low < high else "evidence.folds_same"
-        sentence = say(key, what=self.what, folds=folds, all=self.asked)
-        return Interval(mean, low, high, sentence), reach * float(np.sqrt(variance))
+    def _with_rows(self, mean: float, near: float, folds: int, look: RowError) -> tuple[Interval, float]:
+        reach, error = quantile(look.freedom), look.error if look.error > near else 0.0
+        alike = 1 + (folds - 1) * self.share / (1 + self.share)  # Nadeau and Bengio's correlation of folds
+        low, high = ends(mean, error**2, self.bounds, reach, (look.freedom + folds) / alike)
+        key = "spread.rows" if low < high else "evidence.folds_same"
+        return Interval(mean, low, high, say(key, what=self.what, folds=folds)), reach * error

@@ -1,20 +1,34 @@
-"""What single rows do to a figure over folds: its standard error, from as many looks as there are rows.
+"""What single rows tell of a figure over folds: its standard error, from as many looks as there are rows.
 
 A figure over K folds is the mean of one value per fold. Every row moves it a little: its *change* is how much the
 figure grows for each unit of weight that the row gains (the influence function: F. Hampel, *The influence curve and its
-role in robust estimation*, JASA 69, 1974). The sum of the squared changes is the figure's variance, as far as rows make
-it by being scored (the infinitesimal jackknife: B. Efron, *The Jackknife, the Bootstrap and Other Resampling Plans*,
-1982, chapter 6). Differences and ratios of figures have the difference of the changes: what a hard row does to both
-cancels.
+role in robust estimation*, JASA 69, 1974). The sum of squared changes is the figure's variance as far as rows make it
+by being measured on (the infinitesimal jackknife: B. Efron, *The Jackknife, the Bootstrap and Other Resampling Plans*,
+1982, chapter 6). Differences of figures have the differences of changes: what a hard row does to both cancels.
+
+Rows also train. What that does is told by the loss of the rows trained on, T, which folds show when their rows are left
+out (the grouped jackknife), and by what the rows left out lose more, the gap V - T. A row has its loss in both, in V
+where its fold is left out and in T elsewhere, so that the gap's changes are small; but each counts twice, since to
+first order a row does to others by training what they do to it: in least squares both are r_i h_ij r_j. Hence
+
+    variance of V = variance of T + 4 x sum of the squared changes of V - T,
+
+no less than the truth: where networks are stable and the gap is all chance, twice the sum would do (that is how far a
+jackknife errs on terms of second order: B. Efron and C. Stein, Annals of Statistics 9, 1981). Benchmarks:
+``benchmarks/interval_coverage.py``.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from wellfit.evidence.intervals import RowError
+from wellfit.evidence.corrected import SHARED
+from wellfit.evidence.intervals import RowError, pseudo_values
 from wellfit.evidence.metrics import METRICS, Metric, labels, right_chances
 from wellfit.records import Array, Task
+
+TWICE = 2.0  # how often a change of the gap counts: as what a row suffers, and as what it does to others
+SMOOTH = ("log-loss", "rmse", "r2")  # scores that a small change of the network changes little
 
 
 def row_error(changes: Array, folds: int, units: Array | None = None) -> RowError | None:
@@ -36,74 +50,142 @@ def row_error(changes: Array, folds: int, units: Array | None = None) -> RowErro
     return RowError(float(np.sqrt((sums**2).sum() * len(sums) / freedom)), freedom)
 
 
-def influences(metric: Metric, task: Task, target: Array, predictions: Array) -> Array | None:
-    """Return how much a score gains for each unit of weight that a row gains, times the rows' number, (..., n).
+def trained_error(values: Array, rows: RowError) -> RowError:
+    """Return the standard error of a loss on the K folds' training rows: the larger of what folds and rows tell.
+
+    ``values`` is (K,). To first order a row changes the loss of a network that has minimized it by its own share alone,
+    and the rows' variance is taken `SHARED` (1 + 1/K) times; the jackknife also sees networks that are far from that.
+    """
+    return RowError(max(_jackknife(values), _allowed(rows, len(values))) ** 0.5, rows.freedom)
+
+
+def unseen_error(trained: Array, rows: RowError, gap: RowError, *, paired: bool) -> RowError:
+    """Return the standard error of a figure on rows left out: see the head of this file.
+
+    ``trained`` (K,) is the same figure on the folds' training rows, ``rows`` what its rows tell, and ``gap`` what those
+    of the difference of both do. The larger variance of ``trained`` counts, of ``paired`` differences the smaller one:
+    its rows do not know that networks trained on them make up for them, nor its folds how far chance told them apart.
+    Degrees of freedom are Satterthwaite's (1946).
+    """
+    folds, alone = _jackknife(trained), _allowed(rows, len(trained))
+    by_folds = paired and folds < alone
+    freedom = len(trained) - 1 if by_folds else rows.freedom
+    parts = (min if paired else max)(folds, alone), TWICE**2 * gap.error**2
+    below = parts[0] ** 2 / freedom + parts[1] ** 2 / gap.freedom
+    return RowError(sum(parts) ** 0.5, sum(parts) ** 2 / below if by_folds and below > 0 else gap.freedom)
+
+
+def shared_error(values: Array, rows: RowError, share: float) -> RowError:
+    """Return the standard error of a figure on rows left out, where that on training rows is of no help or unknown.
+
+    ``values`` is (K,), ``share`` test rows for each training row. Nadeau and Bengio (2003) take it that values of folds
+    have variance v and correlation r = test / (train + test), so that their mean has v (1 + (K - 1) r) / K. Folds show
+    v (1 - r), rows v but for what training sets do to all rows of a fold alike: the larger v counts.
+    """
+    count = len(values)
+    by_rows = (1 + (count - 1) * share / (1 + share)) * rows.error**2
+    return RowError(max((1 / count + share) * float(values.var(ddof=1)), by_rows) ** 0.5, rows.freedom)
+
+
+def gap_error(gap: RowError, folds: int, share: float) -> RowError:
+    """Return the standard error of a gap itself, from the rows' with Nadeau and Bengio's factor, 1 + K test/train.
+
+    Of a gap the folds say far too much: a hard row raises the loss left out in its own fold and that trained on in all
+    others, which cancels in the mean.
+    """
+    return RowError(gap.error * (1 + folds * share) ** 0.5, gap.freedom)
+
+
+def _jackknife(values: Array) -> float:
+    """Return the variance of the mean of values on training rows, (K,), by the grouped jackknife."""
+    return float(pseudo_values(values).var(ddof=1)) / len(values)
+
+
+def _allowed(rows: RowError, folds: int) -> float:
+    return SHARED * (1 + 1 / folds) * rows.error**2
+
+
+def influences(metric: Metric, task: Task, target: Array, predictions: Array) -> tuple[Array, Array] | None:
+    """Return scores (...) and how much they gain for each unit of weight that a row gains, times n, (..., n).
 
     ``target`` is (n,), ``predictions`` (..., n, k) as in `wellfit.records.History`. The mean over the rows is 0. None
     for a metric of one's own: how it depends on single rows is not known. NaN where the score is undefined.
 
-    >>> influences(METRICS["accuracy"], "binary", np.array([0, 1]), np.array([[0.2], [0.3]])).tolist()
-    [0.5, -0.5]
+    >>> found = influences(METRICS["accuracy"], "binary", np.array([0, 1]), np.array([[0.2], [0.3]]))
+    >>> float(found[0]), found[1].tolist()
+    (0.5, [0.5, -0.5])
     """
     if METRICS.get(metric.name) is not metric:
         return None
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         return _INFLUENCES[metric.name](task, target, predictions)
 
 
-def _centred(values: Array) -> Array:
-    return values - values.mean(axis=-1, keepdims=True)
+Found = tuple[Array, Array]
 
 
-def _accuracy(task: Task, target: Array, predictions: Array) -> Array:
-    return _centred((labels(task, predictions) == target).astype(np.float64))
+def _mean(values: Array) -> Found:
+    means = values.mean(axis=-1)
+    return means, values - means[..., None]
 
 
-def _log_loss(task: Task, target: Array, predictions: Array) -> Array:
-    return _centred(-np.log(right_chances(task, target, predictions)))
+def _accuracy(task: Task, target: Array, predictions: Array) -> Found:
+    return _mean((labels(task, predictions) == target).astype(np.float64))
 
 
-def _rmse(_: Task, target: Array, predictions: Array) -> Array:
-    squares = (target - predictions[..., 0]) ** 2
-    means = squares.mean(axis=-1, keepdims=True)
-    return np.where(means > 0, (squares - means) / (2 * np.sqrt(means)), 0.0)
+def _log_loss(task: Task, target: Array, predictions: Array) -> Found:
+    return _mean(-np.log(right_chances(task, target, predictions)))
 
 
-def _r2(_: Task, target: Array, predictions: Array) -> Array:
+def _rmse(_: Task, target: Array, predictions: Array) -> Found:
+    mean, rest = _mean((target - predictions[..., 0]) ** 2)
+    root = np.sqrt(mean)
+    return root, np.where(root[..., None] > 0, rest / (2 * root[..., None]), 0.0)
+
+
+def _r2(_: Task, target: Array, predictions: Array) -> Found:
     squares, around = (target - predictions[..., 0]) ** 2, (target - target.mean()) ** 2
-    return (squares.mean(axis=-1, keepdims=True) / around.mean() * around - squares) / around.mean()
+    lost = squares.mean(axis=-1) / around.mean()
+    return 1 - lost, (lost[..., None] * around - squares) / around.mean()
 
 
-def _balanced(task: Task, target: Array, predictions: Array) -> Array:
+def _balanced(task: Task, target: Array, predictions: Array) -> Found:
     hits = (labels(task, predictions) == target).astype(np.float64)
-    found, classes = np.zeros_like(hits), np.unique(target)
+    classes, rest, found = np.unique(target), np.zeros_like(hits), []
     for code in classes:
         mine = target == code
-        found[..., mine] = _centred(hits[..., mine]) * len(target) / (mine.sum() * len(classes))
-    return found
+        mean, centred = _mean(hits[..., mine])
+        found.append(mean)
+        rest[..., mine] = centred * len(target) / (mine.sum() * len(classes))
+    return np.mean(found, axis=0), rest
 
 
-def _auc(task: Task, target: Array, predictions: Array) -> Array:
-    """Return DeLong's components (E. DeLong, D. DeLong and D. Clarke-Pearson, Biometrics 44, 1988)."""
-    flat = predictions.reshape(-1, *predictions.shape[-2:])
-    codes = [(0, 1)] if task == "binary" else list(enumerate(range(predictions.shape[-1])))
+def _auc(task: Task, target: Array, predictions: Array) -> Found:
+    """Return areas and DeLong's components (E. DeLong, D. DeLong and D. Clarke-Pearson, Biometrics 44, 1988)."""
+    codes = [(0, 1)] if task == "binary" else [(c, c) for c in range(predictions.shape[-1])]
     parts = []
     for column, code in codes:
         above = target == code
         if above.any() and not above.all():
-            parts.append([_placements(above, one[:, column]) for one in flat])
-    found = np.mean(parts, axis=0) if parts else np.full(flat.shape[:2], np.nan)
-    return found.reshape(predictions.shape[:-1])
+            flat = predictions[..., column].reshape(-1, len(target))
+            parts.append([_placements(above, score) for score in flat])
+    shape = predictions.shape[:-2]
+    if not parts:
+        return np.full(shape, np.nan), np.full((*shape, len(target)), np.nan)
+    areas = np.mean([[area for area, _ in part] for part in parts], axis=0)
+    rest = np.mean([[centred for _, centred in part] for part in parts], axis=0)
+    return areas.reshape(shape), rest.reshape(*shape, len(target))
 
 
-def _placements(above: Array, score: Array) -> Array:
-    """Return for each row the share of the other class on its right side, ties half; centred, by the class's share."""
-    found = np.empty(len(score))
+def _placements(above: Array, score: Array) -> tuple[float, Array]:
+    """Return the area, and each row's share of the other class on its right side, ties half, less the area."""
+    found, area = np.empty(len(score)), 0.0
     for mine, sign in ((above, 1), (~above, -1)):
         others, own = np.sort(sign * score[~mine]), sign * score[mine]
         below = (np.searchsorted(others, own, "left") + np.searchsorted(others, own, "right")) / 2
-        found[mine] = _centred(below / len(others)) * len(score) / mine.sum()
-    return found
+        area = float(below.mean() / len(others))
+        found[mine] = (below / len(others) - area) * len(score) / mine.sum()
+    return area, found
 
 
 _INFLUENCES = {

@@ -10,7 +10,7 @@ from typing import get_args
 
 import numpy as np
 
-from wellfit.engines.base import CURVES, Engine, Member, State, Status, curve_rows
+from wellfit.engines.base import CURVES, Engine, Member, State, Status, seen_rows
 from wellfit.errors import ModelFileError
 from wellfit.executors.base import Keep
 from wellfit.ledger import LedgerLike
@@ -40,7 +40,7 @@ def _is_history(found: History, member: Member, data: TrainingData) -> bool:
         and all(curve.shape == points.shape and curve.dtype == np.float64 for curve in found.curves.values())
         and all(said.dtype == np.float64 for said in (found.predictions, found.seen))
         and found.predictions.shape == (len(fold.rows.score), data.outputs)
-        and found.seen.shape in ((len(curve_rows(fold)[0]), data.outputs), (0, 1))
+        and found.seen.shape in ((len(seen_rows(fold, data.outputs)), data.outputs), (0, 1))
         and len(found.weight_norms) == member.network.layers
     )
 

@@ -23,8 +23,8 @@ class History(Shown):
     ``penalty``, ``train_accuracy``, ``stop_accuracy``, ``score_accuracy``, all in evaluation mode (no dropout, no
     penalty, hard labels), NaN where there is nothing to measure, losses in the user's unit (see `FoldData`).
     ``predictions`` is (rows of the fold's score set, k): probabilities, or values in the target's own unit; ``seen`` is
-    the same for the training rows that curves are measured on (`wellfit.engines.base.curve_rows`), (rows, k), or
-    (0, 1) in a record of an older version.
+    the same for its training rows, (rows, k), without rows where there are very many (`wellfit.engines.base.seen_rows`)
+    and in records of older versions.
     ``best_epoch`` is the epoch whose weights are kept: the last, or early stopping's choice. ``weight_norms`` holds the
     Frobenius norm of each layer's kept weights, ``zero_weights`` of all ``weights`` are exactly zero, and
     ``inputs_used`` columns of the design matrix have a weight that is not. ``units`` are the shares of the hidden units

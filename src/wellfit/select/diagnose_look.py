@@ -12,7 +12,7 @@ from wellfit.evidence.diagnosis import Measured, Shift
 from wellfit.evidence.diagnosis_bounds import Bound, bound, nested
 from wellfit.evidence.diagnosis_curve import change, halving, power_law
 from wellfit.evidence.diagnosis_text import Look
-from wellfit.evidence.intervals import RowError, fold_interval, rows_interval, trained_interval
+from wellfit.evidence.intervals import RowError, fold_interval, trained_interval
 from wellfit.evidence.metrics import metric_said
 from wellfit.messages import say
 from wellfit.nets import Training
@@ -120,18 +120,14 @@ def _disagreement(found: Bound | None, regression: bool) -> Interval | None:
 def _over_folds(rows: Rows, values: Array, key: str, look: RowError | None = None) -> Interval:
     """Return the interval over folds of one value each, (K,); training losses have their own (`trained_interval`)."""
     if key == "diagnose.estimates_train_loss":
-        found = trained_interval(values, estimates=say(key))
-        return replace(found, low=max(found.low, 0.0))
+        return trained_interval(values, estimates=say(key))
     return fold_interval(values, estimates=say(key), rows=look, bounds=(0.0, np.inf), **rows.sizes)
 
 
 def _gap(rows: Rows, own: Wide, learnt: Array) -> Interval:
     """Return the mean over folds of the loss on rows left out less that on rows trained on, which is (K,)."""
-    values, sentence = by_fold(rows, own.unseen) - learnt, say("diagnose.estimates_gap")
-    look = rows.error(own.unseen - own.seen)  # a hard row is in both
-    if look is None or np.isnan(own.seen).any() or not look.error > 0:
-        return fold_interval(values, estimates=sentence, **rows.sizes)
-    return rows_interval(float(values.mean()), look, folds=rows.folds, estimates=sentence, **rows.sizes)
+    values, error = by_fold(rows, own.unseen) - learnt, rows.gap_error(own.unseen - own.seen)
+    return fold_interval(values, estimates=say("diagnose.estimates_gap"), rows=error, **rows.sizes)
 
 
 def _score(study: Study, rows: Rows, found: Trained) -> Interval:

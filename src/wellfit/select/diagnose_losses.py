@@ -10,7 +10,7 @@ import numpy as np
 
 from wellfit.evidence.diagnosis_bounds import Bound, bound, row_losses
 from wellfit.evidence.intervals import RowError
-from wellfit.evidence.rows import row_error
+from wellfit.evidence.rows import gap_error, row_error, shared_error
 from wellfit.nets import Training
 from wellfit.records import Array, Fold, History, Table
 
@@ -86,13 +86,24 @@ class Rows:
         return bound(values[defined], folds=self.folds, units=units)
 
     def error(self, values: Array) -> RowError | None:
-        """Return the standard error that values (m,), those of some rows with NaN elsewhere, give their mean."""
-        defined = ~np.isnan(values)
-        fold, units = self.fold[defined], None if self.units is None else self.units[defined]
-        sizes = np.bincount(fold, minlength=self.folds)
-        means = np.bincount(fold, values[defined], minlength=self.folds) / np.maximum(sizes, 1)
-        known = int((sizes > 0).sum())
-        return row_error((values[defined] - means[fold]) / (known * sizes[fold]), known, units)
+        """Return the standard error that values (m,) of rows left out give their mean over folds."""
+        rows = self._row_error(values)
+        share = float((self.sizes["test_rows"] / self.sizes["train_rows"]).mean())
+        return None if rows is None else shared_error(by_fold(self, values), rows, share)
+
+    def gap_error(self, gaps: Array) -> RowError | None:
+        """Return the same of what rows lose more where they are left out than where they are trained on, (m,)."""
+        rows = self._row_error(gaps)
+        share = float((self.sizes["test_rows"] / self.sizes["train_rows"]).mean())
+        return None if rows is None else gap_error(rows, self.folds, share)
+
+    def _row_error(self, values: Array) -> RowError | None:
+        if self.folds < 2 or np.isnan(values).any():
+            return None
+        sizes = np.bincount(self.fold, minlength=self.folds)
+        return row_error(
+            (values - by_fold(self, values)[self.fold]) / (self.folds * sizes[self.fold]), self.folds, self.units
+        )
 
     def guesses(self) -> Array:
         """Return the loss of each row where nothing but the target of the training rows is known, (m,)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from wellfit.nets.training import checkpoints
 from wellfit.records import Array, Difference, History, Interval, Path, Table, TrainingData, WarmStarts
 from wellfit.select.axes import Over
 from wellfit.select.reading import kept_value
-from wellfit.select.row_changes import RowChanges
+from wellfit.select.row_changes import RowChanges, by_fold
 from wellfit.select.stacked import Stacked
 
 
@@ -70,7 +70,7 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
     grid = checkpoints(asked.training.epochs)
     ahead = np.minimum(np.arange(len(grid)), stacked.longest - 1)
     rows = np.sort(np.concatenate([fold.rows.score for fold in data.folds[: asked.folds]]))
-    rows_of = _row_errors(flat, data, asked)
+    rows_of = _row_errors(flat, train_losses.mean(axis=2), data, asked)
     return Path(
         data=asked.table.name,
         task=asked.table.task,
@@ -89,7 +89,7 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
         train_losses=train_losses,
         scores=scores,
         loss=_intervals(losses, data, asked, "loss", rows_of["loss"]),
-        train_loss=_intervals(train_losses, data, asked, "train_loss"),
+        train_loss=_intervals(train_losses, data, asked, "train_loss", rows_of["train_loss"]),
         score=_intervals(scores, data, asked, "score", rows_of["score"]),
         standard_error=error,
         best=best,
@@ -147,40 +147,48 @@ def _counts(data: TrainingData, asked: PathAsked) -> dict[str, Array]:
     }
 
 
-def _row_errors(flat: Sequence[History], data: TrainingData, asked: PathAsked) -> dict[str, list[RowError | None]]:
-    """Return what the rows tell of each point's loss and score."""
+def _row_errors(flat: Sequence[History], trained: Array, data: TrainingData, asked: PathAsked) -> dict[str, list]:
+    """Return what the rows tell of each point's loss, training loss, ``trained`` (P, K), and score: P `RowError`."""
     rows = RowChanges(asked.table, data.folds[: asked.folds], asked.training, asked.metric)
     places = np.arange(len(flat)).reshape(-1, asked.folds, asked.seeds)
+
+    def said(name: str) -> list[Array]:
+        """Return what all points say, (P, S, rows, k) of each fold."""
+        found = by_fold([[flat[i] for i in places[:, k].ravel().tolist()] for k in range(asked.folds)], name)
+        return [part.reshape(len(places), asked.seeds, *part.shape[1:]) for part in found]
+
+    unseen, seen = said("predictions"), said("seen")
     with np.errstate(all="ignore"):  # of a diverged member nothing is shown
-        said = [np.array([flat[i].predictions for i in places[:, k].ravel().tolist()]) for k in range(asked.folds)]
-        said = [found.reshape(len(places), asked.seeds, *found.shape[1:]) for found in said]
-        changes = {"loss": rows.of_loss(said), "score": rows.of_score(said)}
-    return {
-        what: [rows.error(one) for one in (found if found is not None else [None] * len(places))]
-        for what, found in changes.items()
-    }
+        looks = {"loss": rows.of_loss(unseen, seen), "score": rows.of_score(unseen, seen)}
+        found: dict[str, list[RowError | None]] = {
+            what: [rows.error(None if look is None else look[p]) for p in range(len(places))]
+            for what, look in looks.items()
+        }
+        found["train_loss"] = [
+            rows.trained_error(values, [part[p] for part in seen]) for p, values in enumerate(trained)
+        ]
+    return found
 
 
 def _intervals(
-    values: Array, data: TrainingData, asked: PathAsked, what: str, rows: Sequence[RowError | None] = ()
+    values: Array, data: TrainingData, asked: PathAsked, what: str, rows: Sequence[RowError | None]
 ) -> tuple[Interval | None, ...]:
     """Return each point's mean and interval, None where a member diverged or nothing is defined."""
-    metric, by_fold = asked.metric, values.mean(axis=2)
+    metric, means = asked.metric, values.mean(axis=2)
     bounds = (metric.lowest, metric.highest) if what == "score" else (0.0, np.inf)
     # A score may be undefined in some folds; a loss is not a number only where a member diverged.
-    unknown = np.isnan(by_fold)
+    unknown = np.isnan(means)
     known = np.flatnonzero(~(unknown.all(axis=1) if what == "score" else unknown.any(axis=1)))
     sentence = say(f"select.{what}", metric=metric_said(metric.name))
+    looks = [rows[p] for p in known.tolist()]
     if what == "train_loss":
-        intervals = trained_intervals(by_fold[known], estimates=sentence)
+        intervals = trained_intervals(means[known], estimates=sentence, rows=looks)
     else:
-        looks = [rows[p] for p in known.tolist()]
-        intervals = fold_intervals(
-            by_fold[known], **_counts(data, asked), estimates=sentence, rows=looks, bounds=bounds
-        )
-    found: list[Interval | None] = [None] * len(by_fold)
+        counts = _counts(data, asked)
+        intervals = fold_intervals(means[known], **counts, estimates=sentence, rows=looks, bounds=bounds)
+    found: list[Interval | None] = [None] * len(means)
     for p, interval in zip(known, intervals, strict=True):
-        found[p] = replace(interval, low=max(interval.low, bounds[0]))
+        found[p] = interval
     return tuple(found)
 
 

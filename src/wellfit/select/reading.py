@@ -13,14 +13,14 @@ import numpy as np
 from wellfit.cocktail import Cocktail
 from wellfit.engines.base import CURVES
 from wellfit.errors import SettingError
-from wellfit.evidence.intervals import difference, family, fold_interval, ratio_interval, trained_interval
+from wellfit.evidence.intervals import RowError, difference, family, fold_interval, ratio_interval, trained_interval
 from wellfit.evidence.metrics import Metric, metric_said
 from wellfit.messages import say
 from wellfit.nets import Network, Training
 from wellfit.nets.training import checkpoints
 from wellfit.population.plan import plan_fold
 from wellfit.records import Array, CocktailResult, Comparison, Difference, History, Interval, Table, TrainingData
-from wellfit.select.row_changes import RowChanges, by_fold
+from wellfit.select.row_changes import Look, RowChanges, by_fold
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,8 @@ class Asked:
 class _Line:
     """One cocktail's histories, ``histories[k][s]``, and its figures, (K,) each, seeds averaged; NaN if diverged.
 
-    ``lowest`` and ``last`` are validation losses along the training: see `lowest_and_last`. ``changes`` are what rows
-    do to ``loss``, ``score`` and ``gap``, (N,) each: see `RowChanges`.
+    ``lowest`` and ``last`` are validation losses along the training: see `lowest_and_last`. ``looks`` are what the
+    rows tell of ``loss`` and ``score``, ``errors`` of ``train_loss`` and ``gap``: see `RowChanges`.
     """
 
     cocktail: Cocktail
@@ -53,7 +53,8 @@ class _Line:
     score: Array
     lowest: Array
     last: Array
-    changes: Mapping[str, Array | None] = field(default_factory=dict)
+    looks: Mapping[str, Look | None] = field(default_factory=dict)
+    errors: Mapping[str, RowError | None] = field(default_factory=dict)
 
 
 def read(
@@ -105,11 +106,12 @@ def _line(cocktail: Cocktail, histories: list[list[History]], data: TrainingData
         scores[k] = [asked.metric.function(asked.table.task, target, h.predictions) for h in fold]
     count = len(checkpoints(asked.training.epochs))
     curves = np.array([np.mean([carried(h, "score_loss", count) for h in fold], axis=0) for fold in histories])
-    kept_ones = kept("train_loss"), kept("score_loss"), scores.mean(1)
-    rows = _rows(cocktail, data, asked)
+    rows, train_loss = _rows(cocktail, data, asked), kept("train_loss")
     said, seen = by_fold(histories), by_fold(histories, "seen")
-    changes = {"loss": rows.of_loss(said), "score": rows.of_score(said), "gap": rows.of_gap(said, seen)}
-    return _Line(cocktail, histories, 0, *kept_ones, *lowest_and_last(curves), changes)
+    looks = {"loss": rows.of_loss(said, seen), "score": rows.of_score(said, seen)}
+    errors = {"train_loss": rows.trained_error(train_loss, seen), "gap": rows.gap_error(said, seen)}
+    figures = train_loss, kept("score_loss"), scores.mean(1), *lowest_and_last(curves)
+    return _Line(cocktail, histories, 0, *figures, looks, errors)
 
 
 def _rows(cocktail: Cocktail, data: TrainingData, asked: Asked) -> RowChanges:
@@ -169,30 +171,29 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
             return None
         sentence = say(f"select.{what}", metric=metric_said(metric.name))
         if what == "train_loss":
-            found = trained_interval(values, estimates=sentence)
-            return replace(found, low=max(found.low, bounds[0]))
-        look = rows.error(line.changes[what])
-        return fold_interval(values, **counts, estimates=sentence, rows=look, bounds=bounds)
+            return trained_interval(values, estimates=sentence, rows=line.errors[what])
+        error = rows.error(line.looks[what])
+        return fold_interval(values, **counts, estimates=sentence, rows=error, bounds=bounds)
 
     def against_none(what: str, higher: bool) -> Difference | None:
         if line.diverged or none.diverged:
             return None
-        ours, theirs = line.changes[what], none.changes[what]
+        ours, theirs = line.looks[what], none.looks[what]
         found = difference(
             getattr(line, what),
             getattr(none, what),
             **counts,
             higher_is_better=higher,
             estimates=say(f"select.{what}_difference", metric=metric_said(metric.name)),
-            rows=None if ours is None or theirs is None else rows.error(ours - theirs),
+            rows=None if ours is None or theirs is None else rows.error(ours - theirs, paired=True),
         )
         return Difference(found.interval, "reference") if line is none else found
 
     def ratio(values: Array, reference: Array, what: str) -> Interval | None:
         if line.diverged:
             return None
-        look = rows.error(line.changes.get(what))  # none for the rise: rows are known at the end of training only
-        return ratio_interval(values, reference, **counts, estimates=say(f"select.{what}"), rows=look)
+        error = line.errors.get(what)  # none of the rise: what is said of rows is kept of one epoch only
+        return ratio_interval(values, reference, **counts, estimates=say(f"select.{what}"), rows=error)
 
     count = len(checkpoints(asked.training.epochs))
     flat = [h for fold in line.histories for h in fold]

@@ -1,40 +1,64 @@
-"""How much each row moves what is read off a population: losses, scores and gaps over folds, seeds averaged.
+"""What the rows tell of figures read off a population: of losses, scores, gaps and differences over folds.
 
-Axes: K folds, S seeds, N rows that some fold trains on or scores. A change is NaN where a row has no say. See
-`wellfit.evidence.rows`.
+Axes: K folds, S seeds (averaged), N rows that some fold trains on or scores. See `wellfit.evidence.rows`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from wellfit.engines.base import curve_rows
+from wellfit.engines.base import curve_rows, seen_rows
 from wellfit.evidence.diagnosis_bounds import row_losses
 from wellfit.evidence.intervals import MOST_RATIO, RowError
 from wellfit.evidence.metrics import Metric
-from wellfit.evidence.rows import influences, row_error
+from wellfit.evidence.rows import SMOOTH, gap_error, influences, row_error, shared_error, trained_error, unseen_error
 from wellfit.nets import Training
 from wellfit.records import Array, FoldData, History, Table
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A figure on rows left out, ``values`` (..., K), and its ``changes`` (..., N), NaN for rows without a say.
+
+    ``trained`` and ``trained_changes`` are those of the figure on training rows, None where these are not known.
+    """
+
+    values: Array
+    changes: Array
+    trained: Array | None = None
+    trained_changes: Array | None = None
+
+    def __sub__(self, other: Look) -> Look:
+        pairs = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
+        return Look(*(None if a is None or b is None else a - b for a, b in pairs))  # type: ignore[arg-type]
+
+    def __getitem__(self, place: int) -> Look:
+        parts = (getattr(self, name) for name in self.__dataclass_fields__)
+        return Look(*(None if part is None else part[place] for part in parts))  # type: ignore[arg-type]
 
 
 class RowChanges:
     """The rows of K folds, and what they do to figures over these folds.
 
-    Predictions are given per fold, (..., S, rows, k) as in `wellfit.records.History`; changes are (..., N).
+    Predictions are given per fold, (..., S, rows, k) as in `wellfit.records.History`: ``predictions`` on the rows left
+    out, ``seen`` on those of `wellfit.engines.base.seen_rows`.
     """
 
     def __init__(self, table: Table, folds: Sequence[FoldData], training: Training, metric: Metric | None = None):
         self.table, self.folds, self.metric = table, folds, metric
         self.loss = training.loss_and_parameter(table.task)
-        parts = [part for fold in folds for part in (fold.rows.train, fold.rows.stop, fold.rows.score)]
-        self.rows = np.unique(np.concatenate(parts))
-        self.scored = [np.searchsorted(self.rows, fold.rows.score) for fold in folds]
-        self._fold = np.full(len(self.rows), -1)
-        for k, places in enumerate(self.scored):
-            self._fold[places] = k
+        parts = [fold.rows for fold in folds]
+        self.rows = np.unique(np.concatenate([rows for p in parts for rows in (p.train, p.stop, p.score)]))
+        self._left_out = [part.score for part in parts]
+        self._share = float(np.mean([len(p.score) / (len(p.train) + len(p.stop)) for p in parts]))
+
+    @cached_property
+    def _seen(self) -> list[Array]:
+        return [seen_rows(fold, fold.y.shape[1]) for fold in self.folds]
 
     @cached_property
     def _units(self) -> Array | None:
@@ -43,63 +67,73 @@ class RowChanges:
             return None
         return np.unique(np.asarray(groups)[self.rows].astype(str), return_inverse=True)[1].reshape(-1)
 
-    def error(self, changes: Array | None) -> RowError | None:
-        """Return the standard error that changes (N,) make; None where they are unknown, or the rows too few."""
-        if changes is None:
-            return None
-        known = np.isfinite(changes)
-        folds = len(np.unique(self._fold[known & (self._fold >= 0)]))
-        return row_error(changes[known], folds, None if self._units is None else self._units[known])
+    def of_loss(self, predictions: Sequence[Array], seen: Sequence[Array] = ()) -> Look:
+        """Return the look at the validation loss."""
+        found = self._look(self._losses(predictions, self._left_out), self._left_out)
+        return self._with(found, self._look(self._losses(seen, self._seen), self._seen)) if _known(seen) else found
 
-    def of_loss(self, predictions: Sequence[Array]) -> Array:
-        """Return the changes of the mean validation loss."""
-        return self._blank(
-            [shares * (losses - mean) for losses, mean, shares in self._losses(predictions, self._score_rows)]
-        )
-
-    def of_score(self, predictions: Sequence[Array]) -> Array | None:
-        """Return the changes of the mean score over the folds where it is defined; None for a metric of one's own."""
+    def of_score(self, predictions: Sequence[Array], seen: Sequence[Array] = ()) -> Look | None:
+        """Return the look at the score; None for a metric of one's own, and where it is undefined in some fold."""
         assert self.metric is not None
-        found = []
-        for fold, said in zip(self.folds, predictions, strict=True):
-            part = influences(self.metric, self.table.task, self.table.target[fold.rows.score], said)
-            if part is None:
-                return None
-            found.append(part.mean(axis=-2) / max(1, part.shape[-1]))
-        changes = self._blank(found)
-        undefined = sum(bool(np.isnan(part).any()) for part in found)
-        return changes * (len(found) / max(1, len(found) - undefined))
-
-    def of_gap(self, predictions: Sequence[Array], seen: Sequence[Array]) -> Array | None:
-        """Return the changes of the mean logarithm of validation loss over training loss.
-
-        ``seen`` are the predictions on the folds' training rows, as in `wellfit.records.History`; None without any.
-        """
-        if not all(said.shape[-2] for said in seen):
+        found = self._scores(predictions, self._left_out)
+        if found is None or any(np.isnan(values).any() for values, _ in found):
             return None
-        score, train = self._losses(predictions, self._score_rows), self._losses(seen, self._seen_rows)
-        floors = [np.maximum(v, t) / MOST_RATIO for (_, v, _), (_, t, _) in zip(score, train, strict=True)]
+        look = self._look(found, self._left_out)
+        trained = self._scores(seen, self._seen) if self.metric.name in SMOOTH and _known(seen) else None
+        return look if trained is None else self._with(look, self._look(trained, self._seen))
 
-        def relative(part: tuple[Array, Array, Array], floor: Array) -> Array:
-            losses, mean, shares = part
-            steady = mean <= floor  # such a mean counts as its floor, whatever its rows do
-            return np.where(steady, 0.0, shares * (losses - mean) / np.where(steady, 1.0, mean))
+    def error(self, look: Look | None, *, paired: bool = False) -> RowError | None:
+        """Return the standard error of a figure, or of a ``paired`` difference; None where the rows are too few."""
+        if look is None or len(self.folds) < 2:
+            return None
+        rows = self._row_error(look.changes)
+        if rows is None or look.trained is None or look.trained_changes is None:
+            return None if rows is None else shared_error(look.values, rows, self._share)
+        of_trained = self._row_error(look.trained_changes)
+        gap = self._row_error(np.nan_to_num(look.changes) - np.nan_to_num(look.trained_changes))
+        if of_trained is None or gap is None:
+            return None
+        return unseen_error(look.trained, of_trained, gap, paired=paired)
 
-        changes = np.nan_to_num(self._blank([relative(part, floor) for part, floor in zip(score, floors, strict=True)]))
-        for rows, part, floor in zip(self._seen_rows, train, floors, strict=True):
-            changes[..., np.searchsorted(self.rows, rows)] -= relative(part, floor) / len(self.folds)
-        return changes
+    def trained_error(self, values: Array, seen: Sequence[Array]) -> RowError | None:
+        """Return the standard error of the mean training loss, whose ``values`` (K,) are those of curves."""
+        parts = self._on_curves(seen)
+        if parts is None or len(self.folds) < 2:
+            return None
+        rows = self._row_error(self._look(parts, self._curve_rows).changes)
+        return None if rows is None else trained_error(values, rows)
 
-    @property
-    def _score_rows(self) -> list[Array]:
-        return [fold.rows.score for fold in self.folds]
+    def gap_error(self, predictions: Sequence[Array], seen: Sequence[Array]) -> RowError | None:
+        """Return the standard error of the mean logarithm of validation loss over training loss, that of curves."""
+        train = self._on_curves(seen)
+        if train is None or len(self.folds) < 2:
+            return None
+        score = self._losses(predictions, self._left_out)
+        floors = [np.maximum(v, t) / MOST_RATIO for (v, _), (t, _) in zip(score, train, strict=True)]
+        above, below = (
+            self._look([_relative(*part, floor) for part, floor in zip(parts, floors, strict=True)], rows).changes
+            for parts, rows in ((score, self._left_out), (train, self._curve_rows))
+        )
+        rows = self._row_error(np.nan_to_num(above) - np.nan_to_num(below))
+        return None if rows is None else gap_error(rows, len(self.folds), self._share)
+
+    def _row_error(self, changes: Array) -> RowError | None:
+        known = ~np.isnan(changes)
+        return row_error(changes[known], len(self.folds), None if self._units is None else self._units[known])
 
     @cached_property
-    def _seen_rows(self) -> list[Array]:
+    def _curve_rows(self) -> list[Array]:
         return [curve_rows(fold)[0] for fold in self.folds]
 
-    def _losses(self, predictions: Sequence[Array], rows: Sequence[Array]) -> list[tuple[Array, Array, Array]]:
-        """Return for each fold the rows' losses, (..., n), their mean, (..., 1), and the rows' shares of it, (n,)."""
+    def _on_curves(self, seen: Sequence[Array]) -> list[tuple[Array, Array]] | None:
+        """Return `_losses` of the training rows that curves are measured on, None where they are not known."""
+        if not _known(seen):
+            return None
+        places = [np.searchsorted(all_, some) for all_, some in zip(self._seen, self._curve_rows, strict=True)]
+        return self._losses([said[..., at, :] for said, at in zip(seen, places, strict=True)], self._curve_rows)
+
+    def _losses(self, predictions: Sequence[Array], rows: Sequence[Array]) -> list[tuple[Array, Array]]:
+        """Return for each fold the weighted mean loss of its rows, (...), and what each row does to it, (..., n)."""
         name, parameter = self.loss
         found = []
         for fold, here, said in zip(self.folds, rows, predictions, strict=True):
@@ -107,15 +141,40 @@ class RowChanges:
             losses = row_losses(self.table.task, target, said, name, parameter, fold.target_scale).mean(axis=-2)
             weights = np.ones(len(here)) if fold.weights is None else fold.weights[here]
             shares = weights / max(weights.sum(), np.finfo(np.float64).tiny)
-            found.append((losses, (losses * shares).sum(axis=-1, keepdims=True), shares))
+            means = losses @ shares
+            found.append((means, shares * (losses - means[..., None])))
         return found
 
-    def _blank(self, parts: Sequence[Array]) -> Array:
-        """Return what each fold's score rows do to its value, (..., n), as changes of the mean over folds."""
-        found = np.full((*parts[0].shape[:-1], len(self.rows)), np.nan)
-        for places, part in zip(self.scored, parts, strict=True):
-            found[..., places] = part / len(parts)
+    def _scores(self, predictions: Sequence[Array], rows: Sequence[Array]) -> list[tuple[Array, Array]] | None:
+        found = []
+        for here, said in zip(rows, predictions, strict=True):
+            assert self.metric is not None
+            part = influences(self.metric, self.table.task, self.table.target[here], said)
+            if part is None:
+                return None
+            found.append((part[0].mean(axis=-1), part[1].mean(axis=-2) / max(1, len(here))))
         return found
+
+    def _look(self, parts: Sequence[tuple[Array, Array]], rows: Sequence[Array]) -> Look:
+        """Return the mean over folds of values (...) and what rows do to it; a row may be in several folds."""
+        changes = np.full((*parts[0][0].shape, len(self.rows)), np.nan)
+        for here, (_, part) in zip(rows, parts, strict=True):
+            places = np.searchsorted(self.rows, here)
+            changes[..., places] = np.nan_to_num(changes[..., places]) + part / len(parts)
+        return Look(np.stack([values for values, _ in parts], axis=-1), changes)
+
+    def _with(self, look: Look, trained: Look) -> Look:
+        return Look(look.values, look.changes, trained.values, trained.changes)
+
+
+def _known(seen: Sequence[Array]) -> bool:
+    return len(seen) > 0 and all(said.shape[-2] for said in seen)
+
+
+def _relative(means: Array, changes: Array, floor: Array) -> tuple[Array, Array]:
+    """Return a value and its rows' changes on the logarithm's scale; one at its floor does not change."""
+    steady = (means <= floor)[..., None]
+    return means, np.where(steady, 0.0, changes / np.where(steady, 1.0, means[..., None]))
 
 
 def by_fold(histories: Sequence[Sequence[History]], name: str = "predictions") -> list[Array]:

@@ -14,7 +14,7 @@ from wellfit.messages import say
 from wellfit.records import Array, Difference, Table
 from wellfit.select.halving import Runner, Track
 from wellfit.select.reading import kept_value
-from wellfit.select.row_changes import RowChanges
+from wellfit.select.row_changes import Look, RowChanges, by_fold
 
 ALL = "all"  # the variant without any ingredient
 
@@ -49,10 +49,11 @@ def worth(
     parts = track.data.folds[: track.folds]
     rows = RowChanges(table, parts, winner.candidate.training)
 
-    def changes(group: Sequence[Runner]) -> Array:
-        return rows.of_loss([np.array([r.rungs[rung][k].predictions for r in group]) for k in range(len(parts))])
+    def look(group: Sequence[Runner]) -> Look:
+        of_folds = [[r.rungs[rung][k] for r in group] for k in range(len(parts))]
+        return rows.of_loss(by_fold(of_folds), by_fold(of_folds, "seen"))
 
-    with_it = changes(own)
+    with_it = look(own)
     found: dict[str, Difference] = {}
     for name, group in variants.items():
         losses = _by_fold(group, rung)
@@ -64,7 +65,7 @@ def worth(
             train_rows=np.array([len(part.rows.train) for part in parts]),
             test_rows=np.array([len(part.rows.score) for part in parts]),
             higher_is_better=False,
-            rows=rows.error(changes(group) - with_it),
+            rows=rows.error(look(group) - with_it, paired=True),
             estimates=say("search.worth_all") if name == ALL else say("search.worth", ingredient=name),
         )
     return found

@@ -16,10 +16,10 @@ from wellfit.engines.base import (
     Member,
     State,
     Status,
-    curve_rows,
     history,
     misfit,
     refuse_misfits,
+    seen_rows,
     training_weights,
 )
 from wellfit.engines.blas import one_blas_thread
@@ -236,7 +236,7 @@ class ConvexEngine:
                     return fold.x.take(some, 0), fold.y.take(some, 0), None if own is None else own[some]
 
                 ours = problem.x, problem.y, None if own is None else own[train]
-                seen = fold.x.take(curve_rows(fold)[0], 0)
+                seen = fold.x.take(seen_rows(fold, data.outputs), 0)
                 kept[kind] = Prepared(problem, (ours, part(rows.stop), part(rows.score)), seen)
             return kept[kind]
 

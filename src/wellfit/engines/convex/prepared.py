@@ -20,7 +20,7 @@ Part = tuple[Array, Array, Array | None]  # x, y and weights of some rows
 class Prepared:
     """A fold's problem, and the rows on which curves are measured: of training, stop and score.
 
-    ``seen`` (m, d) are the training rows whose predictions are kept (`wellfit.engines.base.curve_rows`).
+    ``seen`` (m, d) are the training rows whose predictions are kept (`wellfit.engines.base.seen_rows`).
     Of P solutions no row of an answer depends on the others, not in its last bit.
     """
 
