@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy_engine import NumpyEngine, make_data
-from scipy.stats import t as student
 
 from wellfit import rng
 from wellfit.cocktail import Cocktail, Dropout, EarlyStopping, as_cocktails
@@ -86,11 +85,8 @@ def test_every_figure_equals_a_plain_recount(task):
         none_loss = loss if mix == "none" else none_loss
         assert result.members == K * S
         for got, values in ((result.loss, loss), (result.score, score)):
-            half = student.ppf(0.975, K - 1) * np.sqrt((1 / K + 10 / 30) * np.var(values, ddof=1))
-            assert got.mean == pytest.approx(np.mean(values))
-            assert got.high - got.mean == pytest.approx(half)
-        half = student.ppf(0.975, K - 1) * np.sqrt((1 / K + 10 / 30) * np.var(gap, ddof=1))
-        assert result.gap.low == pytest.approx(np.exp(np.mean(gap) - half))
+            assert got.mean == pytest.approx(np.mean(values))  # the ends: tests/test_row_changes.py
+        assert result.gap.mean == pytest.approx(np.exp(np.mean(gap)))
         paired = np.array(loss) - none_loss
         assert result.loss_difference.interval.mean == pytest.approx(paired.mean(), abs=1e-12)
         for k in range(K):
@@ -393,12 +389,12 @@ def test_the_defaults_cure_real_overfitting(name, request):
 
 
 def test_intervals_hold_only_what_can_be():
-    """An accuracy near 1 over few folds has a t interval that runs beyond 1."""
+    """An accuracy near 1 over few folds has a plain t interval that runs beyond 1; Wilson's does not."""
     found = compare("iris", cocktails="l2=0.01", network="8", training=Training("adam", 0.02, 60, 16), seeds=1, folds=3)
     score = found.results[0].score
     assert score is not None
     assert 0 <= score.low <= score.mean <= score.high <= 1
-    assert score.high == 1
+    assert score.mean < score.high < 1
     assert all(r.loss is not None and r.loss.low >= 0 for r in found.results)
 
 

@@ -42,7 +42,7 @@ def test_json_has_the_word_the_evidence_and_the_steps_and_nothing_else_is_on_std
     assert values["evidence"][0]["name"] == "validation_loss"
     interval = values["evidence"][0]["interval"]
     assert interval["low"] <= interval["mean"] <= interval["high"]
-    assert "Nadeau" in interval["estimates"]
+    assert "folds and the rows inside them" in interval["estimates"]
     assert {"action", "text", "worth", "cost", "rows", "columns"} == set(values["next_steps"][0])
     assert "Warning: Rows that repeat" in found.stderr
     assert call("iris", *BRIEF, "--cocktail", "l2=0.01", "--json").stdout == found.stdout

@@ -87,7 +87,7 @@ def test_no_spread_is_no_interval() -> None:
 
 def test_training_losses_have_the_grouped_jackknifes_interval() -> None:
     """Means of 5 equal groups left out in turn: the jackknife's error is the mean's own, from the groups' means."""
-    groups = np.random.default_rng(1).normal(size=(5, 30))
+    groups = np.random.default_rng(1).normal(5, size=(5, 30))
     left = np.array([np.delete(groups, k, axis=0).mean() for k in range(5)])
     np.testing.assert_allclose(pseudo_values(left), groups.mean(1))
     found = trained_interval(left, estimates="t")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wellfit.engines.base import seen_rows
 from wellfit.evidence.diagnosis import Measured, Shift
 from wellfit.evidence.diagnosis_bounds import Bound, bound, nested
 from wellfit.evidence.diagnosis_curve import change, halving, power_law
@@ -57,16 +58,20 @@ def look(
     disagreement = None if near is None else bound(near.differ, folds=1, allowance=1.0)
     regression = study.table.task == "regression"
     learnt = _trained_losses(study, found)
+    said = _Said.of(study, rows, found)
+    loss_error = said.rows.error(said.rows.of_loss(said.unseen, said.seen))
     floor = nested(np.array([a.losses for a in tried]), rows.fold)[0] if tried else None
     return Look(
         measured=measured,
         metric=study.metric.name,
         regression=regression,
         epochs=study.training.epochs,
-        train_loss=_over_folds(rows, learnt, "diagnose.estimates_train_loss"),
-        loss=_over_folds(rows, by_fold(rows, own.unseen), "diagnose.estimates_loss", rows.error(own.unseen)),
+        train_loss=_over_folds(
+            rows, learnt, "diagnose.estimates_train_loss", said.rows.trained_error(learnt, said.seen)
+        ),
+        loss=_over_folds(rows, by_fold(rows, own.unseen), "diagnose.estimates_loss", loss_error),
         gap=_gap(rows, own, learnt),
-        score=_score(study, rows, found),
+        score=said.score(study, rows),
         floor=None
         if floor is None
         else _over_folds(rows, by_fold(rows, floor), "diagnose.estimates_floor", rows.error(floor)),
@@ -120,7 +125,7 @@ def _disagreement(found: Bound | None, regression: bool) -> Interval | None:
 def _over_folds(rows: Rows, values: Array, key: str, look: RowError | None = None) -> Interval:
     """Return the interval over folds of one value each, (K,); training losses have their own (`trained_interval`)."""
     if key == "diagnose.estimates_train_loss":
-        return trained_interval(values, estimates=say(key))
+        return trained_interval(values, estimates=say(key), rows=look)
     return fold_interval(values, estimates=say(key), rows=look, bounds=(0.0, np.inf), **rows.sizes)
 
 
@@ -130,24 +135,43 @@ def _gap(rows: Rows, own: Wide, learnt: Array) -> Interval:
     return fold_interval(values, estimates=say("diagnose.estimates_gap"), rows=error, **rows.sizes)
 
 
-def _score(study: Study, rows: Rows, found: Trained) -> Interval:
-    """Return the interval of the metric over folds, seeds averaged inside."""
-    histories, metric = found.at[study.training.epochs], study.metric
-    seeds = len(histories) // rows.folds
-    scores, said = [], []
-    for k, part in enumerate(rows.parts):
-        here = np.searchsorted(study.wide[k].score, part.score)
-        target = study.table.target[part.score]
-        said.append(np.array([h.predictions[here] for h in histories[k * seeds : (k + 1) * seeds]]))
-        scores.append(np.mean([metric.function(study.table.task, target, each) for each in said[-1]]))
-    changes = RowChanges(study.table, study.data.folds[: rows.folds], study.training, metric)
-    return fold_interval(
-        scores,
-        estimates=say("diagnose.estimates_score", metric=metric_said(metric.name)),
-        **rows.sizes,
-        rows=changes.error(changes.of_score(said)),
-        bounds=(metric.lowest, metric.highest),
-    )
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """What the networks say of the rows left out, and of those trained on: (S, rows, k) of each fold."""
+
+    rows: RowChanges
+    unseen: list[Array]
+    seen: list[Array]
+
+    @classmethod
+    def of(cls, study: Study, rows: Rows, found: Trained) -> _Said:
+        histories = found.at[study.training.epochs]
+        seeds, folds = len(histories) // rows.folds, study.data.folds[: rows.folds]
+
+        def said(k: int, asked: Array) -> Array:
+            here = np.searchsorted(study.wide[k].score, asked)
+            return np.array([h.predictions[here] for h in histories[k * seeds : (k + 1) * seeds]])
+
+        unseen = [said(k, fold.rows.score) for k, fold in enumerate(folds)]
+        seen = [said(k, seen_rows(fold, study.data.outputs)) for k, fold in enumerate(folds)]
+        training = replace(study.training, loss="squared") if rows.loss == "squared" else study.training
+        return cls(RowChanges(study.table, folds, training, study.metric), unseen, seen)
+
+    def score(self, study: Study, rows: Rows) -> Interval:
+        """Return the interval of the metric over folds, seeds averaged inside."""
+        metric, task = study.metric, study.table.task
+        targets = [study.table.target[part.score] for part in rows.parts]
+        scores = [
+            np.mean([metric.function(task, target, each) for each in said])
+            for target, said in zip(targets, self.unseen, strict=True)
+        ]
+        return fold_interval(
+            scores,
+            estimates=say("diagnose.estimates_score", metric=metric_said(metric.name)),
+            rows=self.rows.error(self.rows.of_score(self.unseen, self.seen)),
+            bounds=(metric.lowest, metric.highest),
+            **rows.sizes,
+        )
 
 
 def _copies(study: Study, rows: Rows, ready: Array, own: Wide) -> tuple[Bound | None, int]:

@@ -16,6 +16,7 @@ from wellfit.evidence.metrics import Metric, metric_said
 from wellfit.messages import say
 from wellfit.nets import Network, Training
 from wellfit.nets.training import checkpoints
+from wellfit.population.plan import plan_fold
 from wellfit.records import Array, Difference, History, Interval, Path, Table, TrainingData, WarmStarts
 from wellfit.select.axes import Over
 from wellfit.select.reading import kept_value
@@ -149,7 +150,8 @@ def _counts(data: TrainingData, asked: PathAsked) -> dict[str, Array]:
 
 def _row_errors(flat: Sequence[History], trained: Array, data: TrainingData, asked: PathAsked) -> dict[str, list]:
     """Return what the rows tell of each point's loss, training loss, ``trained`` (P, K), and score: P `RowError`."""
-    rows = RowChanges(asked.table, data.folds[: asked.folds], asked.training, asked.metric)
+    first = plan_fold(asked.cocktails[0], 0, asked.folds, data)
+    rows = RowChanges(asked.table, data.folds[first : first + asked.folds], asked.training, asked.metric)
     places = np.arange(len(flat)).reshape(-1, asked.folds, asked.seeds)
 
     def said(name: str) -> list[Array]:

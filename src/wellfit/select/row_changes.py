@@ -34,7 +34,7 @@ class Look:
 
     def __sub__(self, other: Look) -> Look:
         pairs = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
-        return Look(*(None if a is None or b is None else a - b for a, b in pairs))  # type: ignore[arg-type]
+        return Look(*(None if a is None or b is None else _less(a, b) for a, b in pairs))  # type: ignore[arg-type]
 
     def __getitem__(self, place: int) -> Look:
         parts = (getattr(self, name) for name in self.__dataclass_fields__)
@@ -129,7 +129,10 @@ class RowChanges:
         """Return `_losses` of the training rows that curves are measured on, None where they are not known."""
         if not _known(seen):
             return None
-        places = [np.searchsorted(all_, some) for all_, some in zip(self._seen, self._curve_rows, strict=True)]
+        places = []
+        for every, some in zip(self._seen, self._curve_rows, strict=True):
+            order = np.argsort(every)
+            places.append(order[np.searchsorted(every, some, sorter=order)])
         return self._losses([said[..., at, :] for said, at in zip(seen, places, strict=True)], self._curve_rows)
 
     def _losses(self, predictions: Sequence[Array], rows: Sequence[Array]) -> list[tuple[Array, Array]]:
@@ -141,7 +144,7 @@ class RowChanges:
             losses = row_losses(self.table.task, target, said, name, parameter, fold.target_scale).mean(axis=-2)
             weights = np.ones(len(here)) if fold.weights is None else fold.weights[here]
             shares = weights / max(weights.sum(), np.finfo(np.float64).tiny)
-            means = losses @ shares
+            means = (losses * shares).sum(axis=-1)  # a product of matrices would depend on what else is in them
             found.append((means, shares * (losses - means[..., None])))
         return found
 
@@ -165,6 +168,13 @@ class RowChanges:
 
     def _with(self, look: Look, trained: Look) -> Look:
         return Look(look.values, look.changes, trained.values, trained.changes)
+
+
+def _less(ours: Array, theirs: Array) -> Array:
+    """Return the difference of changes: a row without a say in one of them (it only stopped there) has the other's."""
+    found = np.nan_to_num(ours) - np.nan_to_num(theirs)
+    found[np.isnan(ours) & np.isnan(theirs)] = np.nan
+    return found
 
 
 def _known(seen: Sequence[Array]) -> bool:
