@@ -174,7 +174,7 @@ def _figures(cut: Cut, said: dict[str, list[Array]], seen: tuple[list[Array], ..
     if not look:
         return values, {}
     one, other, learnt, more = ([p[None] for p in some] for some in (none, cocktail, *seen))  # a seed each
-    looks = {"gap": cut.rows.gap_error(one, learnt), "train": cut.rows.trained_error(values["train"], learnt)}
+    looks = {"gap": cut.rows.gap_error(one, learnt), "train": cut.rows.trained_error(cut.rows.of_training(learnt))}
     found = {"loss": [cut.rows.of_loss(one, learnt), cut.rows.of_loss(other, more)]}
     found |= {metric: [rows.of_score(one, learnt), rows.of_score(other, more)] for metric, rows in cut.looks.items()}
     for name, (ours, theirs) in found.items():

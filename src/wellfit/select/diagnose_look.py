@@ -57,8 +57,9 @@ def look(
     near = neighbours(study.table, study.rows, ready, study.seed) if len(study.rows) > 2 else None
     disagreement = None if near is None else bound(near.differ, folds=1, allowance=1.0)
     regression = study.table.task == "regression"
-    learnt = _trained_losses(study, found)
     said = _Said.of(study, rows, found)
+    trained = said.rows.of_training(said.seen)
+    learnt = trained.values if trained is not None and said.rows.sampled else _trained_losses(study, found)
     loss_error = said.rows.error(said.rows.of_loss(said.unseen, said.seen))
     floor = nested(np.array([a.losses for a in tried]), rows.fold)[0] if tried else None
     return Look(
@@ -66,9 +67,7 @@ def look(
         metric=study.metric.name,
         regression=regression,
         epochs=study.training.epochs,
-        train_loss=_over_folds(
-            rows, learnt, "diagnose.estimates_train_loss", said.rows.trained_error(learnt, said.seen)
-        ),
+        train_loss=_over_folds(rows, learnt, "diagnose.estimates_train_loss", said.rows.trained_error(trained)),
         loss=_over_folds(rows, by_fold(rows, own.unseen), "diagnose.estimates_loss", loss_error),
         gap=_gap(rows, own, learnt),
         score=said.score(study, rows),

@@ -71,7 +71,7 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
     grid = checkpoints(asked.training.epochs)
     ahead = np.minimum(np.arange(len(grid)), stacked.longest - 1)
     rows = np.sort(np.concatenate([fold.rows.score for fold in data.folds[: asked.folds]]))
-    rows_of = _row_errors(flat, train_losses.mean(axis=2), data, asked)
+    rows_of, trained = _row_errors(flat, data, asked)
     return Path(
         data=asked.table.name,
         task=asked.table.task,
@@ -90,7 +90,9 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
         train_losses=train_losses,
         scores=scores,
         loss=_intervals(losses, data, asked, "loss", rows_of["loss"]),
-        train_loss=_intervals(train_losses, data, asked, "train_loss", rows_of["train_loss"]),
+        train_loss=_intervals(
+            train_losses if trained is None else trained, data, asked, "train_loss", rows_of["train_loss"]
+        ),
         score=_intervals(scores, data, asked, "score", rows_of["score"]),
         standard_error=error,
         best=best,
@@ -148,8 +150,13 @@ def _counts(data: TrainingData, asked: PathAsked) -> dict[str, Array]:
     }
 
 
-def _row_errors(flat: Sequence[History], trained: Array, data: TrainingData, asked: PathAsked) -> dict[str, list]:
-    """Return what the rows tell of each point's loss, training loss, ``trained`` (P, K), and score: P `RowError`."""
+def _row_errors(
+    flat: Sequence[History], data: TrainingData, asked: PathAsked
+) -> tuple[dict[str, list[RowError | None]], Array | None]:
+    """Return what the rows tell of each point's loss, training loss and score, P of each.
+
+    With them the training losses, (P, K, 1), where curves have them on a sample of the training rows only.
+    """
     first = plan_fold(asked.cocktails[0], 0, asked.folds, data)
     rows = RowChanges(asked.table, data.folds[first : first + asked.folds], asked.training, asked.metric)
     places = np.arange(len(flat)).reshape(-1, asked.folds, asked.seeds)
@@ -161,15 +168,16 @@ def _row_errors(flat: Sequence[History], trained: Array, data: TrainingData, ask
 
     unseen, seen = said("predictions"), said("seen")
     with np.errstate(all="ignore"):  # of a diverged member nothing is shown
-        looks = {"loss": rows.of_loss(unseen, seen), "score": rows.of_score(unseen, seen)}
-        found: dict[str, list[RowError | None]] = {
-            what: [rows.error(None if look is None else look[p]) for p in range(len(places))]
-            for what, look in looks.items()
+        asked_of = (
+            ("loss", rows.error, rows.of_loss(unseen, seen)),
+            ("score", rows.error, rows.of_score(unseen, seen)),
+            ("train_loss", rows.trained_error, trained := rows.of_training(seen)),
+        )
+        found = {
+            what: [None if look is None else error(look[p]) for p in range(len(places))]
+            for what, error, look in asked_of
         }
-        found["train_loss"] = [
-            rows.trained_error(values, [part[p] for part in seen]) for p, values in enumerate(trained)
-        ]
-    return found
+    return found, trained.values[:, :, None] if trained is not None and rows.sampled else None
 
 
 def _intervals(

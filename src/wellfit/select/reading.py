@@ -106,10 +106,13 @@ def _line(cocktail: Cocktail, histories: list[list[History]], data: TrainingData
         scores[k] = [asked.metric.function(asked.table.task, target, h.predictions) for h in fold]
     count = len(checkpoints(asked.training.epochs))
     curves = np.array([np.mean([carried(h, "score_loss", count) for h in fold], axis=0) for fold in histories])
-    rows, train_loss = _rows(cocktail, data, asked), kept("train_loss")
+    rows = _rows(cocktail, data, asked)
     said, seen = by_fold(histories), by_fold(histories, "seen")
+    trained = rows.of_training(seen)
     looks = {"loss": rows.of_loss(said, seen), "score": rows.of_score(said, seen)}
-    errors = {"train_loss": rows.trained_error(train_loss, seen), "gap": rows.gap_error(said, seen)}
+    errors = {"train_loss": rows.trained_error(trained), "gap": rows.gap_error(said, seen)}
+    # A sample of the training rows, another in each fold, would add its own noise.
+    train_loss = trained.values if trained is not None and rows.sampled else kept("train_loss")
     figures = train_loss, kept("score_loss"), scores.mean(1), *lowest_and_last(curves)
     return _Line(cocktail, histories, 0, *figures, looks, errors)
 

@@ -57,6 +57,11 @@ class RowChanges:
         self._share = float(np.mean([len(p.score) / (len(p.train) + len(p.stop)) for p in parts]))
 
     @cached_property
+    def sampled(self) -> bool:
+        """Whether curves are measured on a sample of the training rows that are seen."""
+        return any(0 < len(curve_rows(fold)[0]) < len(rows) for fold, rows in zip(self.folds, self._seen, strict=True))
+
+    @cached_property
     def _seen(self) -> list[Array]:
         return [seen_rows(fold, fold.y.shape[1]) for fold in self.folds]
 
@@ -69,8 +74,8 @@ class RowChanges:
 
     def of_loss(self, predictions: Sequence[Array], seen: Sequence[Array] = ()) -> Look:
         """Return the look at the validation loss."""
-        found = self._look(self._losses(predictions, self._left_out), self._left_out)
-        return self._with(found, self._look(self._losses(seen, self._seen), self._seen)) if _known(seen) else found
+        found, trained = self._look(self._losses(predictions, self._left_out), self._left_out), self.of_training(seen)
+        return found if trained is None else self._with(found, trained)
 
     def of_score(self, predictions: Sequence[Array], seen: Sequence[Array] = ()) -> Look | None:
         """Return the look at the score; None for a metric of one's own, and where it is undefined in some fold."""
@@ -95,24 +100,26 @@ class RowChanges:
             return None
         return unseen_error(look.trained, of_trained, gap, paired=paired)
 
-    def trained_error(self, values: Array, seen: Sequence[Array]) -> RowError | None:
-        """Return the standard error of the mean training loss, whose ``values`` (K,) are those of curves."""
-        parts = self._on_curves(seen)
-        if parts is None or len(self.folds) < 2:
+    def of_training(self, seen: Sequence[Array]) -> Look | None:
+        """Return the look at the training loss, on all training rows; None where they are not ``seen``."""
+        return self._look(self._losses(seen, self._seen), self._seen) if _known(seen) else None
+
+    def trained_error(self, look: Look | None) -> RowError | None:
+        """Return the standard error of a training loss."""
+        if look is None or len(self.folds) < 2:
             return None
-        rows = self._row_error(self._look(parts, self._curve_rows).changes)
-        return None if rows is None else trained_error(values, rows)
+        rows = self._row_error(look.changes)
+        return None if rows is None else trained_error(look.values, rows)
 
     def gap_error(self, predictions: Sequence[Array], seen: Sequence[Array]) -> RowError | None:
-        """Return the standard error of the mean logarithm of validation loss over training loss, that of curves."""
-        train = self._on_curves(seen)
-        if train is None or len(self.folds) < 2:
+        """Return the standard error of the mean logarithm of validation loss over training loss."""
+        if not _known(seen) or len(self.folds) < 2:
             return None
-        score = self._losses(predictions, self._left_out)
+        score, train = self._losses(predictions, self._left_out), self._losses(seen, self._seen)
         floors = [np.maximum(v, t) / MOST_RATIO for (v, _), (t, _) in zip(score, train, strict=True)]
         above, below = (
             self._look([_relative(*part, floor) for part, floor in zip(parts, floors, strict=True)], rows).changes
-            for parts, rows in ((score, self._left_out), (train, self._curve_rows))
+            for parts, rows in ((score, self._left_out), (train, self._seen))
         )
         rows = self._row_error(np.nan_to_num(above) - np.nan_to_num(below))
         return None if rows is None else gap_error(rows, len(self.folds), self._share)
@@ -120,20 +127,6 @@ class RowChanges:
     def _row_error(self, changes: Array) -> RowError | None:
         known = ~np.isnan(changes)
         return row_error(changes[known], len(self.folds), None if self._units is None else self._units[known])
-
-    @cached_property
-    def _curve_rows(self) -> list[Array]:
-        return [curve_rows(fold)[0] for fold in self.folds]
-
-    def _on_curves(self, seen: Sequence[Array]) -> list[tuple[Array, Array]] | None:
-        """Return `_losses` of the training rows that curves are measured on, None where they are not known."""
-        if not _known(seen):
-            return None
-        places = []
-        for every, some in zip(self._seen, self._curve_rows, strict=True):
-            order = np.argsort(every)
-            places.append(order[np.searchsorted(every, some, sorter=order)])
-        return self._losses([said[..., at, :] for said, at in zip(seen, places, strict=True)], self._curve_rows)
 
     def _losses(self, predictions: Sequence[Array], rows: Sequence[Array]) -> list[tuple[Array, Array]]:
         """Return for each fold the weighted mean loss of its rows, (...), and what each row does to it, (..., n)."""
