@@ -286,9 +286,9 @@ def test_bootstrap_agrees_with_scipys(name):
         (np.arange(len(target)),), statistic, vectorized=False, n_resamples=1000, method="percentile", rng=5
     ).confidence_interval
     ours = test_interval(name, target, predictions, seed=3)
-    width = theirs.high - theirs.low
-    assert ours.low == pytest.approx(theirs.low, abs=0.12 * width)
-    assert ours.high == pytest.approx(theirs.high, abs=0.12 * width)
+    width = theirs.high - theirs.low  # ours is a little wider: see wellfit.evidence.bootstrap
+    assert ours.low == pytest.approx(theirs.low, abs=0.15 * width)
+    assert ours.high == pytest.approx(theirs.high, abs=0.15 * width)
     assert ours == test_interval(name, target, predictions, seed=3)
     assert ours != test_interval(name, target, predictions, seed=4)
 

@@ -405,7 +405,7 @@ def test_leaving_out_what_does_nothing_is_worth_nothing_and_what_helps_is_worse(
     training = Training(epochs=150, batch_size=16, learning_rate=0.01)
     winner = Runner(Candidate(MLP((32,)), L2(0.1) + Dropout(0.001), training), 0, "portfolio")
     course.advance([(winner, 0)])
-    found = worth(winner, 0, course, [winner])
+    found = worth(winner, 0, course, [winner], table)
     assert list(found) == ["l2", "dropout", "all"]
     assert found["l2"].interval.mean > 0.1
     assert found["l2"].word == "worse"

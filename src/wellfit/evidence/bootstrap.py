@@ -38,7 +38,8 @@ def drawn(rows: int, seed: int, resamples: int) -> Iterator[Array]:
 def mean_interval(losses: Array, seed: int, resamples: int) -> tuple[float, float]:
     """Return the bootstrap-t interval of the mean of ``losses``, (n,) and not negative, made on logarithms.
 
-    Where the mean or all spread is 0 there is no interval (NaN). Resamples without spread are left out.
+    Where the mean or all spread is 0 there is no interval (NaN). Resamples without spread are left out. Few rows lack
+    the rarest ones, so that the quantiles are widened as those of percentiles are (`_widened`).
     """
     rows, mean = len(losses), float(losses.mean())
     error = float(losses.std(ddof=1) / np.sqrt(rows)) if rows > 1 else 0.0
@@ -54,7 +55,7 @@ def mean_interval(losses: Array, seed: int, resamples: int) -> tuple[float, floa
     t = t[np.isfinite(t)]
     if len(t) < resamples // 2:
         return float("nan"), float("nan")
-    low, high = np.quantile(t, [0.025, 0.975])
+    low, high = np.quantile(t, [0.025, 0.975]) * _widened(rows) / _Z
     return float(mean * np.exp(-high * error / mean)), float(mean * np.exp(min(-low * error / mean, 50.0)))
 
 
@@ -98,17 +99,23 @@ def accelerated(
 
 def _levels(score: Score, scores: Array, rows: int) -> Array:
     """Return which quantiles of the bootstrap's scores bound the interval, lower and upper."""
-    from scipy.special import ndtr, ndtri, stdtrit
+    from scipy.special import ndtr, ndtri
 
     whole = score(np.ones((1, rows)))[0]
     near = 8 * np.finfo(np.float64).eps * max(abs(whole), 1.0)
     below = (np.mean(scores < whole - near) + np.mean(scores <= whole + near)) / 2
-    reach = np.sqrt(rows / (rows - 1)) * stdtrit(rows - 1, 0.975) if rows > 1 else _Z
-    ends = np.array([-reach, reach])
+    ends = np.array([-1, 1]) * _widened(rows)
     if not 0 < below < 1:
         return ndtr(ends)
     shift, speed = ndtri(below), _acceleration(score, rows)
     return ndtr(shift + (shift + ends) / np.maximum(1 - speed * (shift + ends), 0.1))
+
+
+def _widened(rows: int) -> float:
+    """Return how many standard errors an interval of 95% reaches to either side (Hesterberg 2015)."""
+    from scipy.special import stdtrit
+
+    return float(np.sqrt(rows / (rows - 1)) * stdtrit(rows - 1, 0.975)) if rows > 1 else _Z
 
 
 def _acceleration(score: Score, rows: int) -> float:
