@@ -21,8 +21,8 @@ _SHOWN = 10  # rows or columns in a sentence
 class Look:
     """All that was measured, for people: intervals over folds beside the numbers that the rules read.
 
-    ``train_loss``, ``loss``, ``gap`` and ``score`` are Nadeau and Bengio's intervals over folds. ``floor`` is the
-    lowest loss that anything reached, ``flexible`` and ``reference`` what the best larger network and the best model
+    ``train_loss``, ``loss``, ``gap`` and ``score`` are intervals over folds. ``floor`` is the lowest loss that anything
+    reached, ``flexible`` and ``reference`` what the best larger network and the best model
     that is no network save. ``neighbours`` is how often nearest neighbours disagree (half their mean squared difference
     in regression), ``lowest`` Cover and Hart's bound. ``more`` is the change of the loss with twice the training rows,
     ``halving`` how many times as many rows would halve the gap, ``without`` the change when the leaking columns go.
