@@ -2,11 +2,11 @@
 
 Two signs count, each only beside a gap between validation and training loss that is beyond noise: the validation loss
 ended above its own lowest, or some cocktail has a lower loss. A sign is seen, absent or unsure. The question has a
-direction (is there more loss than need be?), so a sign is seen where the one-sided 95% bound that goes with
-its interval says so, and absent where the bound from the other side leaves no room for more than `MARGIN` of the loss. Of
-many cocktails some look better by luck: there the one-sided values are Holm's (1979), so that the chance of any false cure
-is at most 5%. (A cocktail that is "better" by Holm's two-sided values counts too: where it is falsely so, its one-sided
-value is below 5% divided by the number of cocktails without effect, which bounds both procedures together.)
+direction (is there more loss than need be?), so a sign is seen where the one-sided 95% bound that goes with its
+interval says so, and absent where the bound from the other side leaves no room for more than `MARGIN` of the loss. Of
+many cocktails some look better by luck: there the one-sided values are Holm's (1979), so that the chance of any false
+cure is at most 5%. (A cocktail that is "better" by Holm's two-sided values counts too: where it is falsely so, its one-
+sided value is below 5% divided by the number of cocktails without effect, which bounds both procedures together.)
 """
 
 from __future__ import annotations
