@@ -40,14 +40,20 @@ def row_error(changes: Array, folds: int, units: Array | None = None) -> RowErro
     >>> row_error(np.array([0.5, -0.5, 0.25, -0.25]), folds=2)
     RowError(error=1.118033988749895, freedom=2)
     """
+    return row_errors(changes[None], folds, units)[0]
+
+
+def row_errors(changes: Array, folds: int, units: Array | None = None) -> list[RowError | None]:
+    """Return the `row_error` of each row of ``changes``, (P, n)."""
     sums = changes
     if units is not None:
         codes = np.unique(units, return_inverse=True)[1].reshape(-1)
-        sums = np.bincount(codes, changes)
-    freedom = len(sums) - folds
-    if freedom < 1:
-        return None
-    return RowError(float(np.sqrt((sums**2).sum() * len(sums) / freedom)), freedom)
+        sums = np.array([np.bincount(codes, line) for line in changes])
+    count = sums.shape[1]
+    if count <= folds:
+        return [None] * len(sums)
+    squares = (sums**2).sum(axis=1) * count / (count - folds)
+    return [RowError(error, count - folds) for error in np.sqrt(squares).tolist()]
 
 
 def trained_error(values: Array, rows: RowError) -> RowError:

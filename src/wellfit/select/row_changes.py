@@ -15,7 +15,7 @@ from wellfit.engines.base import curve_rows, seen_rows
 from wellfit.evidence.diagnosis_bounds import row_losses
 from wellfit.evidence.intervals import MOST_RATIO, RowError
 from wellfit.evidence.metrics import Metric
-from wellfit.evidence.rows import SMOOTH, gap_error, influences, row_error, shared_error, trained_error, unseen_error
+from wellfit.evidence.rows import SMOOTH, gap_error, influences, row_errors, shared_error, trained_error, unseen_error
 from wellfit.nets import Training
 from wellfit.records import Array, FoldData, History, Table
 
@@ -36,7 +36,8 @@ class Look:
         pairs = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
         return Look(*(None if a is None or b is None else _less(a, b) for a, b in pairs))  # type: ignore[arg-type]
 
-    def __getitem__(self, place: int) -> Look:
+    def __getitem__(self, place: int | None) -> Look:
+        """Return one of many looks, or with None many that are this one."""
         parts = (getattr(self, name) for name in self.__dataclass_fields__)
         return Look(*(None if part is None else part[place] for part in parts))  # type: ignore[arg-type]
 
@@ -89,16 +90,20 @@ class RowChanges:
 
     def error(self, look: Look | None, *, paired: bool = False) -> RowError | None:
         """Return the standard error of a figure, or of a ``paired`` difference; None where the rows are too few."""
-        if look is None or len(self.folds) < 2:
-            return None
-        rows = self._row_error(look.changes)
-        if rows is None or look.trained is None or look.trained_changes is None:
-            return None if rows is None else shared_error(look.values, rows, self._share)
-        of_trained = self._row_error(look.trained_changes)
-        gap = self._row_error(np.nan_to_num(look.changes) - np.nan_to_num(look.trained_changes))
-        if of_trained is None or gap is None:
-            return None
-        return unseen_error(look.trained, of_trained, gap, paired=paired)
+        return None if look is None else self.errors(look[None], paired=paired)[0]
+
+    def errors(self, looks: Look, *, paired: bool = False) -> list[RowError | None]:
+        """Return the `error` of each of P figures."""
+        rows = self._row_errors(looks.changes)
+        if looks.trained is None or looks.trained_changes is None:
+            pairs = zip(looks.values, rows, strict=True)
+            return [None if row is None else shared_error(values, row, self._share) for values, row in pairs]
+        trained = self._row_errors(looks.trained_changes)
+        gaps = self._row_errors(np.nan_to_num(looks.changes) - np.nan_to_num(looks.trained_changes))
+        return [
+            None if row is None or gap is None else unseen_error(values, row, gap, paired=paired)
+            for values, row, gap in zip(looks.trained, trained, gaps, strict=True)
+        ]
 
     def of_training(self, seen: Sequence[Array]) -> Look | None:
         """Return the look at the training loss, on all training rows; None where they are not ``seen``."""
@@ -106,10 +111,12 @@ class RowChanges:
 
     def trained_error(self, look: Look | None) -> RowError | None:
         """Return the standard error of a training loss."""
-        if look is None or len(self.folds) < 2:
-            return None
-        rows = self._row_error(look.changes)
-        return None if rows is None else trained_error(look.values, rows)
+        return None if look is None else self.trained_errors(look[None])[0]
+
+    def trained_errors(self, looks: Look) -> list[RowError | None]:
+        """Return the `trained_error` of each of P training losses."""
+        pairs = zip(looks.values, self._row_errors(looks.changes), strict=True)
+        return [None if rows is None else trained_error(values, rows) for values, rows in pairs]
 
     def gap_error(self, predictions: Sequence[Array], seen: Sequence[Array]) -> RowError | None:
         """Return the standard error of the mean logarithm of validation loss over training loss."""
@@ -121,12 +128,15 @@ class RowChanges:
             self._look([_relative(*part, floor) for part, floor in zip(parts, floors, strict=True)], rows).changes
             for parts, rows in ((score, self._left_out), (train, self._seen))
         )
-        rows = self._row_error(np.nan_to_num(above) - np.nan_to_num(below))
+        [rows] = self._row_errors((np.nan_to_num(above) - np.nan_to_num(below))[None])
         return None if rows is None else gap_error(rows, len(self.folds), self._share)
 
-    def _row_error(self, changes: Array) -> RowError | None:
-        known = ~np.isnan(changes)
-        return row_error(changes[known], len(self.folds), None if self._units is None else self._units[known])
+    def _row_errors(self, changes: Array) -> list[RowError | None]:
+        """Return what changes (P, N) make; rows without a say in any of the P figures are left out."""
+        if len(self.folds) < 2:
+            return [None] * len(changes)
+        known = ~np.isnan(changes).all(axis=0)
+        return row_errors(changes[:, known], len(self.folds), None if self._units is None else self._units[known])
 
     def _losses(self, predictions: Sequence[Array], rows: Sequence[Array]) -> list[tuple[Array, Array]]:
         """Return for each fold the weighted mean loss of its rows, (...), and what each row does to it, (..., n)."""
