@@ -172,13 +172,14 @@ def _recipe(study: Study, rows: Array, members: int, plan: Plan) -> Training:
     given = study.asked.training
     if isinstance(given, Training) or "epochs" in (given or {}):
         return study.training
+    each = EACH_MODULE_PATH if isinstance(study.network, Module) else EACH_PATH
     share = default_training(
         study.table,
         rows,
         quick=plan.quick,
         network=study.network,
         members=members,
-        seconds=(EACH_MODULE_PATH if isinstance(study.network, Module) else EACH_PATH) * plan.seconds,
+        seconds=each * plan.seconds / study.slowness,
     )
     return replace(study.training, epochs=min(share.epochs, study.training.epochs))
 
