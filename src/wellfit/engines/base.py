@@ -263,6 +263,11 @@ def histories(engine: Engine, members: Sequence[Member], states: Sequence[State]
     return [found[i] for i in range(len(members))]
 
 
+def reads_together(engine: Engine, member: Member, data: TrainingData) -> bool:
+    """Whether the engine reads many members faster than one after another, so that states may wait for others."""
+    return hasattr(engine_of(engine, member, data), "histories")
+
+
 def history(member: Member, state: State, data: TrainingData) -> History:
     """Return the record of a member from its state: curves in the user's unit, predictions on its score rows."""
     from wellfit.nets.training import checkpoints
