@@ -251,4 +251,4 @@ def _alike(members: Sequence[Member], states: Sequence[State | None], data: Trai
 def _out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory is used up: PyTorch has one kind for a GPU and another for a CPU."""
     kind = type(error).__name__
-    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "not enough memory" in str(error)
+    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
