@@ -192,3 +192,32 @@ def test_a_ledger_knows_an_edited_factory_from_the_one_before() -> None:
     keys = [Member(wf.module("n", f).bound(5, 1), as_cocktail("none"), ADAM, 0, 0).key for f in factories]
     assert len(set(keys)) == 5
     assert keys[0] == keys[-1]
+
+
+class Frozen(nn.Module):
+    """A body that does not learn, as in transfer learning, and a head that does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.drop, self.head = nn.Linear(5, 8), nn.Dropout(), nn.Linear(8, 1)
+        self.body.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.drop(torch.relu(self.body(x))))
+
+
+@pytest.mark.parametrize("net", [Frozen, lambda: nn.Sequential(nn.Dropout(), nn.Linear(5, 1))])
+def test_dropout_in_front_of_the_only_layer_that_learns(net: object) -> None:
+    data = make_data("binary")
+    network = wf.module("head", net).bound(5, 1)
+    with_it, without = (Member(network, as_cocktail(mix), ADAM, 0, 0) for mix in ("dropout=0.5", "none"))
+    engine = TorchEngine("cpu")
+    assert engine.supports(with_it, data) is None
+    ends = [engine.advance([m], engine.init([m], data), [ADAM.epochs], data)[0] for m in (with_it, without)]
+    assert not np.allclose(ends[0].parameters, ends[1].parameters)
+
+
+def test_batch_norm_where_there_is_nothing_to_normalize_is_refused() -> None:
+    network = wf.module("line", lambda: nn.Linear(5, 1)).bound(5, 1)
+    with pytest.raises(wf.SettingError, match="nothing to normalize"):
+        network.strengths(as_cocktail("batch_norm"))

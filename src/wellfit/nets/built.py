@@ -64,6 +64,7 @@ class Built:
         self.recurrent = bool(self._recurrent)
         self._heard = trial.heard
         self._watched = surgery.before_activation(trial)
+        self.normalized = any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in net.modules())
 
     @property
     def name(self) -> str:

@@ -86,6 +86,8 @@ class Module:
         built = self._here(batch_norm=cocktail.get(BatchNorm) is not None)
         if cocktail.get(Dropout) is not None and not built.places:
             raise SettingError("module.no_dropout", name=self.name)
+        if cocktail.get(BatchNorm) is not None and not built.normalized:
+            raise SettingError("module.nothing_to_normalize", name=self.name)
         if cocktail.get(GroupLasso) is not None and built.entry is None:
             raise SettingError("module.no_columns", name=self.name)
         return cocktail.resolve(len(built.layout.weights), built.places)
