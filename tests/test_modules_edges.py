@@ -221,3 +221,10 @@ def test_batch_norm_where_there_is_nothing_to_normalize_is_refused() -> None:
     network = wf.module("line", lambda: nn.Linear(5, 1)).bound(5, 1)
     with pytest.raises(wf.SettingError, match="nothing to normalize"):
         network.strengths(as_cocktail("batch_norm"))
+
+
+def test_a_module_without_dropout_is_asked_whether_it_is_needed() -> None:
+    network = wf.module("two", lambda: nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1)))
+    found = wf.simplest(made_table(rows=60, columns=5), network=network, points=3, folds=2, seeds=1, training=ADAM)
+    assert "dropout" not in found.network_cocktail
+    assert found.network.startswith("two")
