@@ -278,12 +278,24 @@ def channels_last(x: Any) -> Any:
 
 
 def build(network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> Built:
-    """Return the module as built for a shape, made once for each thread."""
+    """Return the module as built for a shape, made once for each thread.
+
+    Raises `SettingError` and `UnsupportedError` for modules that cannot be trained; where the shape is another one than
+    the module is bound to, as of a fold of a table with fewer columns, the error says so.
+    """
     kept: OrderedDict[tuple, Built] = _mine.__dict__.setdefault("kept", OrderedDict())
     key = (network, inputs, outputs, batch_norm)
     if key not in kept:
         with alone():
-            kept[key] = Built(network, inputs, outputs, batch_norm)
+            try:
+                kept[key] = Built(network, inputs, outputs, batch_norm)
+            except SettingError as error:
+                bound = network.inputs if isinstance(network, Module) else None
+                if bound is None or bound == inputs:
+                    raise
+                raise SettingError(
+                    "module.other_inputs", name=network, bound=bound, given=inputs, reason=str(error).rstrip(".。")
+                ) from error
     kept.move_to_end(key)
     while len(kept) > KEPT:
         kept.popitem(last=False)
