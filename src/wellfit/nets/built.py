@@ -49,7 +49,8 @@ class Built:
         net = self._made(0)
         trial = surgery.try_out(net, self.example(), outputs, self.name)
         self.net: Any = net
-        self.layout: Layout = layout_of(net)
+        self._counters = trial.counters
+        self.layout: Layout = layout_of(net, self._counters)
         self.products, self.masks, self.activations = trial.products, trial.masks, trial.activations
         self.tokens = trial.tokens
         self._order = list(dict.fromkeys(trial.sites))
@@ -57,7 +58,7 @@ class Built:
         self.places = len(self._order)
         self._sites = [net.get_submodule(site) for site in trial.sites]
         # Where each tensor hangs. Ours stay there until the next call: the module is nobody else's.
-        self._homes = _homes(net, self.layout)
+        self._homes, self._constants = _homes(net, self.layout)
         self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
         self.unfelt = self._unfelt(trial)
         self.entry = self._entry(trial)
@@ -137,7 +138,7 @@ class Built:
             return self.network.initialize(seed, shape, self.outputs, batch_norm=self.batch_norm)
         with alone():
             net = self._made(seed, self._tried)
-        there = layout_of(net)
+        there = layout_of(net, self._counters)
         if there != self.layout:
             raise UnsupportedError("module.layers_differ", name=self.name, **_difference(self.layout, there))
         return self.pack(net)
@@ -166,12 +167,14 @@ class Built:
         """
         slots = self.layout.slots
         sizes = [slot.stop - slot.start for slot in slots]
-        # One split gives the gradient as one concatenation. Running statistics are changed in place.
-        pieces = torch.split(learned, sizes[: self.layout.count])
-        own = [piece.clone() for piece in torch.split(buffers, sizes[self.layout.count :])]
+        count = self.layout.count
+        # One split gives the gradient as one concatenation. A pass may change buffers in place: they are copies.
+        pieces = torch.split(learned, sizes[:count])
+        own = [piece.clone() for piece in torch.split(buffers, sizes[count:])]
         for homes, slot, part in zip(self._homes, slots, (*pieces, *own), strict=True):
+            tensor = part.view(slot.shape)
             for holder, key in homes:
-                holder[key] = part.view(slot.shape)
+                holder[key] = tensor.to(getattr(torch, slot.whole)) if slot.whole else tensor
         for part in self._recurrent:
             part._flat_weights = [getattr(part, name) for name in part._flat_weights_names]
         for site in self._sites:
@@ -180,9 +183,14 @@ class Built:
             site.fed.append(given)
         if self.net.training != training:
             self.net.train(training)
+        constants = [_on(learned.device, *spot) for spot in self._constants]
         out = self.net(x)
-        after = torch.cat([piece.reshape(-1) for piece in own]) if own else buffers
-        return surgery.logits(out, self.outputs), after
+        for (holder, key), (tensor, version) in zip(self._constants, constants, strict=True):
+            if holder[key] is not tensor or tensor._version != version:
+                raise UnsupportedError("module.late_buffer", name=self.name, buffer=key)
+        # Read where they hang: a pass may have put another tensor there.
+        ended = [holder[key].reshape(-1).to(buffers.dtype) for (holder, key), *_ in self._homes[count:]]
+        return surgery.logits(out, self.outputs), torch.cat(ended) if ended else buffers
 
     def evaluate(self, vector: Any, x: Any) -> Any:
         """Return the outputs (n, k) in evaluation mode, of a vector (T,)."""
@@ -316,16 +324,27 @@ def drawing(seed: int) -> Iterator[None]:
             torch.set_rng_state(before)
 
 
-def _homes(net: Any, layout: Layout) -> list[list[tuple[dict[str, Any], str]]]:
-    """Return the dictionaries of modules that hold each tensor, and its keys there; a tied one has several."""
-    held: dict[int, list[tuple[dict[str, Any], str]]] = {}
+Spot = tuple[dict[str, Any], str]  # where a tensor hangs: a module's dictionary, and its key there
+
+
+def _homes(net: Any, layout: Layout) -> tuple[list[list[Spot]], list[Spot]]:
+    """Return where each tensor of a layout hangs, a tied one in several places; and where all other buffers do."""
+    held: dict[int, list[Spot]] = {}
     for part in net.modules():
         for holder in (part._parameters, part._buffers):
             for key, tensor in holder.items():
                 if tensor is not None:
                     held.setdefault(id(tensor), []).append((holder, key))
     own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-    return [held[id(own[slot.name])] for slot in layout.slots]
+    homes = [held.pop(id(own[slot.name])) for slot in layout.slots]
+    return homes, [spot for spots in held.values() for spot in spots]
+
+
+def _on(device: Any, holder: dict[str, Any], key: str) -> tuple[Any, int]:
+    """Return the tensor that hangs there, moved to the device, and how often it was changed so far."""
+    if holder[key].device != device:
+        holder[key] = holder[key].to(device)
+    return holder[key], holder[key]._version
 
 
 def _difference(here: Layout, there: Layout) -> dict[str, object]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wellfit.errors import SettingError, UnsupportedError
-from wellfit.nets.layout import is_norm, is_weight
+from wellfit.nets.layout import WHOLE, is_norm, is_weight
 from wellfit.nets.network import LEAK, MLP
 from wellfit.nets.torch_door import require_torch
 
@@ -20,6 +20,7 @@ nn: Any = torch.nn
 from torch.utils.flop_counter import flop_registry  # noqa: E402 (behind the door)
 
 _BATCH_NORMS = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}
+_BATCHES = "num_batches_tracked"  # that batch normalization counts: see `count_no_batches`
 _ENDS = {"_softmax": "softmax", "sigmoid": "sigmoid"}  # of what should return logits
 
 
@@ -60,6 +61,7 @@ class Trial:
     tokens: bool = False
     activations: int = 0  # numbers that all operations gave back, a row
     heard: list[str] = field(default_factory=list)  # all operations of both passes, in words
+    counters: list[str] = field(default_factory=list)  # buffers of whole numbers that a pass changed
 
 
 def prepare(net: Any, name: str, *, keep_norm: bool) -> Any:
@@ -86,10 +88,9 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
     """Run a few rows through, in evaluation and in training mode, and return what was seen.
 
     Raises `SettingError` where the forward pass fails or does not give (n, outputs), or gives probabilities;
-    `UnsupportedError` where it draws random numbers of its own.
+    `UnsupportedError` where it draws random numbers of its own, or changes a buffer that no vector can hold.
     """
-    trial, watch = Trial(), _Watch()
-    before = {n: b.clone() for n, b in net.named_buffers()}
+    trial, watch, buffers, numbers = Trial(), _Watch(), _Buffers(net), _numbers(net)
     hooks = _hooks(net, trial)
     try:
         with torch.no_grad(), watch:
@@ -101,14 +102,17 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
             hook.remove()
         with torch.no_grad(), watch:
             net.train()
-            net(torch.zeros_like(x, dtype=torch.long) if trial.tokens else x)
+            given = torch.zeros_like(x, dtype=torch.long) if trial.tokens else x
+            net(given)
         trial.heard = watch.heard
+        trial.counters = buffers.counters(name)
+        for hook in hooks:
+            hook.remove()
+        _refuse_counts(net, given, numbers, name)
     finally:
         for hook in hooks:
             hook.remove()
-        with torch.no_grad():
-            for n, b in net.named_buffers():
-                b.copy_(before[n])
+        buffers.put_back()
     if watch.random:
         raise UnsupportedError("module.own_dropout", name=name, operation=watch.random)
     if watch.last in _ENDS:
@@ -118,6 +122,67 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
     if shape not in fine:
         raise SettingError("module.wrong_output", name=name, given=tuple(x.shape), got=shape, wanted=fine[0])
     return trial
+
+
+def _numbers(net: Any) -> dict[str, float]:
+    """Return the plain numbers that a module and its parts have as attributes."""
+    parts = ((place, key, value) for place, part in net.named_modules() for key, value in vars(part).items())
+    return {
+        f"{place}.{key}".lstrip("."): v for place, key, v in parts if isinstance(v, int | float) and key != "training"
+    }
+
+
+def _refuse_counts(net: Any, x: Any, before: dict[str, float], name: str) -> None:
+    """Raise `UnsupportedError` where passes change a number of the module's, which all members would share.
+
+    What changes once, as a size that a pass notes, is no count.
+    """
+    once = _numbers(net)
+    changed = [key for key in before if once.get(key) != before[key]]
+    if not changed:
+        return
+    with torch.no_grad():
+        net(x)
+    twice = _numbers(net)
+    for key in changed:
+        if twice.get(key) != once.get(key):
+            raise UnsupportedError("module.counts", name=name, attribute=key)
+
+
+class _Buffers:
+    """A module's buffers as they were: to see which a pass changes, in place or by another tensor, and to put back."""
+
+    def __init__(self, net: Any) -> None:
+        self._parts = [(place, part, dict(part._buffers)) for place, part in net.named_modules()]
+        self._values = {id(b): b.clone() for *_, held in self._parts for b in held.values() if b is not None}
+
+    def counters(self, name: str) -> list[str]:
+        """Return the names of those that hold whole numbers and changed.
+
+        Raises `UnsupportedError` for one that was not there before, has another shape now, or holds what floats cannot.
+        """
+        found = []
+        for place, part, held in self._parts:
+            for key, now in part._buffers.items():
+                if now is None or (isinstance(part, nn.modules.batchnorm._BatchNorm) and key == _BATCHES):
+                    continue
+                own, before = f"{place}.{key}".lstrip("."), held.get(key)
+                fits = before is not None and now.shape == before.shape and now.dtype == before.dtype
+                if fits and (now.is_floating_point() or torch.equal(now, self._values[id(before)])):
+                    continue
+                if not fits or now.is_complex() or bool((now.long().abs() > WHOLE).any()):
+                    raise UnsupportedError("module.odd_buffer", name=name, buffer=own, most=WHOLE)
+                found.append(own)
+        return found
+
+    def put_back(self) -> None:
+        """Undo what passes did."""
+        for _, part, held in self._parts:
+            part._buffers.clear()
+            part._buffers.update(held)
+            for buffer in filter(lambda b: b is not None, held.values()):
+                with torch.no_grad():
+                    buffer.copy_(self._values[id(buffer)])
 
 
 def _forward(net: Any, x: Any, name: str) -> tuple[Any, bool]:
