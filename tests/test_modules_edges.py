@@ -113,8 +113,9 @@ class Positioned(nn.Module):
 
 def test_normalization_is_put_behind_hidden_layers_and_not_behind_the_last() -> None:
     built = build(wf.module("p", Positioned).bound(5, 1), 5, 1, True)
-    assert [type(part).__name__ for part in built.net.body] == ["Linear", "BatchNorm1d"]
-    assert type(built.net.head) is nn.Linear
+    assert [name for name, part in built.net.named_modules() if isinstance(part, nn.BatchNorm1d)] == [
+        "body.inserted_norm"
+    ]
 
 
 def test_one_dropout_layer_in_two_places_is_one_layer() -> None:

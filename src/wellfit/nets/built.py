@@ -23,6 +23,7 @@ from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.torch_threads import alone
+from wellfit.nets.trial import Trial, before_activation, has_columns, try_out
 from wellfit.records import Array
 
 torch: Any = require_torch()
@@ -45,9 +46,9 @@ class Built:
 
     def __init__(self, network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> None:
         self.network, self.inputs, self.outputs, self.batch_norm = network, inputs, outputs, batch_norm
-        self._tried: surgery.Trial | None = None
+        self._tried: Trial | None = None
         net = self._made(0)
-        trial = surgery.try_out(net, self.example(), outputs, self.name)
+        trial = try_out(net, self.example(), outputs, self.name)
         self.net: Any = net
         self._counters = trial.counters
         self.layout: Layout = layout_of(net, self._counters)
@@ -64,7 +65,7 @@ class Built:
         self.entry = self._entry(trial)
         self.recurrent = bool(self._recurrent)
         self._heard = trial.heard
-        self._watched = surgery.before_activation(trial)
+        self._watched = before_activation(trial)
 
     @property
     def name(self) -> str:
@@ -89,7 +90,7 @@ class Built:
         values = np.sin(np.arange(size, dtype=np.float64) * 12.9898).reshape(SAMPLE, *shape)
         return torch.tensor(values, dtype=torch.get_default_dtype())
 
-    def _unfelt(self, trial: surgery.Trial) -> tuple[Slot, ...]:
+    def _unfelt(self, trial: Trial) -> tuple[Slot, ...]:
         """Return the biases without effect: what stands in front of a batch normalization and goes nowhere else.
 
         Their gradient is rounding, of which Adam makes steps; here it is found to be that, in float64.
@@ -111,7 +112,7 @@ class Built:
         }
         return tuple(slot for slot in slots if sizes[slot.name] < _NOTHING * max(sizes.values()))
 
-    def _entry(self, trial: surgery.Trial) -> int | None:
+    def _entry(self, trial: Trial) -> int | None:
         """Return the place, among the weights, of the layer that an input meets first.
 
         Its weights are (out, in, ...), so that columns belong to inputs: a linear layer or a plain convolution. None
@@ -119,7 +120,7 @@ class Built:
         """
         names = [self.layout.slots[i].name for i in self.layout.weights]
         first = next((place for place in trial.layers if f"{place}.weight" in names), None)
-        if first is None or not surgery.has_columns(self.net.get_submodule(first)):
+        if first is None or not has_columns(self.net.get_submodule(first)):
             return None
         return names.index(f"{first}.weight")
 
@@ -232,7 +233,7 @@ class Built:
         shares = [float(torch.cat(part).double().mean()) for part in (on, off)]
         return shares[0], shares[1], float("nan")
 
-    def _made(self, seed: int, tried: surgery.Trial | None = None) -> Any:
+    def _made(self, seed: int, tried: Trial | None = None) -> Any:
         """Return a module of this kind, ready to be trained; ``tried`` is what trying it showed, before insertions."""
         if isinstance(self.network, MLP):
             net = surgery.of_mlp(self.network, int(np.prod(self.inputs)), self.outputs, self.batch_norm)
@@ -240,7 +241,7 @@ class Built:
             net = surgery.prepare(self._drawn(seed), self.name, keep_norm=self.batch_norm)
         dropout = isinstance(self.network, Module) and self.network.insert_dropout
         if isinstance(self.network, Module) and (self.batch_norm or dropout):
-            tried = tried or surgery.try_out(net, self.example(), self.outputs, self.name)
+            tried = tried or try_out(net, self.example(), self.outputs, self.name)
             surgery.insert(net, tried, self.name, batch_norm=self.batch_norm, dropout=dropout)
             self._tried = tried
         surgery.count_no_batches(net)

@@ -34,8 +34,10 @@ class Module:
     What a cocktail does to it: penalties reach weight matrices and kernels, in the order of ``named_parameters``, and
     never biases or normalization layers. Dropout sets the rates of the module's own ``nn.Dropout`` layers, in the order
     in which an input meets them, whatever rate they were made with; with ``insert_dropout`` layers are put in front of
-    every weight layer but the first, after the activation. Batch normalization layers of the module's own are there
-    with ``batch_norm`` and left out without; where it has none they are put behind every weight layer but the last.
+    every weight layer but the first, after the activation, where there is none. Batch normalization layers of the
+    module's own are there with ``batch_norm`` and left out without; where it has none they are put behind every weight
+    layer but the last. Where either is put in, a module that multiplies by weights outside of a call of their layer, as
+    attention does, is refused.
 
     Equal names and settings with another factory are another network.
     """
