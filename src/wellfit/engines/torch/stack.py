@@ -46,11 +46,12 @@ class Stack:
     def _take_in(self) -> None:
         """Take the running members' numbers to the device."""
         mine = [self.states[i] for i in self.places]
+        averages = [s.average if s.average.size else s.parameters for s in mine]
         self.vectors = Vectors(
             parameters=self._tensor([s.parameters for s in mine]),
             first=self._tensor([s.moments[0] for s in mine]),
             second=self._tensor([s.moments[1] for s in mine]),
-            average=self._tensor([s.average if s.average.size else s.parameters for s in mine]),
+            average=self._tensor(averages) if any(s.average.size for s in mine) else None,
         )
         self._choose()
 
@@ -187,13 +188,7 @@ class Stack:
         self.places = [self.places[p] for p in stay]
         if not self.places:
             return
-        chosen = torch.tensor(stay, device=self.device)
-        self.vectors = Vectors(
-            *(
-                v[chosen]
-                for v in (self.vectors.parameters, self.vectors.first, self.vectors.second, self.vectors.average)
-            )
-        )
+        self.vectors = self.vectors.of(torch.tensor(stay, device=self.device))
         self._choose()
 
     def _hand_back(self, places: Sequence[int]) -> None:

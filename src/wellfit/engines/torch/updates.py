@@ -24,12 +24,17 @@ _BOUNDS = ("max_norm", "gradient_clipping")
 
 @dataclass
 class Vectors:
-    """What a step changes: parameters (M, T), two moments (M, T) and the average (M, T), or an empty one."""
+    """What a step changes: parameters (M, T), two moments (M, T) and the average (M, T), None where nobody has one."""
 
     parameters: Any
     first: Any
     second: Any
     average: Any
+
+    def of(self, places: Any) -> Vectors:
+        """Return those of some members, by place."""
+        average = None if self.average is None else self.average[places]
+        return Vectors(self.parameters[places], self.first[places], self.second[places], average)
 
 
 class Present:
