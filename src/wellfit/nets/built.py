@@ -130,13 +130,11 @@ class Built:
         return 4 * (vectors + 3 * batch * self.activations)
 
     def initialize(self, seed: int) -> Array:
-        """Return the starting parameters, (T,) float64, that the factory draws with this seed.
+        """Return the starting parameters, (T,) float64, that a module's factory draws with this seed.
 
         Raises `UnsupportedError` where its layers are other ones than before.
         """
-        if isinstance(self.network, MLP):
-            shape = int(np.prod(self.inputs))
-            return self.network.initialize(seed, shape, self.outputs, batch_norm=self.batch_norm)
+        assert isinstance(self.network, Module)  # an MLP draws its own: see `MLP.initialize`
         with alone():
             net = self._made(seed, self._tried)
         there = layout_of(net, self._counters)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wellfit.engines.base import CURVES, Member, State
+from wellfit.engines.base import Member, State
 from wellfit.engines.torch import curves
 from wellfit.engines.torch.batches import Batch, Batches, Held, mask
 from wellfit.engines.torch.losses import row_losses
@@ -212,20 +212,6 @@ def built_for(member: Member, data: TrainingData) -> Built:
     """Return the module of a member as built for its fold, on this thread."""
     strengths = member.network.strengths(member.cocktail)
     return build(member.network, data.folds[member.fold].inputs, data.outputs, strengths.batch_norm)
-
-
-def begin(member: Member, data: TrainingData) -> State:
-    """Return a member's state before training."""
-    strengths = member.network.strengths(member.cocktail)
-    drawn = built_for(member, data).initialize(member.seed)
-    parameters = drawn.astype(member.training.stored)
-    return State(
-        parameters=parameters,
-        moments=np.zeros((2, parameters.size), parameters.dtype),
-        best_parameters=parameters.copy() if strengths.early_stopping else parameters[:0].copy(),
-        curves=np.full((len(checkpoints(member.training.epochs)), len(CURVES)), np.nan),
-        average=parameters.copy() if strengths.ema else parameters[:0].copy(),
-    )
 
 
 def _array(vector: Any) -> np.ndarray:
