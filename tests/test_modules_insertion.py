@@ -96,17 +96,18 @@ class Of(nn.Module):
 
 
 class Words(nn.Module):
-    """Words and where they stand, a dropout layer in front of what is flattened, and a layer with a norm of its own."""
+    """Words and where they stand, a dropout layer in front of one of two layers, and one whose weights are computed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.word, self.place = nn.Embedding(10, 6), nn.Embedding(4, 6)
         self.drop, self.flat = nn.Dropout(), nn.Flatten()
         self.body, self.head = nn.Linear(24, 8), nn.utils.parametrizations.weight_norm(nn.Linear(8, 1))
+        self.around = nn.Linear(24, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         z = self.word(x) + self.place(torch.arange(x.shape[1]))
-        return self.head(torch.relu(self.body(self.flat(self.drop(z)))))
+        return self.head(torch.relu(self.body(self.flat(self.drop(z))))) + self.around(self.flat(z))
 
 
 def test_dropout_is_put_where_values_come_in_and_none_is_there() -> None:
@@ -115,8 +116,9 @@ def test_dropout_is_put_where_values_come_in_and_none_is_there() -> None:
     assert [name for name, part in built.net.named_modules() if type(part).__name__ == "Site"] == [
         "drop",
         "head.inserted_dropout",
+        "around.inserted_dropout",
     ]
-    assert built.masks == [(4, 6), (8,)]
+    assert built.masks == [(4, 6), (8,), (24,)]
 
 
 class Functional(nn.Module):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -45,17 +46,17 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
     Raises `SettingError` where the forward pass fails or does not give (n, outputs), or gives probabilities;
     `UnsupportedError` where it draws random numbers of its own, or changes a buffer that no vector can hold.
     """
-    weights, buffers, numbers = _Weights(net), _Buffers(net), _numbers(net)
+    watch, buffers, numbers = _Watch(net), _Buffers(net), _numbers(net)
     with torch.no_grad():
-        trial, watch = Trial(tokens=_reads_tokens(net.train(False), x)), _Watch(weights)
+        trial = Trial(tokens=_reads_tokens(net.train(False), x))
     given = torch.zeros_like(x, dtype=torch.long) if trial.tokens else x
-    calls = _Calls(net, trial, weights.inside)
+    calls = _Calls(net, trial, watch)
     try:
         with torch.no_grad(), watch:
             out = net.train(False)(given)
         trial.products = max(1, watch.flops // 2 // len(x))
         trial.activations = watch.numbers // len(x)
-        trial.outside = list(dict.fromkeys(weights.outside))
+        trial.outside = list(dict.fromkeys(watch.weights.outside))
         calls.forget()
         with torch.no_grad(), watch:
             net.train()(given)
@@ -155,10 +156,10 @@ def _reads_tokens(net: Any, x: Any) -> bool:
 
 
 class _Calls:
-    """Tells a trial of layers as they are called; ``inside`` holds those that are being called."""
+    """Tells a trial of layers as they are called."""
 
-    def __init__(self, net: Any, trial: Trial, inside: list[str]) -> None:
-        self.trial, self.inside = trial, inside
+    def __init__(self, net: Any, trial: Trial, watch: _Watch) -> None:
+        self.trial, self.watch, self.inside = trial, watch, watch.weights.inside
         self._left: dict[str, Any] = {}  # what each layer gave
         self._dropped: list[Any] = []  # what dropout layers gave
         self._hooks: list[Any] = []
@@ -177,10 +178,13 @@ class _Calls:
         for hook in self._hooks:
             hook.remove()
 
-    def _drop(self, place: str, part: Site, given: tuple, out: Any) -> None:
-        self._dropped.append(out)
+    def _drop(self, place: str, part: Site, given: tuple, out: Any) -> Any:
         self.trial.sites.append(place)
         self.trial.masks.append(part.mask_shape(tuple(given[0].shape)))
+        with self.watch.away():
+            out = out.clone()  # to be told from what came in, which may go elsewhere too
+        self._dropped.append(out)
+        return out
 
     def _norm(self, place: str, _: Any, given: tuple, __: Any) -> None:
         before = next((name for name, gave in self._left.items() if gave is given[0]), None)
@@ -236,11 +240,21 @@ class _Weights:
 class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
     """Hears every operation: the last one, the first that draws random numbers, and how much work there is."""
 
-    def __init__(self, weights: _Weights) -> None:
+    def __init__(self, net: Any) -> None:
         super().__init__()
-        self.weights = weights
+        self.weights = _Weights(net)
+        self._away = False
         self.last, self.random, self.numbers, self.flops = "", "", 0, 0
         self.heard: list[str] = []
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Hear nothing for a while: what is done is the trial's own."""
+        self._away = True
+        try:
+            yield
+        finally:
+            self._away = False
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -250,6 +264,8 @@ class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Note the operation and go on."""
         kwargs = kwargs or {}
+        if self._away:
+            return func(*args, **kwargs)
         named = func._schema.name.partition("::")[2]
         draws = torch.Tag.nondeterministic_seeded in func.tags
         if draws and not self.random and not _without_effect(func, args, kwargs):
