@@ -122,6 +122,27 @@ class InPlaceOf(InPlace):
         self.order = torch.arange(inputs)
 
 
+class Warming(nn.Module):
+    """Goes by its count: small steps at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(5, 1)
+        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen += self.training
+        return self.a(x) * (0.1 if self.seen < 8 else 1.0)
+
+
+def test_members_that_go_by_their_counts_train_alone_where_others_are_stacked() -> None:
+    data, engine = make_data("binary"), TorchEngine("cpu", stacked=True)
+    ones = members(Warming, seeds=(0, 1)) + members(InPlace, seeds=(0, 1))
+    assert engine.groups(ones, data) == [[0], [1], [2, 3]]
+    for state, alone in zip(finish(engine, ones, data), finish(TorchEngine("cpu"), ones, data), strict=True):
+        assert same(state, alone, 1e-9)
+
+
 class Masked(nn.Module):
     """A buffer of infinities, as masks of attention are."""
 

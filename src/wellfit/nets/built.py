@@ -8,9 +8,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,7 +65,6 @@ class Built:
         self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
         self.unfelt = self._unfelt(trial)
         self.entry = self._entry(trial)
-        self.recurrent = bool(self._recurrent)
         self._heard = trial.heard
         self._watched = before_activation(trial)
 
@@ -123,6 +124,26 @@ class Built:
         if first is None or not has_columns(self.net.get_submodule(first)):
             return None
         return names.index(f"{first}.weight")
+
+    @cached_property
+    def stacks(self) -> bool:
+        """Whether `torch.func.vmap` can train several at once: no recurrent layers, no branch that values decide."""
+        if self._recurrent:
+            return False
+        learned, buffers = torch.zeros(2, self.layout.learned), torch.zeros(2, self.layout.total - self.layout.learned)
+        x = torch.stack([self.example()] * 2)
+        x = torch.zeros_like(x, dtype=torch.long) if self.tokens else x
+
+        def trained(learned: Any, buffers: Any, x: Any) -> Any:
+            return self.call(learned, buffers, x, training=True)[0].sum()
+
+        try:
+            with alone(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of operations that PyTorch stacks by a loop
+                torch.func.vmap(torch.func.grad(trained))(learned, buffers, x)
+        except RuntimeError:
+            return False
+        return True
 
     def bytes_for(self, batch: int) -> int:
         """Return the memory that one member of a stack needs in training, in bytes, about; rather more than less."""

@@ -240,7 +240,7 @@ def _alike(members: Sequence[Member], states: Sequence[State | None], data: Trai
             (training.optimizer, training.nesterov, training.precision, training.loss, batch),
             (len(fold.rows.train), fold.inputs),
             None if state is None else (state.step, state.epoch, bool(np.isnan(state.curves[0, 0]))),
-            i if built_for(member, data).recurrent else None,  # PyTorch stacks no recurrent layers
+            None if built_for(member, data).stacks else i,
         )
         found.setdefault(key, []).append(i)
     return found
