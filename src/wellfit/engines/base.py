@@ -17,6 +17,7 @@ from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
 from wellfit.nets import MLP, Network, Training
 from wellfit.nets.network import link
+from wellfit.nets.training import checkpoints
 from wellfit.records import Array, FoldData, History, TrainingData, hash_once
 
 # The columns of State.curves.
@@ -89,6 +90,20 @@ class State:
         """Return this state with other starting parameters, (T,): to begin from given weights."""
         given = np.asarray(parameters, dtype=self.parameters.dtype)
         return replace(self, parameters=given.copy(), average=given.copy() if self.average.size else self.average)
+
+
+def initial_state(member: Member, data: TrainingData) -> State:
+    """Return a member's state before training, of an engine that goes by steps."""
+    strengths, inputs = member.network.strengths(member.cocktail), data.folds[member.fold].inputs
+    drawn = member.network.initialize(member.seed, inputs, data.outputs, batch_norm=strengths.batch_norm)
+    parameters = drawn.astype(member.training.stored)
+    return State(
+        parameters=parameters,
+        moments=np.zeros((2, parameters.size), parameters.dtype),
+        best_parameters=parameters.copy() if strengths.early_stopping else parameters[:0].copy(),
+        curves=np.full((len(checkpoints(member.training.epochs)), len(CURVES)), np.nan),
+        average=parameters.copy() if strengths.ema else parameters[:0].copy(),
+    )
 
 
 class Engine(Protocol):
@@ -270,8 +285,6 @@ def reads_together(engine: Engine, member: Member, data: TrainingData) -> bool:
 
 def history(member: Member, state: State, data: TrainingData) -> History:
     """Return the record of a member from its state: curves in the user's unit, predictions on its score rows."""
-    from wellfit.nets.training import checkpoints
-
     fold, network = data.folds[member.fold], member.network
     reached = ~np.isnan(state.curves[:, CURVES.index("train_loss")])
     measured = state.curves[reached]

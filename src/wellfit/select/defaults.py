@@ -13,7 +13,7 @@ from wellfit.errors import SettingError
 from wellfit.nets import MLP, Module, Network, Training
 from wellfit.nets.module import Inputs, module
 from wellfit.nets.training import batches
-from wellfit.records import Array, Table
+from wellfit.records import Array, Table, inputs_of
 from wellfit.select.budget import step_seconds
 
 FOLDS = 5
@@ -131,7 +131,7 @@ def default_training(
 
     net = default_network(table) if network is None else network
     if table.inputs is not None:
-        inputs: Inputs = table.inputs.shape[1:]
+        inputs: Inputs = inputs_of(table.inputs)
     else:
         inputs = max(1, len(Preprocessor.fit(table, rows, bent=False).feature_names))
     outputs = len(table.classes) if table.task == "multiclass" else 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wellfit.engines.base import Member, State, misfit, refuse_misfits
+from wellfit.engines.base import Member, State, initial_state, misfit, refuse_misfits
 from wellfit.engines.blas import one_blas_thread
 from wellfit.errors import SettingError, WellfitError
 from wellfit.messages import say
@@ -106,10 +106,8 @@ class TorchEngine:
 
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
         """Return the states before training. Raises `UnsupportedError` for a misfit, before any work."""
-        from wellfit.engines.torch.stack import begin
-
         refuse_misfits(self, members, data)
-        return [begin(member, data) for member in members]
+        return [initial_state(member, data) for member in members]
 
     def advance(
         self, members: Sequence[Member], states: Sequence[State], until: Sequence[int], data: TrainingData
@@ -242,7 +240,7 @@ def _alike(members: Sequence[Member], states: Sequence[State | None], data: Trai
             (training.optimizer, training.nesterov, training.precision, training.loss, batch),
             (len(fold.rows.train), fold.inputs),
             None if state is None else (state.step, state.epoch, bool(np.isnan(state.curves[0, 0]))),
-            i if built_for(member, data).recurrent else None,  # PyTorch stacks no recurrent layers
+            None if built_for(member, data).stacks else i,
         )
         found.setdefault(key, []).append(i)
     return found
