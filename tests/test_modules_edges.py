@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +21,7 @@ import wellfit as wf  # noqa: E402
 from wellfit import rng  # noqa: E402
 from wellfit.cocktail import as_cocktail  # noqa: E402
 from wellfit.data import Preprocessor, folds  # noqa: E402
-from wellfit.engines.base import Member  # noqa: E402
+from wellfit.engines.base import Member, threads_of  # noqa: E402
 from wellfit.engines.contract import finish, make_data  # noqa: E402
 from wellfit.engines.torch import TorchEngine  # noqa: E402
 from wellfit.engines.torch.stack import Stack  # noqa: E402
@@ -274,3 +278,22 @@ def test_a_factory_with_a_width_of_its_own_is_told_of_a_fold_with_fewer_columns(
         wf.compare(table, network=fixed, training=ADAM, cocktails="l2=1e-2", seeds=1, folds=3)
     with pytest.raises(SettingError, match="keyword inputs"):
         wf.search(table, network=fixed, budget=2000, folds=3, training=ADAM)
+
+
+def test_small_steps_have_one_thread_and_large_ones_two() -> None:
+    data = make_data("binary")
+    small = Member(wf.module("plain", Plain).bound(5, 1), as_cocktail("none"), ADAM, 0, 0)
+    wide = wf.module("wide", lambda: nn.Sequential(nn.Linear(5, 200_000), nn.ReLU(), nn.Linear(200_000, 1)))
+    large = Member(wide.bound(5, 1), as_cocktail("none"), ADAM, 0, 0)
+    engine = TorchEngine("cpu")
+    assert [threads_of(engine, ones, data) for ones in ([small], [large], [small, large])] == [1, 2, 2]
+
+
+def test_threads_that_wait_sleep_where_wellfit_imports_pytorch_and_the_user_says_nothing() -> None:
+    program = "import os; from wellfit.nets.torch_door import require_torch; require_torch(); print(dict(os.environ))"
+    settings = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | {"OMP_DISPLAY_ENV": "TRUE"}
+    for asked, policy in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        own = settings if asked is None else settings | {"OMP_WAIT_POLICY": asked}
+        found = subprocess.run([sys.executable, "-c", program], env=own, capture_output=True, text=True, check=True)
+        assert re.search(rf"OMP_WAIT_POLICY = '{policy}'", found.stderr)
+        assert ("OMP_WAIT_POLICY" in found.stdout) is (asked is not None), "the environment is put back"

@@ -179,9 +179,15 @@ def in_step(engine: Engine) -> bool:
 
 
 def threads_of(engine: Engine, members: Sequence[Member], data: TrainingData) -> int:
-    """Return how many threads a member's training takes, the most that any of the members does."""
-    engines = {id(own): own for own in (engine_of(engine, member, data) for member in members)}
-    return max((int(getattr(own, "member_threads", 1)) for own in engines.values()), default=1)
+    """Return how many threads a member's training takes, the most that any of the members does.
+
+    An engine whose members take more than one says so by a method ``threads_for(member, data)``.
+    """
+    found = 1
+    for member in members:
+        asked = getattr(engine_of(engine, member, data), "threads_for", None)
+        found = max(found, 1 if asked is None else asked(member, data))
+    return found
 
 
 def refuse_misfits(engine: Engine, members: Sequence[Member], data: TrainingData) -> None:
