@@ -5,13 +5,12 @@ Imports PyTorch: only what needs it imports this.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -20,9 +19,11 @@ import numpy as np
 from wellfit import rng
 from wellfit.errors import SettingError, UnsupportedError, WellfitError
 from wellfit.nets import surgery
+from wellfit.nets.identity import identity
 from wellfit.nets.layout import Layout, Slot, layout_of
 from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
+from wellfit.nets.samples import TOKENS, VALUES, tokens_like, values
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.torch_threads import alone
 from wellfit.nets.trial import Trial, before_activation, has_columns, try_out
@@ -32,8 +33,8 @@ torch: Any = require_torch()
 
 SAMPLE, CHUNK = 4, 128  # rows of the trial input; rows evaluated at once
 KEPT = 8  # modules kept for each thread
-_NOTHING = 1e-10  # of the largest gradient
-_drawing = threading.Lock()
+NOTHING = {torch.float64: 1e-10, torch.float32: 1e-5}  # of the largest gradient
+_drawing = threading.RLock()  # a factory may make another module
 _mine = threading.local()
 
 
@@ -43,19 +44,21 @@ class Built:
     ``net`` is one thread's: a forward pass changes what its layers hold. ``layout`` says where its tensors stand in the
     flat vector (T,). ``masks`` are the shapes of dropout masks, without the rows, one for each call of a dropout layer,
     in order; ``rate_of`` names the ``places`` whose rate each takes. ``products`` are the multiplications of one row,
-    ``unfelt`` the biases that have no effect; ``tokens`` says whether it takes whole numbers and not values.
+    ``unfelt`` the biases that have no effect; ``kinds`` are what it takes, values, tokens (whole numbers) or either;
+    ``heard`` are the operations of its passes, in words.
     """
 
     def __init__(self, network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> None:
         self.network, self.inputs, self.outputs, self.batch_norm = network, inputs, outputs, batch_norm
         self._tried: Trial | None = None
+        self.kinds: tuple[str, ...] = (VALUES,)
         net = self._made(0)
         trial = try_out(net, self.example(), outputs, self.name)
         self.net: Any = net
+        self.kinds, self.heard = trial.kinds, trial.heard
         self._counters = trial.counters
         self.layout: Layout = layout_of(net, self._counters)
         self.products, self.masks, self.activations = trial.products, trial.masks, trial.activations
-        self.tokens = trial.tokens
         self._order = list(dict.fromkeys(trial.sites))
         self.rate_of = tuple(self._order.index(site) for site in trial.sites)
         self.places = len(self._order)
@@ -65,7 +68,6 @@ class Built:
         self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
         self.unfelt = self._unfelt(trial)
         self.entry = self._entry(trial)
-        self._heard = trial.heard
         self._watched = before_activation(trial)
         self.normalized = any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in net.modules())
 
@@ -75,44 +77,61 @@ class Built:
         return str(self.network)
 
     @property
+    def tokens(self) -> bool:
+        """Whether it takes whole numbers, such as tokens."""
+        return TOKENS in self.kinds
+
+    @cached_property
+    def identity(self) -> str:
+        """See `wellfit.nets.identity.identity`."""
+        return identity(self)
+
+    @cached_property
     def signature(self) -> str:
-        """A short hash of the layers, of all that a forward pass does and of how weights begin.
+        """A short hash of what the module is and does, with and without batch normalization; an edited one has another.
 
-        An edited factory has another one. Spreads of weights are rounded, since processors differ in last bits.
+        Where one of the two cannot be made the other one speaks for both.
         """
-        start = self.initialize(0)
-        spread = [f"{start[slot.start : slot.stop].std():.3g}" for slot in self.layout.slots]
-        text = "\n".join([repr(self.net), repr(self.layout.slots), *self._heard, *spread])
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        found = []
+        for batch_norm in (False, True):
+            with suppress(WellfitError):
+                found.append(build(self.network, self.inputs, self.outputs, batch_norm).identity)
+        return hashlib.sha256("\n\n".join(found).encode()).hexdigest()[:8]
 
-    def example(self) -> Any:
-        """Return a batch of inputs, (SAMPLE, ...), to try the module on: numbers between -1 and 1."""
+    def example(self, dtype: Any = None) -> Any:
+        """Return a batch of inputs, (SAMPLE, ...), to try the module on: numbers between -1 and 1, or tokens."""
         shape = (self.inputs,) if isinstance(self.inputs, int) else self.inputs
-        size = int(np.prod((SAMPLE, *shape)))
-        values = np.sin(np.arange(size, dtype=np.float64) * 12.9898).reshape(SAMPLE, *shape)
-        return torch.tensor(values, dtype=torch.get_default_dtype())
+        x = values((SAMPLE, *shape)).to(dtype or torch.get_default_dtype())
+        return x if VALUES in self.kinds else tokens_like(x)
+
+    def slopes(self, vector: Any, feed: list | None = None) -> tuple[Any, Any, Any]:
+        """Return outputs (n, k), buffers (B,) and the gradient (P,) of a fixed sum of the outputs, in training mode.
+
+        ``vector`` is (T,), in whose precision all is computed, on the example.
+        """
+        size = self.layout.learned
+        learned = vector[:size].clone().requires_grad_()
+        out, buffers = self.call(learned, vector[size:], self.example(vector.dtype), feed, training=True)
+        total = (out * values(out.shape).to(out.dtype)).sum() + 0 * learned.sum()  # nothing may be learned
+        (gradient,) = torch.autograd.grad(total, learned)
+        return out.detach(), buffers.detach(), gradient
 
     def _unfelt(self, trial: Trial) -> tuple[Slot, ...]:
         """Return the biases without effect: what stands in front of a batch normalization and goes nowhere else.
 
-        Their gradient is rounding, of which Adam makes steps; here it is found to be that, in float64.
+        Their gradient is rounding, of which Adam makes steps; here it is found to be that, in float64 where the module
+        runs in it.
         """
         asked = {f"{place}.bias" for place in trial.follows}
         slots = [slot for slot in self.layout.slots[: self.layout.count] if slot.name in asked]
         if not slots:
             return ()
-        twin = copy.deepcopy(self.net).double().train()
-        x = self.example()
-        out = surgery.logits(twin(torch.zeros_like(x, dtype=torch.long) if self.tokens else x.double()), self.outputs)
-        value = (out * torch.sin(torch.arange(out.numel(), dtype=torch.float64).view(out.shape) + 1)).sum()
-        held = dict(twin.named_parameters())
-        every = [held[slot.name] for slot in self.layout.slots[: self.layout.count]]
-        felt = torch.autograd.grad(value, every, allow_unused=True)
-        sizes = {
-            slot.name: 0.0 if g is None else float(g.abs().max())
-            for slot, g in zip(self.layout.slots, felt, strict=False)
-        }
-        return tuple(slot for slot in slots if sizes[slot.name] < _NOTHING * max(sizes.values()))
+        start = torch.tensor(self.pack(self.net))
+        for dtype, nothing in NOTHING.items():
+            with suppress(Exception):  # training meets it, and says of what member
+                sizes = self.slopes(start.to(dtype))[2].abs()
+                return tuple(s for s in slots if sizes[s.start : s.stop].max() < nothing * sizes.max())
+        return ()
 
     def _entry(self, trial: Trial) -> int | None:
         """Return the place, among the weights, of the layer that an input meets first.
@@ -133,7 +152,6 @@ class Built:
             return False
         learned, buffers = torch.zeros(2, self.layout.learned), torch.zeros(2, self.layout.total - self.layout.learned)
         x = torch.stack([self.example()] * 2)
-        x = torch.zeros_like(x, dtype=torch.long) if self.tokens else x
 
         def trained(learned: Any, buffers: Any, x: Any) -> Any:
             return self.call(learned, buffers, x, training=True)[0].sum()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from wellfit.errors import SettingError, UnsupportedError, WellfitError
 from wellfit.nets.layout import WHOLE, is_norm, is_weight
+from wellfit.nets.samples import VALUES, kinds_of, tokens_like
 from wellfit.nets.surgery import BATCHES, Site, is_layer
 from wellfit.nets.torch_door import require_torch
 
@@ -32,7 +33,7 @@ class Trial:
     sites: list[str] = field(default_factory=list)
     masks: list[tuple[int, ...]] = field(default_factory=list)  # of each call of a site, without the rows
     follows: dict[str, str] = field(default_factory=dict)  # a batch normalization by the layer in front of it
-    tokens: bool = False
+    kinds: tuple[str, ...] = (VALUES,)  # what the module takes
     activations: int = 0  # numbers that all operations gave back, a row
     heard: list[str] = field(default_factory=list)  # all operations of both passes, in words
     counters: list[str] = field(default_factory=list)  # buffers of whole numbers that a pass changed
@@ -47,9 +48,8 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
     `UnsupportedError` where it draws random numbers of its own, or changes a buffer that no vector can hold.
     """
     watch, buffers, numbers = _Watch(net), _Buffers(net), _numbers(net)
-    with torch.no_grad():
-        trial = Trial(tokens=_reads_tokens(net.train(False), x))
-    given = torch.zeros_like(x, dtype=torch.long) if trial.tokens else x
+    trial = Trial(kinds=kinds_of(net, x, name))
+    given = x if VALUES in trial.kinds else tokens_like(x)
     calls = _Calls(net, trial, watch)
     try:
         with torch.no_grad(), watch:
@@ -142,17 +142,6 @@ class _Buffers:
             for buffer in filter(lambda b: b is not None, held.values()):
                 with torch.no_grad():
                     buffer.copy_(self._values[id(buffer)])
-
-
-def _reads_tokens(net: Any, x: Any) -> bool:
-    """Return whether the module takes whole numbers (tokens) and not values."""
-    if not any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in net.modules()):
-        return False
-    for tokens, given in ((False, x), (True, torch.zeros_like(x, dtype=torch.long))):
-        with suppress(Exception):
-            net(given)
-            return tokens
-    return False
 
 
 class _Calls:

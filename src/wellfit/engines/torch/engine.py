@@ -92,8 +92,8 @@ class TorchEngine:
             return say("torch.nothing_to_learn", network=member.network)
         kind = data.folds[member.fold].x.dtype
         tokens = np.issubdtype(kind, np.integer) and kind != np.uint8
-        if tokens != built.tokens and isinstance(member.network, Module):
-            return say("torch.wants_tokens" if built.tokens else "torch.wants_values", network=member.network)
+        if ("tokens" if tokens else "values") not in built.kinds and isinstance(member.network, Module):
+            return say("torch.wants_values" if tokens else "torch.wants_tokens", network=member.network)
         strengths = member.network.strengths(member.cocktail)
         if tokens and any((strengths.input_noise, strengths.input_dropout, strengths.mixup)):
             return say("torch.tokens")
