@@ -140,3 +140,87 @@ def test_keys_of_a_large_population_take_no_time(monkeypatch: pytest.MonkeyPatch
     assert len({one.key for one in ones}) == 500
     assert time.perf_counter() - start < 2
     assert len(made) < 10
+
+
+class Own(nn.Module):
+    """Multiplies by a matrix of its own before, or only adds one to its inputs."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.w = kind, nn.Parameter(torch.ones(5, 5) if kind == "product" else torch.ones(1, 5))
+        self.first, self.head = nn.Linear(5, 5), nn.Linear(5, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kind == "product":
+            x = x @ self.w
+        elif self.kind == "function":
+            x = nn.functional.linear(x, self.first.weight)
+        else:
+            x = self.first(x + self.w)
+        return self.head(torch.relu(x))
+
+
+class Gated(nn.Module):
+    """A recurrent layer, or a frozen one, in front of a linear one."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.body = nn.GRU(1, 4, batch_first=True) if kind == "gru" else nn.Linear(5, 4)
+        self.body.requires_grad_(kind == "gru")
+        self.kind, self.head = kind, nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x[:, :, None])[1][0] if self.kind == "gru" else torch.relu(self.body(x)))
+
+
+@pytest.mark.parametrize(
+    ("factory", "entry"),
+    [
+        (lambda: Own("sum"), "first.weight"),
+        (lambda: Own("product"), None),
+        (lambda: Own("function"), None),
+        (lambda: Gated("gru"), None),
+        (lambda: Gated("frozen"), None),
+        (lambda: nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1)), "0.weight"),
+    ],
+    ids=["sum", "product", "function", "gru", "frozen", "linear"],
+)
+def test_columns_are_inputs_only_where_no_weight_comes_before(factory: Net, entry: str | None) -> None:
+    built = build(wf.module("mine", factory).bound(5, 1), 5, 1, False)
+    names = [built.layout.slots[i].name for i in built.layout.weights]
+    assert built.entry == (None if entry is None else names.index(entry))
+
+
+def test_the_variant_is_told_and_not_guessed_from_a_length() -> None:
+    """Of a normalization without numbers of its own both variants have vectors of one length."""
+
+    def plain_norm() -> nn.Module:
+        norm = nn.BatchNorm1d(6, affine=False, track_running_stats=False)
+        return nn.Sequential(nn.Linear(5, 6), norm, nn.ReLU(), nn.Linear(6, 1))
+
+    data = make_data("binary")
+    one = Member(wf.module("mine", plain_norm).bound(5, 1), as_cocktail("batch_norm"), ADAM, 0, 0)
+    [state] = finish(TorchEngine("cpu"), [one], data)
+    record, fold = history(one, state, data), data.folds[0]
+    net = plain_norm().double()
+    tensors = build(one.network, 5, 1, True).layout.tensors(torch.tensor(state.parameters).double())
+    net.load_state_dict(tensors)
+    with torch.no_grad():
+        expected = torch.sigmoid(net.eval()(torch.tensor(fold.x[fold.rows.score])))
+    np.testing.assert_allclose(record.predictions, expected.numpy(), atol=1e-9)
+    assert not np.isnan(record.units[0])
+
+
+def test_units_of_a_linear_layer_stand_on_the_last_axis_and_of_a_convolution_on_the_second() -> None:
+    def dead_half(linear: bool) -> nn.Module:
+        layer = nn.Linear(5, 8) if linear else nn.Conv1d(3, 8, 1)
+        with torch.no_grad():
+            layer.weight.zero_()
+            layer.bias.copy_(torch.tensor([-1.0] * 2 + [1.0] * 6))
+        return nn.Sequential(layer, nn.ReLU(), nn.Flatten(), nn.Linear(24 if linear else 40, 1))
+
+    x = np.random.default_rng(0).normal(size=(10, 3, 5))
+    for linear in (True, False):
+        net = wf.module("mine", lambda linear=linear: dead_half(linear)).bound((3, 5), 1)
+        on, off, _ = net.unit_shares(net.initialize(0, (3, 5), 1), x, 1)
+        assert (on, off) == (0.75, 0.25)

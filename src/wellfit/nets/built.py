@@ -26,7 +26,7 @@ from wellfit.nets.network import MLP
 from wellfit.nets.samples import TOKENS, VALUES, tokens_like, values
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.torch_threads import alone
-from wellfit.nets.trial import Trial, before_activation, has_columns, try_out
+from wellfit.nets.trial import Trial, before_activation, has_columns, try_out, units_axis
 from wellfit.records import Array
 
 torch: Any = require_torch()
@@ -136,14 +136,14 @@ class Built:
     def _entry(self, trial: Trial) -> int | None:
         """Return the place, among the weights, of the layer that an input meets first.
 
-        Its weights are (out, in, ...), so that columns belong to inputs: a linear layer or a plain convolution. None
-        where it is another kind.
+        Its weights are (out, in, ...), so that columns belong to inputs: a linear layer or a plain convolution that
+        learns. None where it is another kind, and where a weight is multiplied before.
         """
         names = [self.layout.slots[i].name for i in self.layout.weights]
-        first = next((place for place in trial.layers if f"{place}.weight" in names), None)
-        if first is None or not has_columns(self.net.get_submodule(first)):
+        first = f"{trial.layers[0]}.weight".lstrip(".") if trial.layers else ""
+        if trial.early or first not in names or not has_columns(self.net.get_submodule(trial.layers[0])):
             return None
-        return names.index(f"{first}.weight")
+        return names.index(first)
 
     @cached_property
     def stacks(self) -> bool:
@@ -262,10 +262,11 @@ class Built:
             for hook in hooks:
                 hook.remove()
         on, off = [], []
-        for outs in seen.values():
-            # (n, units, ...) each: a unit is what stands on the second axis.
-            least = torch.stack([out.transpose(0, 1).flatten(1).amin(1) for out in outs]).amin(0)
-            most = torch.stack([out.transpose(0, 1).flatten(1).amax(1) for out in outs]).amax(0)
+        for place, outs in seen.items():
+            axis = units_axis(self.net.get_submodule(place))
+            by_unit = [out.movedim(axis, 0).flatten(1) for out in outs]
+            least = torch.stack([out.amin(1) for out in by_unit]).amin(0)
+            most = torch.stack([out.amax(1) for out in by_unit]).amax(0)
             on.append(least > 0)
             off.append(most <= 0)
         shares = [float(torch.cat(part).double().mean()) for part in (on, off)]

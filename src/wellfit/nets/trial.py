@@ -39,6 +39,7 @@ class Trial:
     counters: list[str] = field(default_factory=list)  # buffers of whole numbers that a pass changed
     droppable: set[str] = field(default_factory=set)  # layers that are given values, and not by a dropout layer
     outside: list[str] = field(default_factory=list)  # weights that are multiplied outside of a call of their layer
+    early: bool = False  # whether one is before any layer is called
 
 
 def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
@@ -57,6 +58,7 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
         trial.products = max(1, watch.flops // 2 // len(x))
         trial.activations = watch.numbers // len(x)
         trial.outside = list(dict.fromkeys(watch.weights.outside))
+        trial.early = watch.weights.early
         calls.forget()
         with torch.no_grad(), watch:
             net.train()(given)
@@ -205,6 +207,8 @@ class _Weights:
     def __init__(self, net: Any) -> None:
         self.inside: list[str] = []  # layers that are being called
         self.outside: list[str] = []
+        self.early = False
+        self._called = False  # any layer, yet
         self._owners: dict[int, tuple[str, set[str]]] = {}  # by address: a name, and the layers that have it
         self._copies: list[Any] = []  # kept, so that no other tensor gets the address
         for place, part in net.named_modules():
@@ -218,7 +222,9 @@ class _Weights:
         given = [a for a in args if isinstance(a, torch.Tensor)]
         pointers = [tensor.untyped_storage().data_ptr() for tensor in given]
         mine = [self._owners[pointer] for pointer in pointers if pointer in self._owners]
+        self._called = self._called or bool(self.inside)
         if multiplies:
+            self.early = self.early or bool(mine and not self._called)
             called = any(places & set(self.inside) for _, places in mine)
             self.outside += [] if called else [name for name, _ in mine]
         elif len(given) == 1 and mine and isinstance(out, torch.Tensor):
@@ -282,6 +288,12 @@ def has_columns(layer: Any) -> bool:
     if isinstance(layer, nn.Linear):
         return True
     return isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) and layer.groups == 1
+
+
+def units_axis(part: Any) -> int:
+    """Return the axis of a layer's outputs on which its units, or channels, stand: kernels put them behind the rows."""
+    kernels = isinstance(part, nn.modules.batchnorm._BatchNorm | nn.modules.conv._ConvNd)
+    return 1 if kernels or any(p.ndim > 2 for p in part.parameters(recurse=False)) else -1
 
 
 def _without_effect(func: Any, args: tuple, kwargs: dict) -> bool:
