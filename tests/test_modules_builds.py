@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,11 +13,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import wellfit as wf  # noqa: E402 (PyTorch may be absent)
+from torch.utils.data import TensorDataset  # noqa: E402 (PyTorch may be absent)
+
+import wellfit as wf  # noqa: E402
 from wellfit.cocktail import as_cocktail  # noqa: E402
 from wellfit.engines.base import Member, history  # noqa: E402
 from wellfit.engines.contract import finish, make_data  # noqa: E402
 from wellfit.engines.torch import TorchEngine  # noqa: E402
+from wellfit.errors import SettingError, UnsupportedError  # noqa: E402
 from wellfit.nets import Training  # noqa: E402
 from wellfit.nets.built import build  # noqa: E402
 
@@ -224,3 +229,125 @@ def test_units_of_a_linear_layer_stand_on_the_last_axis_and_of_a_convolution_on_
         net = wf.module("mine", lambda linear=linear: dead_half(linear)).bound((3, 5), 1)
         on, off, _ = net.unit_shares(net.initialize(0, (3, 5), 1), x, 1)
         assert (on, off) == (0.75, 0.25)
+
+
+class Noise(nn.Dropout):
+    """A dropout of one's own kind."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * (self.p + 1)
+
+
+class Named(nn.Dropout):
+    """PyTorch's under another name."""
+
+
+def test_dropout_with_a_forward_pass_of_its_own_is_refused_by_name() -> None:
+    def net(drop: type) -> nn.Module:
+        return nn.Sequential(nn.Linear(5, 4), drop(0.5), nn.Linear(4, 1))
+
+    with pytest.raises(UnsupportedError, match=r"layer 1 of module mine is a Noise.*torch.nn.Module"):
+        build(wf.module("mine", lambda: net(Noise)).bound(5, 1), 5, 1, False)
+    assert build(wf.module("mine", lambda: net(Named)).bound(5, 1), 5, 1, False).places == 1
+
+
+def test_a_factory_may_make_another_module() -> None:
+    """Of wellfit's, whose own start is drawn in between; a lock that waits for itself would never end."""
+    program = """
+import torch, wellfit as wf
+inner = wf.module("inner", lambda: torch.nn.Linear(5, 4)).bound(5, 4)
+def outer():
+    inner.initialize(7, 5, 4)
+    return torch.nn.Linear(5, 1)
+found = wf.module("outer", outer).initialize(0, 5, 1)
+assert (found == wf.module("plain", lambda: torch.nn.Linear(5, 1)).initialize(0, 5, 1)).all()
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
+
+
+def test_biases_without_effect_are_found_where_a_module_does_not_run_in_float64() -> None:
+    built = build(wf.module("half", Half).bound(5, 1), 5, 1, True)
+    assert [slot.name for slot in built.unfelt] == ["a.bias"]
+
+
+class Words(nn.Module):
+    """Reads tokens, in which 0 is what fills up a line."""
+
+    def __init__(self, kind: str, inputs: object = None) -> None:
+        super().__init__()
+        self.kind = kind
+        self.embed, self.body, self.head = nn.Embedding(12, 4), nn.GRU(4, 5, batch_first=True), nn.Linear(5, 1)
+        self.wide = nn.Linear(4 * inputs, 5) if isinstance(inputs, int) else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kind == "packed":
+            counts = (x != 0).sum(1)
+            packed = nn.utils.rnn.pack_padded_sequence(self.embed(x), counts, batch_first=True, enforce_sorted=False)
+            return self.head(self.body(packed)[1][0])
+        if self.kind == "wide":
+            return self.head(self.wide(self.embed(x).flatten(1)))
+        if self.kind == "broken":
+            return self.head(self.embed(x))
+        return self.head(self.body(self.embed(x.long()))[1][0])
+
+
+def lines(rows: int = 60, columns: int = 7) -> TensorDataset:
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 12, (rows, columns), generator=draw)
+    x[:, 0] = x[:, 0].clamp(min=1)
+    return TensorDataset(x, torch.arange(rows) % 2)
+
+
+@pytest.mark.parametrize("kind", ["packed", "long", "wide"])
+def test_modules_that_read_tokens_are_tried_with_tokens(kind: str) -> None:
+    heard = []
+
+    def net(inputs: object) -> nn.Module:
+        heard.append(inputs)
+        return Words(kind, inputs)
+
+    found = wf.compare(lines(), network=wf.module("words", net), cocktails="none", folds=2, seeds=1, training=ADAM)
+    assert np.isfinite(found.results[0].score.mean)
+    assert set(map(repr, heard)) == {"7"}, "one shape, always told the same way"
+
+
+def test_a_module_of_tokens_that_fails_says_how_for_tokens_too() -> None:
+    with pytest.raises(SettingError, match=r"words fails.*values \(.*FloatTensor.*whole numbers.*28x4 and 5x1"):
+        build(wf.module("words", lambda: Words("broken")).bound(7, 1), 7, 1, False)
+
+
+class Twice(nn.Module):
+    """One dropout layer that hangs in two places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout()
+        self.body = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), self.drop)
+        self.head = nn.Linear(6, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.drop(self.body(x)))
+
+
+def test_a_shared_dropout_layer_is_pytorchs_own_again_and_one_in_what_is_handed_over() -> None:
+    built = build(wf.module("twice", Twice).bound(5, 1), 5, 1, False)
+    net = built.released(built.initialize(0), (0.3,))
+    assert type(net.drop) is nn.Dropout
+    assert net.drop.p == 0.3
+    assert net.drop is net.body[2]
+
+
+class Asks(nn.Module):
+    """Looks at its dropout layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.drop, self.head = nn.Linear(5, 6), nn.Dropout(0.4, inplace=True), nn.Linear(6, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.a(x)
+        return self.head(self.drop(x) if self.drop.p > 0 and self.drop.inplace else x)
+
+
+def test_a_forward_pass_may_look_at_its_dropout_layer() -> None:
+    assert build(wf.module("asks", Asks).bound(5, 1), 5, 1, False).places == 1
