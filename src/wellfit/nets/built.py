@@ -290,14 +290,17 @@ class Built:
         """Return what the factory makes with PyTorch's generator seeded."""
         assert isinstance(self.network, Module)
         try:
-            with drawing(seed):
+            with drawing(seed) as state:
                 net = self.network.make(self.inputs, self.outputs)
+                seeded = torch.default_generator.initial_seed() != state
         except WellfitError:
             raise
         except Exception as error:
             raise SettingError(
                 "module.factory_failed", name=self.name, kind=type(error).__name__, error=error
             ) from error
+        if seeded:
+            raise SettingError("module.seeds_itself", name=self.name)
         if not isinstance(net, torch.nn.Module):
             raise SettingError("module.not_a_module", name=self.name, kind=type(net).__name__)
         return net
@@ -351,15 +354,18 @@ def build(network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool)
 
 
 @contextmanager
-def drawing(seed: int) -> Iterator[None]:
-    """Have PyTorch's default generator draw as a function of ``seed``, and put it back as it was."""
+def drawing(seed: int) -> Iterator[int]:
+    """Have PyTorch's default generator draw as a function of ``seed``, and put it back as it was.
+
+    Yields what it was seeded with.
+    """
     words = rng.words(seed, rng.INIT, 2)
     state = (int(words[0]) << 31) ^ int(words[1])
     with _drawing:
         before = torch.get_rng_state()
         torch.default_generator.manual_seed(state)
         try:
-            yield
+            yield state
         finally:
             torch.set_rng_state(before)
 

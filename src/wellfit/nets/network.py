@@ -161,9 +161,7 @@ class MLP:
         """Return the flat vector for [(W, b), ...]: the inverse of `unpack`."""
         return np.concatenate([np.ravel(part) for pair in layers for part in pair])
 
-    def forward(
-        self, parameters: np.ndarray, x: np.ndarray, outputs: int, *, batch_norm: bool = False
-    ) -> np.ndarray:
+    def forward(self, parameters: np.ndarray, x: np.ndarray, outputs: int, *, batch_norm: bool = False) -> np.ndarray:
         """Return the outputs before any link (logits or values), (n, k), for x of shape (n, d)."""
         del batch_norm
         pairs = self.unpack(parameters, x.shape[1], outputs)
@@ -266,6 +264,12 @@ def as_network(value: NetworkLike | None) -> Network:
         return value
     if isinstance(value, tuple | list):
         return MLP(tuple(value))
+    if callable(value):
+        name = getattr(value, "__name__", type(value).__name__)
+        plain = name.isidentifier()
+        raise SettingError(
+            "nets.nameless_module", name=name.lower() if plain else "my-net", factory=name if plain else "factory"
+        )
     text = str(value).strip()
     if ".py:" in text:
         return module_of_file(text)
