@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch.utils.data import TensorDataset  # noqa: E402 (PyTorch may be absent)
+from torch_modules import Attentive, Convolutional, Recurrent  # noqa: E402
 
 import wellfit as wf  # noqa: E402
 from wellfit.cocktail import as_cocktail  # noqa: E402
@@ -134,6 +137,30 @@ def test_a_key_does_not_hang_on_last_bits_of_starting_weights_nor_on_threads() -
         torch.set_num_threads(before)
     assert len(keys) == 1
     assert key(0.01) not in keys
+
+
+PROCESSOR = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_modules_builds import keys_of_all_kinds
+print(" ".join(keys_of_all_kinds()))
+"""
+
+
+def keys_of_all_kinds() -> list[str]:
+    kinds = ((Half, 5, 1), (Recurrent, 5, 1), (Attentive, 5, 1), (Convolutional, (1, 8, 8), 3))
+    own = [wf.module("mine", factory).bound(inputs, outputs) for factory, inputs, outputs in kinds]
+    return [net.key for net in (*own, wf.module("cnn").bound((1, 12, 12), 3))]
+
+
+def test_a_key_is_the_same_on_a_processor_that_draws_and_adds_otherwise() -> None:
+    """PyTorch without vector instructions draws starting weights with other last bits, and oneDNN multiplies so."""
+    scalar = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "OMP_NUM_THREADS": "3"}
+    program = PROCESSOR.format(tests=str(Path(__file__).parent))
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | scalar, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == keys_of_all_kinds()
 
 
 def test_both_variants_of_a_module_have_its_one_signature() -> None:
