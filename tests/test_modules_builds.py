@@ -28,7 +28,7 @@ from wellfit.engines.torch import TorchEngine  # noqa: E402
 from wellfit.errors import SettingError, UnsupportedError  # noqa: E402
 from wellfit.nets import Training  # noqa: E402
 from wellfit.nets.built import build  # noqa: E402
-from wellfit.nets.network import as_network  # noqa: E402
+from wellfit.nets.network import as_network, link  # noqa: E402
 from wellfit.population import train  # noqa: E402
 
 nn = torch.nn
@@ -243,7 +243,7 @@ def test_the_variant_is_told_and_not_guessed_from_a_length() -> None:
     net.load_state_dict(tensors)
     with torch.no_grad():
         expected = torch.sigmoid(net.eval()(torch.tensor(fold.x[fold.rows.score])))
-    np.testing.assert_allclose(record.predictions, expected.numpy(), atol=1e-9)
+    np.testing.assert_allclose(record.predictions, expected.numpy(), atol=1e-6)
     assert not np.isnan(record.units[0])
 
 
@@ -299,6 +299,16 @@ assert (found == wf.module("plain", lambda: torch.nn.Linear(5, 1)).initialize(0,
 def test_biases_without_effect_are_found_where_a_module_does_not_run_in_float64() -> None:
     built = build(wf.module("half", Half).bound(5, 1), 5, 1, True)
     assert [slot.name for slot in built.unfelt] == ["a.bias"]
+
+
+def test_a_module_predicts_in_the_precision_that_it_was_trained_in_as_its_fitted_model_does() -> None:
+    """Of a table's values too, which are float64: a module need not run in it."""
+    data = make_data("binary")
+    one = Member(wf.module("half", Half).bound(5, 1), as_cocktail("batch_norm"), ADAM, 0, 0)
+    [state] = finish(TorchEngine("cpu"), [one], data)
+    x = data.folds[0].x[data.folds[0].rows.score]
+    logits = build(one.network, 5, 1, True).forward(state.parameters, x)
+    np.testing.assert_array_equal(history(one, state, data).predictions, link("binary", logits))
 
 
 class Words(nn.Module):
