@@ -67,8 +67,9 @@ def sample(study: Study, rows: Array, plan: Plan | None) -> tuple[Study, Sample]
     if plan is None or not isinstance(study.network, Module):
         return study, Sample(rows, rows, 0.0)
     members = len(default_cocktails(quick=plan.quick, network=study.network)) * FOLDS
-    study = replace(study, slowness=_slowness(study, rows, plan))
-    each = _seconds_a_row(study) * study.slowness
+    slowness = _slowness(study, rows, plan)
+    study = replace(study, slowness=slowness)
+    each = _seconds_a_row(study) * slowness
     count = int(COMPARISON * plan.seconds * usable_cores() / (each * PASSES * members * (FOLDS - 1) / FOLDS))
     chosen = thinned(study.table, rows, max(count, LEAST_ROWS), study.asked.seed)
     if not isinstance(study.asked.training, Training):
@@ -77,7 +78,7 @@ def sample(study: Study, rows: Array, plan: Plan | None) -> tuple[Study, Sample]
             chosen,
             quick=plan.quick,
             network=study.network,
-            seconds=COMPARISON * plan.seconds / study.slowness,
+            seconds=COMPARISON * plan.seconds / slowness,
         )
         study = replace(study, training=replace(recipe, **(study.asked.training or {})))
     return study, Sample(chosen, rows, each)
