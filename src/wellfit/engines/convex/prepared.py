@@ -17,6 +17,22 @@ Part = tuple[Array, Array, Array | None]  # x, y and weights of some rows
 
 
 @dataclass(frozen=True, eq=False)
+class Shown:
+    """What P solutions on one fold show, as arrays: what `wellfit.records.History` says of each.
+
+    ``parameters`` (P, T), ``curves`` (P, len(CURVES), 2) at both of their checkpoints; ``norms`` of weights, how many
+    of all ``weights`` are ``zeros``, and how many columns are ``used``, (P,) each.
+    """
+
+    parameters: Array
+    curves: Array
+    norms: Array
+    zeros: Array
+    weights: int
+    used: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """A fold's problem, and the rows on which curves are measured: of training, stop and score.
 
