@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from wellfit.engines.base import Member, histories
 from wellfit.engines.contract.problems import make_data, weighted
 from wellfit.engines.convex import ConvexEngine, penalty
 from wellfit.errors import SettingError, UnsupportedError
+from wellfit.evidence.metrics import METRICS
 from wellfit.executors import Threads
 from wellfit.ledger import MemoryLedger
 from wellfit.nets import MLP, Training
 from wellfit.records import Table
+from wellfit.select.path_reading import _predicted
 from wellfit.select.stacked import Solved, Stacked
 
 
@@ -123,3 +126,22 @@ def test_progress_and_refusals_are_those_of_a_population():
     with pytest.raises(type(ours.value)) as theirs:
         wf.path("diabetes", "l1", cocktail="l2=(0.1, 0.2)", ledger=MemoryLedger(), **asked)
     assert str(ours.value) == str(theirs.value)
+
+
+def test_rows_that_several_folds_score_are_all_there():
+    data, engine = make_data("regression"), ConvexEngine()  # both of its folds score the same rows
+    members = [Member(MLP(()), wf.Cocktail(), Training(epochs=3), 0, fold) for fold in (0, 1)]
+    solved = Solved(engine, members, [(0.0, 0.0), (0.1, 0.0)], data)
+    target = data.folds[0].y[:, 0]
+    asked = SimpleNamespace(
+        metric=METRICS["rmse"], folds=2, seeds=1, table=SimpleNamespace(target=target, task="regression")
+    )
+    scores, rows, said = _predicted(solved, np.zeros((2, 2, 1), dtype=bool), data, asked)
+    assert (np.unique(rows, return_counts=True)[1] == 2).all()
+    for p in (0, 1):
+        both = [solved.predictions(fold)[p][0][:, 0] for fold in (0, 1)]
+        for row, ours in zip(data.folds[0].rows.score, np.transpose(both), strict=True):
+            assert sorted(said[p, rows == row, 0]) == sorted(ours)
+        for fold in (0, 1):
+            error = np.sqrt(np.mean((both[fold] - target[data.folds[fold].rows.score]) ** 2))
+            assert scores[p, fold, 0] == pytest.approx(error)

@@ -62,8 +62,7 @@ def read_members(members: Readings, data: TrainingData, asked: PathAsked) -> Pat
         return over_members(values).mean(axis=(1, 2))
 
     losses = over_members(members.kept("score_loss"))
-    rows = np.sort(np.concatenate([fold.rows.score for fold in data.folds[: asked.folds]]))
-    scores, out_of_fold = _predicted(members, rows, diverged, data, asked)
+    scores, rows, out_of_fold = _predicted(members, diverged, data, asked)
     train_losses = over_members(members.kept("train_loss"))
     best, strongest, error, right = one_standard_error(losses)
     grid = checkpoints(asked.training.epochs)
@@ -127,27 +126,32 @@ def one_standard_error(losses: Array) -> tuple[int, int, float, Array]:
     return best, int(np.flatnonzero(right)[-1]), error, right
 
 
-def _predicted(
-    members: Readings, rows: Array, diverged: Array, data: TrainingData, asked: PathAsked
-) -> tuple[Array, Array]:
-    """Return the scores, (P, K, S), and what each point says of ``rows``, (P, rows, k).
+def _predicted(members: Readings, diverged: Array, data: TrainingData, asked: PathAsked) -> tuple[Array, Array, Array]:
+    """Return the scores, (P, K, S), the rows that are scored, sorted, and what each point says of them, (P, rows, k).
 
     That is averaged over the seeds that did not diverge; a diverged member's score is NaN. One fold after another is
     looked at, and what it says need not be kept.
     """
-    scores, metric = np.full(diverged.shape, np.nan), asked.metric.function
-    found = np.full((len(diverged), len(rows), data.outputs), np.nan)
-    for k, fold in enumerate(data.folds[: asked.folds]):
-        target, place = asked.table.target[fold.rows.score], np.searchsorted(rows, fold.rows.score)
+    metric, scored = asked.metric.function, [fold.rows.score for fold in data.folds[: asked.folds]]
+    rows = np.concatenate(scored)
+    order = np.argsort(rows)
+    places = np.split(np.argsort(order), np.cumsum([len(score) for score in scored])[:-1])
+    scores = np.full(diverged.shape, np.nan)
+    found = np.empty((len(diverged), len(rows), data.outputs))
+    for k, (score, place) in enumerate(zip(scored, places, strict=True)):
+        target = asked.table.target[score]
         for p, by_seed in enumerate(members.predictions(k)):
             sound = [s for s in range(asked.seeds) if not diverged[p, k, s]]
             for s in sound:
                 scores[p, k, s] = metric(asked.table.task, target, by_seed[s])
-            if sound:
-                said = by_seed[sound[0]] if len(sound) == 1 else np.mean([by_seed[s] for s in sound], axis=0)
-                for column in range(data.outputs):  # to write rows of one number takes three times as long
-                    found[p, :, column][place] = said[:, column]
-    return scores, found
+            said = _average([by_seed[s] for s in sound]) if sound else np.full((len(score), data.outputs), np.nan)
+            for column in range(data.outputs):  # to write rows of one number takes twice as long
+                found[p, :, column][place] = said[:, column]
+    return scores, rows[order], found
+
+
+def _average(several: Sequence[Array]) -> Array:
+    return several[0] if len(several) == 1 else np.mean(several, axis=0)
 
 
 def _counts(data: TrainingData, asked: PathAsked) -> dict[str, Array]:

@@ -22,6 +22,7 @@ from wellfit.engines.base import (
     training_weights,
 )
 from wellfit.engines.blas import one_blas_thread
+from wellfit.engines.convex.normal import Rows
 from wellfit.engines.convex.prepared import Part, Prepared, Shown
 from wellfit.engines.convex.solve import Problem, Solution, Solutions
 from wellfit.messages import say
@@ -279,15 +280,13 @@ class ConvexEngine:
             if kind not in kept:
                 weights, rows = training_weights(member, fold, data.task), fold.rows
                 train = rows.train if weights is None else rows.train[weights[rows.train] > 0]
-                problem = Problem(
-                    data.task, fold.x.take(train, 0), fold.y.take(train, 0), None if weights is None else weights[train]
-                )
                 own = fold.weights
 
                 def part(some: Array) -> Part:
-                    return fold.x.take(some, 0), fold.y.take(some, 0), None if own is None else own[some]
+                    return Rows(fold.x, some), fold.y.take(some, 0), None if own is None else own[some]
 
-                ours = problem.x, problem.y, None if own is None else own[train]
+                ours = part(train)
+                problem = Problem(data.task, *ours[:2], None if weights is None else weights[train])
                 kept[kind] = Prepared(problem, (ours, part(rows.stop), part(rows.score)))
             return kept[kind]
 
