@@ -183,8 +183,10 @@ class _Work:
         from wellfit.engines.convex import penalty
 
         exact = self.exact if self.ledger is None else None
+        if exact is None:
+            return None
         members = self._members(cocktails[-1])
-        if exact is None or not exact.at_once(members, len(cocktails), self.data):
+        if not exact.at_once(members, len(cocktails), self.data):
             return None
         check(members + self._members(cocktails[0]), self.data, self.engine)
         total = len(cocktails) * sum(member_steps(member, self.data) for member in members)

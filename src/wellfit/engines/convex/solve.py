@@ -105,9 +105,10 @@ class Problem:
         """
         count, k = len(strengths), self.y.shape[1]
         found = Solutions(np.empty((count, k, self.x.shape[1])), np.empty((count, k)), np.ones(count, dtype=bool))
-        # Strengths are many, and the normal equations answer for all of them or for all that are not 0.
-        known = {some: self.by_normal(float(some), 0.0) for some in (True, False)}
-        at_once = [p for p, (l1, l2) in enumerate(strengths) if known[l1 > 0 or l2 > 0]]
+        # The normal equations answer for every penalty alike, but perhaps not for none: each is asked about once.
+        penalized = [l1 > 0 or l2 > 0 for l1, l2 in strengths]
+        answered = {some: self.by_normal(float(some), 0.0) for some in set(penalized)}
+        at_once = [p for p, some in enumerate(penalized) if answered[some]]
         if at_once:
             begin = None if start is None else start.weights[0]
             weights, biases = self.normal.minima(np.array([strengths[p] for p in at_once]), begin)
