@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import wellfit as wf
 from wellfit.data import load
@@ -73,6 +74,17 @@ def test_the_answer_is_that_of_the_population_to_the_last_bit(over, table):
     asked = {"network": "linear", "points": 8, "folds": 4}
     at_once = wf.path(source, over, executor=Idle(), **asked)
     assert_same(at_once, wf.path(source, over, ledger=MemoryLedger(), **asked))
+
+
+@pytest.mark.parametrize("over", ["l1", "l2"])
+def test_threads_change_nothing(over):
+    draw = np.random.default_rng(2).normal(size=(400, 40))
+    source = load((draw, draw[:, :5].sum(axis=1)))
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(wf.path(source, over, network="linear", points=6, executor=Threads(threads)))
+    assert_same(*found)
 
 
 def test_readings_of_solutions_are_those_of_their_histories():

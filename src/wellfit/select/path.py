@@ -75,6 +75,7 @@ def path(
     solutions (linear networks) do not depend on where one starts: there ``warm`` changes nothing. ``training`` is
     a recipe, or the fields by name in which it differs from the default. Other arguments are as in `wellfit.compare`.
     What ``ledger`` holds is not trained again; warm starts hang together, and count there once all have ended.
+    A narrow least-squares path is solved here in a moment and troubles no executor, unless a ledger is to hold it.
 
     Raises `SettingError` for an ingredient without a path or impossible settings, and where every point has diverged
     members; `DataError` for the data; `UnsupportedError` where the engine cannot train the ingredient.

@@ -270,7 +270,8 @@ class ConvexEngine:
     ) -> Array:
         """Return the effective numbers of parameters, (P,), of solutions as of `along`: see `Problem.freedom`."""
         problem, found = self.problem(member, data), map(Solution, solutions.weights, solutions.biases)
-        return np.array([problem.freedom(one, l2) for one, (_, l2) in zip(found, penalties, strict=True)])
+        with one_blas_thread():
+            return np.array([problem.freedom(one, l2) for one, (_, l2) in zip(found, penalties, strict=True)])
 
     def _prepared(self, member: Member, data: TrainingData) -> Prepared:
         """Return what is kept of the member's fold: made once, shared by all its members and threads."""
