@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from wellfit.data import preprocess
+from wellfit.data.encoded import Coded, Encoded
 from wellfit.data.pixels import as_read
-from wellfit.data.preprocess import Coded, Preprocessor
+from wellfit.data.preprocess import Preprocessor
 from wellfit.errors import DataError
 from wellfit.records import Array, Fold, FoldData, Table, TrainingData
 
@@ -33,10 +34,7 @@ def prepare(
     Where the table has ``inputs`` in place of columns, all folds share them as they are; ``flat``, for networks that
     take rows, makes them (n, d) float64, bytes read as x / 127.5 - 1. Nothing is fitted to any row.
     """
-    columns: dict[str, Any] = dict(table.columns)
-    for name, kind in table.kinds.items():
-        if kind == "categorical":
-            columns[name] = Coded.of(columns[name])
+    columns = Encoded(table)
     table = replace(table, columns=columns)
     x = None if table.inputs is None else flattened(table.inputs) if flat else table.inputs
     made: dict[bytes, FoldData] = {}
@@ -46,10 +44,26 @@ def prepare(
         if key not in made:
             if len(fold.train) == 0:
                 raise DataError("splits.no_training_rows")
-            made[key] = _with_target(table, fold, _matrix(table, fold, bins, bent) if x is None else x)
+            if x is None:
+                # Where no number is missing, what it would be filled with is not looked for.
+                plan = Preprocessor.fit(table, fold.train, bins=bins, bent=bent, fills=not columns.whole)
+                made[key] = _with_target(table, fold, _matrix(plan, columns))
+            else:
+                made[key] = _with_target(table, fold, x)
         out.append(replace(made[key], rows=fold))
-    outputs = len(table.classes) if table.task == "multiclass" else 1
-    return TrainingData(table.task, outputs, tuple(out), fingerprint(table, folds, bins=bins, bent=bent, flat=flat))
+    mark = fingerprint(table, folds, bins=bins, bent=bent, flat=flat)
+    return TrainingData(table.task, _outputs(table), tuple(out), mark)
+
+
+def prepare_rows(table: Table, rows: Array, *, bent: bool = True) -> tuple[TrainingData, Preprocessor]:
+    """Return one fold that trains on ``rows`` (m,) and scores none, as `prepare` would, and its preprocessing."""
+    part, plan = Fold(rows, rows[:0], rows[:0]), Preprocessor.fit(table, rows, bent=bent)
+    fold = _with_target(table, part, _matrix(plan, table.columns))
+    return TrainingData(table.task, _outputs(table), (fold,), fingerprint(table, [part], bent=bent)), plan
+
+
+def _outputs(table: Table) -> int:
+    return len(table.classes) if table.task == "multiclass" else 1
 
 
 def flattened(x: Array) -> Array:
@@ -98,12 +112,11 @@ def _view(values: Array, kind: type) -> memoryview:
     return np.ascontiguousarray(values, dtype=kind).reshape(-1).view(np.uint8).data
 
 
-def _matrix(table: Table, fold: Fold, bins: int, bent: bool) -> Array:
-    """Return the design matrix (n, d) made with the training rows of a fold."""
-    preprocessor = Preprocessor.fit(table, fold.train, bins=bins, bent=bent)
+def _matrix(preprocessor: Preprocessor, columns: Mapping[str, Any]) -> Array:
+    """Return the design matrix (n, d)."""
     if not preprocessor.feature_names:
         raise DataError("splits.no_features")
-    return preprocessor.transform(table.columns)
+    return preprocessor.transform(columns)
 
 
 def _with_target(table: Table, fold: Fold, x: Array) -> FoldData:

@@ -12,7 +12,7 @@ import numpy as np
 from wellfit.engines.blas import one_blas_thread
 from wellfit.engines.convex.losses import Logistic, Loss, Softmax, Squares
 from wellfit.engines.convex.newton import Newton
-from wellfit.engines.convex.normal import FEW, NormalEquations, rounding
+from wellfit.engines.convex.normal import FEW, NormalEquations, Rows, rounding
 from wellfit.records import Array, Task
 
 # The ridge penalty in place of none where without one no solution exists.
@@ -69,11 +69,13 @@ class Solutions:
 class Problem:
     """A linear model to be fitted: x (n, d), y (n, k) as in `wellfit.records.FoldData`, weights (n,) or None.
 
+    ``x`` may also be some rows of a larger matrix, which are then copied only where they are looked at.
+
     The objective is that of ``docs/objective.md``: mean loss + l1 sum|w| + l2/2 sum w^2, biases without a penalty.
     """
 
     task: Task
-    x: Array
+    x: Array | Rows
     y: Array
     weights: Array | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -103,7 +105,10 @@ class Problem:
         """
         count, k = len(strengths), self.y.shape[1]
         found = Solutions(np.empty((count, k, self.x.shape[1])), np.empty((count, k)), np.ones(count, dtype=bool))
-        at_once = [p for p, pair in enumerate(strengths) if self.by_normal(*pair)]
+        # The normal equations answer for every penalty alike, but perhaps not for none: each is asked about once.
+        penalized = [l1 > 0 or l2 > 0 for l1, l2 in strengths]
+        answered = {some: self.by_normal(float(some), 0.0) for some in set(penalized)}
+        at_once = [p for p, some in enumerate(penalized) if answered[some]]
         if at_once:
             begin = None if start is None else start.weights[0]
             weights, biases = self.normal.minima(np.array([strengths[p] for p in at_once]), begin)
@@ -115,14 +120,19 @@ class Problem:
 
     def by_normal(self, l1: float, l2: float) -> bool:
         """Whether the solution comes from the normal equations: least squares, few columns, and not singular."""
-        few = self.task == "regression" and self.x.shape[1] < min(FEW, len(self.x))
+        few = self.task == "regression" and self.x.shape[1] < min(FEW, len(self.y))
         return few and (l1 > 0 or l2 > 0 or self.normal.unpenalized is not None)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows x."""
+        return self.x if isinstance(self.x, Rows) else Rows(self.x)
 
     @cached_property
     def normal(self) -> NormalEquations:
         """The normal equations of least squares."""
         with one_blas_thread():  # whoever asks first
-            return NormalEquations(self.x, self.y[:, 0].copy(), self._shares, alike=self.weights is None)
+            return NormalEquations(self.rows, self.y[:, 0].copy(), self._shares, alike=self.weights is None)
 
     def strongest(self) -> float:
         """Return the smallest l1 at which every weight is 0, whatever l2: the largest slope of the null model."""
@@ -139,7 +149,7 @@ class Problem:
         with self._lock:
             null = self._loss.null()
             z = self._shares @ (self._loss.x @ null.T)
-            outputs = (self.x - self._centre) @ self._null_slopes().T
+            outputs = (self.rows.taken() - self._centre) @ self._null_slopes().T
         spread = np.sqrt(self._shares @ outputs**2)
         if self.task == "regression":
             bends = np.ones(1)
@@ -206,12 +216,12 @@ class Problem:
     @cached_property
     def _shares(self) -> Array:
         if self.weights is None:
-            return np.full(len(self.x), 1 / len(self.x))
+            return np.full(len(self.y), 1 / len(self.y))
         return self.weights / self.weights.sum()
 
     @cached_property
     def _centre(self) -> Array:
-        return self._shares @ self.x
+        return self._shares @ self.rows.taken()
 
     @cached_property
     def _newton(self) -> Newton:
@@ -219,7 +229,7 @@ class Problem:
 
     @cached_property
     def _loss(self) -> Loss:
-        return self._make(self.x)
+        return self._make(self.rows.taken())
 
     def _make(self, x: Array) -> Loss:
         """Return the loss over columns x with one of ones behind them, in column order."""
@@ -232,7 +242,7 @@ class Problem:
     @cached_property
     def _directions(self) -> tuple[Array, Array]:
         """Return the scores (n, r) of the rows along the r right singular vectors (r, d) that are not null."""
-        centred = self.x - self._centre
+        centred = self.rows.taken() - self._centre
         return _by_products(centred) or _by_singular_values(centred)
 
 
