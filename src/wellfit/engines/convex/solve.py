@@ -94,9 +94,9 @@ class Problem:
             wide = self.x.shape[1] > self.x.shape[0] or self.task == "multiclass"
             if not l1 and (not l2 or wide):
                 return self._turned(l2, start)
-            begin = None if start is None else np.column_stack([start.weights, start.bias])
-            found = self._newton.minimum(l1, l2, begin)
-        return self._solution(found.parameters[:, :-1], found.parameters[:, -1], found.exists)
+            found = self._newton.minimum(l1, l2, None if start is None else self._centred(start))
+            weights = found.parameters[:, :-1]
+        return self._solution(weights, found.parameters[:, -1] - weights @ self._centre, found.exists)
 
     def along(self, strengths: Sequence[tuple[float, float]], start: Solution | None = None) -> Solutions:
         """Return the solutions for P pairs (l1, l2), each begun at the one before: the strongest had better come first.
@@ -174,7 +174,7 @@ class Problem:
         if self.by_normal(1.0, l2):
             used = np.flatnonzero(solution.weights[0])
             return _trace(self.normal.sizes(used), l2) if used.size else 0.0
-        parameters = np.column_stack([solution.weights, solution.bias])
+        parameters = self._centred(solution)
         free = parameters != 0
         free[:, -1] = False
         chosen = np.flatnonzero(free)
@@ -201,13 +201,18 @@ class Problem:
         stretch = np.ones(len(back)) if l2 else 1 / np.linalg.norm(scores, axis=0).clip(1e-300) * len(scores) ** 0.5
         begin = None
         if start is not None and l2:
-            begin = np.column_stack([start.weights @ back.T, start.bias + start.weights @ self._centre])
+            begin = self._centred(start)
+            begin = np.column_stack([begin[:, :-1] @ back.T, begin[:, -1]])
         loss = self._make(scores * stretch) if not l2 else self._scores
         found = Newton(loss).minimum(0.0, l2, begin)
         if not l2 and not (found.exists and _is_curved(loss, found.parameters)):
             return Solution(**{**vars(self._turned(FLOOR)), "exists": False})
         weights = (found.parameters[:, :-1] * stretch) @ back
         return self._solution(weights, found.parameters[:, -1] - weights @ self._centre, found.exists or bool(l2))
+
+    def _centred(self, solution: Solution) -> Array:
+        """Return the parameters of a solution, (k, d + 1), for columns with mean 0."""
+        return np.column_stack([solution.weights, solution.bias + solution.weights @ self._centre])
 
     def _solution(self, weights: Array, bias: Array, exists: bool) -> Solution:
         """Return the solution; of biases that may be shifted all alike, those with mean 0."""
@@ -229,7 +234,8 @@ class Problem:
 
     @cached_property
     def _loss(self) -> Loss:
-        return self._make(self.rows.taken())
+        # The bias takes up where columns lie: far from 0 their products would be all alike.
+        return self._make(self.rows.taken() - self._centre)
 
     def _make(self, x: Array) -> Loss:
         """Return the loss over columns x with one of ones behind them, in column order."""
