@@ -59,8 +59,9 @@ class ProximalOptimizer(Optimizer):
 
     ``l1`` is one number or one per weight. ``max_norm`` bounds the norm of each unit's incoming weights, last of all;
     ``group_lasso`` (SGD alone) shortens the first layer's columns. Both need ``model``, which says how weights lie.
-    L1 acts on the weights of ``model``, else on groups that `parameter_groups` made of weights, else on parameters
-    with two axes or more. Keep L1 out of the loss: ``penalty(model, cocktail, smooth=True)`` is the rest.
+    L1 acts on the weights of ``model``. Without it, on the groups that `parameter_groups` made of weights, and in
+    groups of other origin, those that are added later too, on parameters with two axes or more. Keep L1 out of the
+    loss: ``penalty(model, cocktail, smooth=True)`` is the rest.
 
     Raises `UnsupportedError` for other optimizers and for group lasso with Adam, `SettingError` for impossible
     strengths or a wrong count of them.
@@ -119,12 +120,11 @@ class ProximalOptimizer(Optimizer):
 
     def _guessed(self) -> list[Parameter]:
         """Return the weights as far as the groups show them."""
-        marked = any(HOLDS_WEIGHTS in group for group in self.param_groups)
         return [
             Parameter("", tensor, "weight")
             for group in self.param_groups
             for tensor in group["params"]
-            if (group.get(HOLDS_WEIGHTS) if marked else tensor.ndim > 1)
+            if group.get(HOLDS_WEIGHTS, tensor.ndim > 1)
         ]
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -140,7 +140,7 @@ class ProximalOptimizer(Optimizer):
         return result
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group to the wrapped optimizer; weights in it get their proximal step too."""
+        """Add a group to the wrapped optimizer; its weights get their proximal step too."""
         if not hasattr(self, "_acts"):  # the base class is at its own start
             return super().add_param_group(param_group)
         self.optimizer.add_param_group(param_group)
