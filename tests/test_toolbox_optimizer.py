@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from peers import import_torch
 
@@ -31,3 +33,36 @@ def test_weights_of_a_group_that_was_added_are_shrunk(marked):
     assert not first.weight.any()
     assert not second.weight.any()
     assert torch.equal(second.bias, bias)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
+def test_the_wrapped_optimizer_may_load_a_state_of_its_own(kind):
+    """As frameworks do that keep checkpoints of the optimizer they were given."""
+    models = [nn.Linear(3, 2) for _ in range(2)]
+    inner = [kind(model.parameters(), lr=0.1) for model in models]
+    saved = copy.deepcopy(inner[0].state_dict())
+    models[1].load_state_dict(models[0].state_dict())
+    saved["param_groups"][0]["lr"] = 0.05
+    optimizers = [wf.torch.ProximalOptimizer(each, l1=0.1) for each in inner]
+    inner[0].load_state_dict(saved)
+    optimizers[1].load_state_dict(saved)  # the way through the wrapper
+    for optimizer, model in zip(optimizers, models, strict=True):
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.ones(1, 3)).sum().backward()
+            optimizer.step()
+            scheduler.step()
+    assert inner[0].param_groups[0]["lr"] == optimizers[0].param_groups[0]["lr"] == pytest.approx(0.05 * 0.1**3)
+    assert optimizers[0].state is inner[0].state
+    assert torch.equal(models[0].weight, models[1].weight)
+
+
+def test_groups_and_state_that_are_put_anew_are_the_wrapped_optimizer_s():
+    model = nn.Linear(3, 2)
+    inner = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = wf.torch.ProximalOptimizer(inner, l1=0.1)
+    groups, state = [{**inner.param_groups[0], "lr": 0.3}], {}
+    optimizer.param_groups, optimizer.state = groups, state
+    assert inner.param_groups is groups
+    assert inner.state is state

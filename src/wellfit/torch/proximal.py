@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,8 @@ class ProximalOptimizer(Optimizer):
     tensor([[ 0.3500, -0.0900]])
     """
 
+    _begun = False
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -89,17 +92,35 @@ class ProximalOptimizer(Optimizer):
             raise UnsupportedError("toolbox.unknown_optimizer", name=type(optimizer).__name__, known=known)
         self._given = (l1, max_norm, group_lasso, model)
         self.optimizer = optimizer
-        # The base class walks through the groups; afterwards there is one list of them, and one state.
         super().__init__(optimizer.param_groups, optimizer.defaults)
-        self._share()
+        self._begun = True
         self._acts = self._resolve()
 
     def __reduce__(self) -> tuple:
         """Copy and pickle as what it was made of; the state travels with the wrapped optimizer."""
         return _rebuilt, (self.optimizer, *self._given)
 
-    def _share(self) -> None:
-        self.param_groups, self.state = self.optimizer.param_groups, self.optimizer.state
+    # There is one list of groups and one state, the wrapped optimizer's, which puts new ones there when it loads. What
+    # the base class sets at its own start is nobody's.
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The wrapped optimizer's groups."""
+        return self.optimizer.param_groups
+
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+        if self._begun:
+            self.optimizer.param_groups = groups
+
+    @property
+    def state(self) -> defaultdict[torch.Tensor, Any]:
+        """The wrapped optimizer's state."""
+        return self.optimizer.state
+
+    @state.setter
+    def state(self, state: defaultdict[torch.Tensor, Any]) -> None:
+        if self._begun:
+            self.optimizer.state = state
 
     def _resolve(self) -> dict[torch.Tensor, _Acts]:
         l1, max_norm, group_lasso, model = self._given
@@ -141,16 +162,13 @@ class ProximalOptimizer(Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group to the wrapped optimizer; its weights get their proximal step too."""
-        if not hasattr(self, "_acts"):  # the base class is at its own start
-            return super().add_param_group(param_group)
-        self.optimizer.add_param_group(param_group)
-        self._acts = self._resolve()
-        return None
+        if self._begun:  # else the base class adds the groups that are there
+            self.optimizer.add_param_group(param_group)
+            self._acts = self._resolve()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state saved by this or by the wrapped optimizer: they are the same."""
         self.optimizer.load_state_dict(state_dict)
-        self._share()
 
 
 def _rebuilt(optimizer: Optimizer, l1: Any, max_norm: Any, group_lasso: float, model: Any) -> ProximalOptimizer:
