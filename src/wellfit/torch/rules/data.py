@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -173,11 +172,13 @@ def _targets(loader: object, batch: object) -> tuple[bool, bool]:
 def mixes(target: object) -> tuple[bool, bool]:
     """Return whether class probabilities (n, k) are mixed, and whether smoothed as well.
 
-    Mixing two hard labels leaves at most two classes above 0; smoothing lifts all classes from 0 alike.
+    Mixing two hard labels leaves at most two classes above 0 in each row; smoothing lifts all classes from 0, in all
+    rows alike. Other probabilities, such as a teacher's, are neither. With two classes a smoothed row and a mixed one
+    look alike, but where some rows are hard, nothing was smoothed.
 
     >>> mixes(torch.tensor([[0.7, 0.3, 0.0], [0.0, 1.0, 0.0]])), mixes(torch.tensor([[0.66, 0.28, 0.06]]))
     ((True, False), (True, True))
-    >>> mixes(torch.tensor([[0.9, 0.05, 0.05]])), mixes(torch.tensor([2, 0]))
+    >>> mixes(torch.tensor([[0.9, 0.05, 0.05]])), mixes(torch.tensor([[0.5, 0.3, 0.2], [0.7, 0.2, 0.1]]))
     ((False, True), (False, False))
     """
     if not isinstance(target, torch.Tensor) or not target.is_floating_point() or target.ndim != 2:
@@ -186,10 +187,11 @@ def mixes(target: object) -> tuple[bool, bool]:
     sums = target.sum(dim=1)
     if not rows or classes < 2 or bool(((sums - 1).abs() > 1e-3).any()) or bool((target < -_CLOSE).any()):
         return False, False  # no probabilities: several labels at once, or values
+    if classes == 2:
+        hard = target.max(dim=1).values > 1 - _CLOSE
+        return bool(hard.any() and not hard.all()), False
     floor = target.min(dim=1, keepdim=True).values
     above = (target > floor + _CLOSE).sum(dim=1)
-    if classes == 2:  # a smoothed pair and a mixed one look alike, unless rows differ
-        tops = target.max(dim=1).values.tolist()
-        soft = [top for top in tops if top < 1 - _CLOSE]
-        return any(abs(a - b) > _CLOSE for a, b in pairwise(soft)), False
+    if bool((above > 2).any()) or bool((floor.max() - floor.min()) > _CLOSE):
+        return False, False
     return bool((above > 1).any()), bool((floor > _CLOSE).any())

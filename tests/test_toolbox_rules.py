@@ -1,0 +1,61 @@
+"""`wf.torch.lint` and `watch` where nothing is amiss: what only looks like a mistake, and what looking leaves alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from peers import import_torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import wellfit as wf
+
+import_torch()  # sets it to one thread
+
+
+@pytest.fixture(autouse=True)
+def own_draws():
+    """Draws from PyTorch's global generator, from the same place each time, and nobody else's."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def rules(found) -> list[str]:
+    return [advice.rule for advice in found]
+
+
+# ---- targets ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(label_smoothing=0.1), nn.CrossEntropyLoss(), nn.MSELoss()])
+def test_a_teacher_s_probabilities_are_no_mixup(classes, loss):
+    """Distillation, and shares that sum to 1 (compositions)."""
+    x, soft = torch.randn(32, 8), torch.randn(32, classes).softmax(1)
+    model, loader = nn.Linear(8, classes), DataLoader(TensorDataset(x, soft), 8)
+    assert wf.torch.lint(model, loader=loader, loss=loss) == []
+    with wf.torch.watch(model, loss) as watching:
+        for inputs, target in loader:
+            loss(model(inputs), target).backward()
+    assert watching.advice == []
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.1])
+@pytest.mark.parametrize("one_share", [True, False])
+@pytest.mark.parametrize("classes", [3, 6])
+def test_mixup_by_the_batch_or_by_the_row_is_still_seen(floor, one_share, classes):
+    from wellfit.torch.rules.data import mixes
+
+    draw = torch.Generator().manual_seed(1)
+    labels = nn.functional.one_hot(torch.randint(classes, (16,), generator=draw), classes).float()
+    share = torch.rand(1 if one_share else 16, 1, generator=draw)
+    mixed = share * labels + (1 - share) * labels.flip(0)
+    assert mixes((1 - floor) * mixed + floor / classes) == (True, floor > 0)
+
+
+def test_two_classes_are_mixed_where_hard_rows_stand_beside_soft_ones():
+    from wellfit.torch.rules.data import mixes
+
+    assert mixes(torch.tensor([[0.7, 0.3], [1.0, 0.0], [0.3, 0.7]])) == (True, False)
+    assert mixes(torch.tensor([[0.7, 0.3], [0.2, 0.8], [0.6, 0.4]])) == (False, False)
