@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import toolbox_scripts as scripts
 import torch
 from peers import import_torch
 from torch import nn
@@ -59,3 +60,14 @@ def test_two_classes_are_mixed_where_hard_rows_stand_beside_soft_ones():
 
     assert mixes(torch.tensor([[0.7, 0.3], [1.0, 0.0], [0.3, 0.7]])) == (True, False)
     assert mixes(torch.tensor([[0.7, 0.3], [0.2, 0.8], [0.6, 0.4]])) == (False, False)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_loss_that_is_logged_beside_is_no_mixup(copied):
+    model, loss = nn.Linear(8, 3), nn.CrossEntropyLoss(label_smoothing=0.1)
+    with wf.torch.watch(model, loss) as watching:
+        for x, y in DataLoader(scripts.points(), 32):
+            outputs = model(x)
+            loss(outputs, y).backward()
+            loss(outputs, y.clone() if copied else y).item()
+    assert watching.advice == []

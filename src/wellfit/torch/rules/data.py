@@ -106,19 +106,19 @@ def _changing(validation: object) -> tuple[int, tuple[str, ...]] | None:
     count = len(dataset)  # type: ignore[arg-type]  # it is indexed
     for index in sorted({int(i) for i in np.linspace(0, count - 1, min(ITEMS, count))}):
         first = dataset[index]  # type: ignore[index]
-        if not all(_same(first, dataset[index]) for _ in range(READS - 1)):  # type: ignore[index]
+        if not all(same(first, dataset[index]) for _ in range(READS - 1)):  # type: ignore[index]
             return index, tuple(dict.fromkeys(_random_parts(dataset)))
     return None
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
     """Return whether two readings of an item hold the same numbers; what cannot be compared counts as the same."""
     if a is b:
         return True
     if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, tuple | list) and isinstance(b, tuple | list):
-        return len(a) == len(b) and all(map(_same, a, b))
+        return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
         return a.shape == b.shape and bool(torch.all((a == b) | ((a != a) & (b != b))))
     if isinstance(a, np.ndarray | np.generic) or hasattr(a, "__array_interface__"):  # arrays, and pictures of Pillow

@@ -9,7 +9,7 @@ from torch import nn
 from wellfit.messages import say
 from wellfit.torch.parts import dropout_rate, is_batch_norm, is_keras, modules_of
 from wellfit.torch.rules.advice import Advice
-from wellfit.torch.rules.data import first_tensor, mixes, smoothing_rule
+from wellfit.torch.rules.data import first_tensor, mixes, same, smoothing_rule
 
 
 class watch:
@@ -66,7 +66,7 @@ class watch:
         if len(both) < 2:  # a loss of another form
             return
         outputs, target = both[:2]
-        again = outputs is self._last[0] and target is not self._last[1]
+        again = outputs is self._last[0] and not same(target, self._last[1])
         mixed, smoothed = mixes(target)
         self._mixed = self._mixed or again or mixed
         self._smoothed = self._smoothed or (mixed and smoothed)
