@@ -71,3 +71,31 @@ def test_a_loss_that_is_logged_beside_is_no_mixup(copied):
             loss(outputs, y).backward()
             loss(outputs, y.clone() if copied else y).item()
     assert watching.advice == []
+
+
+# ---- the order of layers ----------------------------------------------------------------------------------------
+
+
+class Block(nn.Module):
+    """A block of a pre-activation network (He et al. 2016): what it adds to has no normalization behind it."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.norm, self.conv, self.in_place = nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3, padding=1, bias=False), in_place
+
+    def forward(self, x):
+        out = self.conv(torch.relu(self.norm(x)))
+        if not self.in_place:
+            return out + x
+        out += x
+        return out
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_what_is_added_to_in_place_is_another_tensor(in_place):
+    blocks = [Block(in_place) for _ in range(2)]
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), *blocks, nn.Flatten(), nn.Linear(256, 2))
+    optimizer = torch.optim.SGD(wf.torch.parameter_groups(model, 0.1), lr=0.1)
+    loader = DataLoader(scripts.Pictures(), 16)
+    [advice] = wf.torch.lint(model, optimizer, loader)
+    assert (advice.rule, advice.place) == ("decay_before_batch_norm", ("0.weight",))

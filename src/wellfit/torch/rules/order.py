@@ -47,17 +47,20 @@ def trace_of(model: nn.Module, inputs: tuple | dict | None) -> Trace:
 
 def _passed(model: nn.Module, inputs: tuple | dict) -> Trace | None:
     trace, hooks = Trace(), []
-    made: list[tuple[Any, nn.Module]] = []  # each weighted layer's output: held, so that it stays the same object
+    # Each weighted layer's output: held, so that it stays the same object, and its version: what is added to it in
+    # place makes it another tensor.
+    made: list[tuple[torch.Tensor, int, nn.Module]] = []
 
     def note(name: str) -> Any:
         def hook(module: nn.Module, given: tuple, output: Any) -> None:
             if is_batch_norm(module):
                 came = first_tensor(given)
-                trace.before_batch_norm += [w for out, m in made if out is came for w in _weights(m)]
+                same = [m for out, version, m in made if out is came and out._version == version]
+                trace.before_batch_norm += [w for m in same for w in _weights(m)]
             if is_batch_norm(module) or is_dropout(module):
                 trace.calls.append((name, module))
-            elif _weights(module):
-                made.append((first_tensor(output), module))
+            elif _weights(module) and (out := first_tensor(output)) is not None:
+                made.append((out, out._version, module))
 
         return hook
 
