@@ -99,3 +99,50 @@ def test_what_is_added_to_in_place_is_another_tensor(in_place):
     loader = DataLoader(scripts.Pictures(), 16)
     [advice] = wf.torch.lint(model, optimizer, loader)
     assert (advice.rule, advice.place) == ("decay_before_batch_norm", ("0.weight",))
+
+
+class Towers(nn.Module):
+    """Two towers beside each other, one with dropout and one with batch norm; or the one behind the other."""
+
+    def __init__(self, behind: bool = False) -> None:
+        super().__init__()
+        self.behind = behind
+        self.a = nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5))
+        self.b = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8))
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x):
+        a = self.a(x)
+        room = torch.empty(len(x), 16)
+        room[:, :8] = a  # written into a part of another tensor
+        return self.head(torch.cat([a, self.b(room[:, :8] if self.behind else x)], 1))
+
+
+def test_dropout_beside_a_batch_norm_is_not_before_it():
+    loader = DataLoader(scripts.points(), 16)
+    assert wf.torch.lint(Towers(), loader=loader) == []
+    [advice] = wf.torch.lint(Towers(behind=True), loader=loader)
+    assert (advice.rule, advice.place) == ("dropout_before_batch_norm", ("a.1",))
+    assert "b.1" in advice.text
+
+
+def test_what_goes_around_dropout_has_not_been_dropped():
+    """In evaluation dropout gives back the tensor that it was given."""
+
+    class Around(Towers):
+        def forward(self, x):
+            hidden = self.a[0](x)
+            return self.head(torch.cat([self.a[1](hidden), self.b[1](hidden)], 1))
+
+    assert wf.torch.lint(Around(), loader=DataLoader(scripts.points(), 16)) == []
+
+
+def test_without_a_batch_only_what_is_called_in_order_has_an_order():
+    assert wf.torch.lint(Towers()) == []
+    inner = nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5))
+    model = nn.Sequential(inner, Towers(), nn.BatchNorm1d(3))
+    [advice] = wf.torch.lint(model)
+    assert (advice.rule, advice.place) == ("dropout_before_batch_norm", ("0.1",))
+    optimizer = torch.optim.SGD(wf.torch.parameter_groups(model, 0.1), lr=0.1)
+    found = {advice.rule: advice.place for advice in wf.torch.lint(model, optimizer)}
+    assert found["decay_before_batch_norm"] == ("1.b.0.weight",)

@@ -6,7 +6,8 @@ from torch import nn
 
 from wellfit.cocktail import Cocktail, Dropout
 from wellfit.errors import SettingError
-from wellfit.torch.parts import dropout_attribute, is_keras, modules_of
+from wellfit.torch.keras_layers import is_keras
+from wellfit.torch.parts import dropout_attribute, modules_of
 
 
 def set_dropout(model: nn.Module, rate: float | tuple[float, ...]) -> int:

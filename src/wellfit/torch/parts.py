@@ -7,10 +7,8 @@ name, in a dictionary; here both are found in the order in which the model was b
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Literal
 
 import torch
@@ -18,13 +16,12 @@ from torch import nn
 
 from wellfit.errors import SettingError
 from wellfit.nets.layout import is_norm, is_weight
+from wellfit.torch.keras_layers import KERAS_DROPOUTS, is_keras, layers_in_order
 
 Kind = Literal["weight", "bias", "normalization", "other"]
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 DROPOUTS = (nn.modules.dropout._DropoutNd,)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_KERAS_NORMS = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization")
-_KERAS_DROPOUTS = ("Dropout", "AlphaDropout", "GaussianDropout")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,34 +34,14 @@ class Parameter:
     units: int = 0
 
 
-def keras_layers() -> ModuleType | None:
-    """Return ``keras.layers`` where the program has imported Keras: without that it holds no Keras model."""
-    return getattr(sys.modules.get("keras"), "layers", None)
-
-
-def is_keras(module: nn.Module) -> bool:
-    """Return whether a module is a layer of Keras."""
-    layers = keras_layers()
-    return layers is not None and isinstance(module, layers.Layer)
-
-
-def _is_one_of(module: nn.Module, kinds: tuple[type, ...], names: tuple[str, ...]) -> bool:
-    if isinstance(module, kinds):
-        return True
-    layers = keras_layers()
-    return layers is not None and isinstance(
-        module, tuple(getattr(layers, name) for name in names if hasattr(layers, name))
-    )
-
-
 def is_batch_norm(module: nn.Module) -> bool:
     """Return whether a module normalizes by the statistics of its batch."""
-    return _is_one_of(module, BATCH_NORMS, _KERAS_NORMS[:1])
+    return isinstance(module, BATCH_NORMS) or is_keras(module, "BatchNormalization")
 
 
 def is_dropout(module: nn.Module) -> bool:
     """Return whether a module is a dropout layer."""
-    return _is_one_of(module, DROPOUTS, _KERAS_DROPOUTS)
+    return isinstance(module, DROPOUTS) or is_keras(module, *KERAS_DROPOUTS)
 
 
 def dropout_attribute(module: nn.Module) -> str:
@@ -103,6 +80,17 @@ def modules_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             if id(part) not in seen and not isinstance(part, nn.ParameterDict | nn.ParameterList):
                 seen.add(id(part))
                 yield part_name, part
+
+
+def called_in_order(module: nn.Module) -> list[tuple[str, nn.Module]] | None:
+    """Return the parts of a module that calls one after another, with their names in it; None of what does otherwise.
+
+    Those are PyTorch's and Keras's ``Sequential``: nobody knows what a ``forward`` of one's own does.
+    """
+    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+        return list(module.named_children())
+    layers = layers_in_order(module)
+    return None if layers is None else [(layer.name, layer) for layer in layers]
 
 
 def parameters_of(model: nn.Module) -> list[Parameter]:

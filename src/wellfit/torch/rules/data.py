@@ -82,12 +82,13 @@ def inputs_of(batch: object, model: nn.Module) -> tuple | dict | None:
     return tuple(part.to(at) if isinstance(part, torch.Tensor) else part for part in parts)
 
 
-def first_tensor(value: object) -> torch.Tensor | None:
-    """Return the first tensor in nested tuples, lists and mappings."""
+def tensors_in(value: object) -> Iterator[torch.Tensor]:
+    """Yield the tensors in nested tuples, lists and mappings."""
     if isinstance(value, torch.Tensor):
-        return value
+        yield value
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
-    return next((found for part in parts if (found := first_tensor(part)) is not None), None)
+    for part in parts:
+        yield from tensors_in(part)
 
 
 # --- augmentation on validation

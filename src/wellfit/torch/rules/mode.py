@@ -7,9 +7,10 @@ from typing import Any
 from torch import nn
 
 from wellfit.messages import say
-from wellfit.torch.parts import dropout_rate, is_batch_norm, is_keras, modules_of
+from wellfit.torch.keras_layers import is_keras
+from wellfit.torch.parts import dropout_rate, is_batch_norm, modules_of
 from wellfit.torch.rules.advice import Advice
-from wellfit.torch.rules.data import first_tensor, mixes, same, smoothing_rule
+from wellfit.torch.rules.data import mixes, same, smoothing_rule, tensors_in
 
 
 class watch:
@@ -57,7 +58,7 @@ class watch:
             return
         seen = {"back": False}
         self.passes.append(seen)
-        tensor = first_tensor(output)
+        tensor = next(tensors_in(output), None)
         if tensor is not None and tensor.requires_grad:
             tensor.register_hook(lambda _: seen.update(back=True))
 
