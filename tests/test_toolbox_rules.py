@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 import pytest
 import toolbox_scripts as scripts
 import torch
@@ -146,3 +149,67 @@ def test_without_a_batch_only_what_is_called_in_order_has_an_order():
     optimizer = torch.optim.SGD(wf.torch.parameter_groups(model, 0.1), lr=0.1)
     found = {advice.rule: advice.place for advice in wf.torch.lint(model, optimizer)}
     assert found["decay_before_batch_norm"] == ("1.b.0.weight",)
+
+
+# ---- evaluation -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Both:
+    one: torch.Tensor
+    other: torch.Tensor
+
+
+class Several(nn.Module):
+    """Gives more than one tensor back, in one form or another."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.drop, self.form = nn.Dropout(0.1), form
+        self.one, self.other = nn.Linear(8, 2), nn.Linear(8, 3)
+
+    def forward(self, x):
+        one, other = self.one(self.drop(x)), self.other(self.drop(x))
+        return {
+            "tuple": (one, other),
+            "mapping": {"one": one, "more": [other]},
+            "dataclass": Both(one, other),
+            "object": SimpleNamespace(one=one, other=other),
+        }[self.form]
+
+
+@pytest.mark.parametrize("form", ["tuple", "mapping", "dataclass", "object"])
+def test_a_gradient_through_any_output_is_training(form):
+    model = Several(form)
+    take = {"tuple": lambda o: o[1], "mapping": lambda o: o["more"][0]}.get(form, lambda o: o.other)
+    with wf.torch.watch(model) as watching:
+        take(model(torch.randn(4, 8))).sum().backward()
+    assert watching.advice == []
+    with wf.torch.watch(model) as watching:
+        take(model(torch.randn(4, 8))).sum().item()
+    assert rules(watching.advice) == (["missing_eval"] if form != "object" else [])
+
+
+def test_the_layers_that_matter_are_asked_for_their_mode():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.BatchNorm1d(4))
+    for modes, place in (
+        ((True, False, False), []),
+        ((True, True, False), [("1",)]),
+        ((False, False, True), [("2",)]),
+        ((True, True, True), [("1", "2")]),
+    ):
+        model.training, model[1].training, model[2].training = modes
+        with wf.torch.watch(model) as watching, torch.no_grad():
+            model(torch.randn(3, 4))
+        assert [advice.place for advice in watching.advice] == place
+
+
+def test_dropout_that_is_turned_up_later_matters_from_then_on():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.0))
+    with wf.torch.watch(model) as watching, torch.no_grad():
+        model(torch.randn(3, 4))
+        assert watching.advice == []
+        wf.torch.set_dropout(model, 0.5)
+        model(torch.randn(3, 4))
+    [advice] = watching.advice
+    assert advice.text.startswith("1 forward passes")

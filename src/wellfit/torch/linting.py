@@ -69,4 +69,4 @@ def _evaluated(model: nn.Module, evaluate: Callable[[], object]) -> list[Advice]
         put_back(model, kept)
         for module, mode in modes:
             module.training = mode
-    return watching.found(len(watching.passes))
+    return watching.found(watching.passes)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -83,10 +84,16 @@ def inputs_of(batch: object, model: nn.Module) -> tuple | dict | None:
 
 
 def tensors_in(value: object) -> Iterator[torch.Tensor]:
-    """Yield the tensors in nested tuples, lists and mappings."""
+    """Yield the tensors in nested tuples, lists, mappings and dataclasses."""
+    parts: Iterable[Any] = ()
     if isinstance(value, torch.Tensor):
         yield value
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
+    elif isinstance(value, Mapping):
+        parts = value.values()
+    elif isinstance(value, tuple | list):
+        parts = value
+    elif is_dataclass(value):
+        parts = [getattr(value, each.name) for each in fields(value)]
     for part in parts:
         yield from tensors_in(part)
 
