@@ -213,3 +213,46 @@ def test_dropout_that_is_turned_up_later_matters_from_then_on():
         model(torch.randn(3, 4))
     [advice] = watching.advice
     assert advice.text.startswith("1 forward passes")
+
+
+# ---- looking changes nothing ------------------------------------------------------------------------------------
+
+
+class Counting(nn.Module):
+    """Counts its passes in a buffer, keeps the last batch in another, and normalizes its weights, in any mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lift = nn.Linear(8, 3)
+        self.register_buffer("passes", torch.zeros((), dtype=torch.long))
+        self.register_buffer("last", torch.zeros(0), persistent=False)
+
+    def forward(self, x):
+        self.passes += 1
+        self.last = x.detach()
+        with torch.no_grad():
+            self.lift.weight.div_(self.lift.weight.norm())
+        return self.lift(x)
+
+
+@pytest.mark.parametrize("evaluates", [False, True])
+def test_buffers_and_weights_that_a_pass_changes_are_put_back(evaluates):
+    model = Counting().eval()
+    passes, last, weight = model.passes, model.last, model.lift.weight.detach().clone()
+    loader = DataLoader(scripts.points(), 16)
+    evaluate = (lambda: [model(x) for x, _ in loader]) if evaluates else None
+    wf.torch.lint(model, loader=loader, evaluate=evaluate)
+    assert model.passes is passes
+    assert model.passes == 0
+    assert model.last is last
+    assert torch.equal(model.lift.weight, weight)
+    assert not model.training
+
+
+def test_a_graph_that_stands_survives_the_look():
+    """Weights that nothing changed are not written again: that would be a change to autograd."""
+    model = scripts.mlp(nn.ReLU())
+    value = model(torch.ones(2, 8)).sum()
+    wf.torch.lint(model, loader=DataLoader(scripts.points(), 16))
+    value.backward()
+    assert model[0].weight.grad is not None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -45,19 +43,6 @@ def smoothing_rule(mixed: bool, smoothed: bool, loss: object) -> Iterator[Advice
         text = say(key, smoothing=f"{smoothing:g}")
         place = "loss" if smoothing else "loader"
         yield Advice("smoothed_mixup", (place,), text, say("toolbox.mend_smoothed_mixup"))
-
-
-@contextmanager
-def same_draws_afterwards() -> Iterator[None]:
-    """Leave the global generators (Python's, NumPy's, PyTorch's) as they were: reading data may draw from them."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (it is theirs, and is only put back)
-    with torch.random.fork_rng(devices=list(devices)):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002 (the same)
 
 
 def first_batch(loader: object) -> object | None:

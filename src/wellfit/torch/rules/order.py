@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -36,7 +35,7 @@ def order_rules(trace: Trace) -> Iterator[Advice]:
 
 
 def trace_of(model: nn.Module, inputs: tuple | dict | None) -> Trace:
-    """Return the trace of a pass on one batch in evaluation mode; where none succeeds, what is known without."""
+    """Return the trace of a pass on one batch, in evaluation mode and left in it; without one, what is known."""
     trace = None if inputs is None else _passed(model, inputs)
     return trace or _in_order(model)
 
@@ -109,7 +108,8 @@ def _passed(model: nn.Module, inputs: tuple | dict) -> Trace | None:
     try:
         for name, module in modules_of(model):
             hooks.append(module.register_forward_hook(note(name), with_kwargs=True))
-        with evaluating(model), torch.no_grad(), following:
+        model.train(False)
+        with torch.no_grad(), following:
             model(**inputs) if isinstance(inputs, dict) else model(*inputs)
     except Exception:  # the model may want its batch in a shape of its own: then only what is called in order is known
         return None
@@ -172,15 +172,3 @@ def _weights(module: nn.Module) -> list[torch.Tensor]:
         own: Any = module.trainable_variables if not _children("", module) else []
         return [variable.value for variable in own if variable.name.endswith("kernel")]
     return [tensor for name, tensor in module.named_parameters(recurse=False) if tensor.ndim > 1 and "bias" not in name]
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode while the block runs, and each module back into its own afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.train(False)
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
