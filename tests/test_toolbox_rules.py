@@ -10,7 +10,7 @@ import toolbox_scripts as scripts
 import torch
 from peers import import_torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import wellfit as wf
 
@@ -256,3 +256,47 @@ def test_a_graph_that_stands_survives_the_look():
     wf.torch.lint(model, loader=DataLoader(scripts.points(), 16))
     value.backward()
     assert model[0].weight.grad is not None
+
+
+class Keyed(Dataset):
+    """Its items have names; counts how many were read."""
+
+    def __init__(self, *, changing: bool = False) -> None:
+        self.items = {f"item {i}": pair for i, pair in enumerate(scripts.points(32))}
+        self.changing, self.read = changing, 0
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, name):
+        self.read += 1
+        x, y = self.items[name]
+        return x + torch.rand(()) * self.changing, y
+
+
+def test_items_that_go_by_names_are_read_by_the_sampler_s():
+    model = nn.Sequential(nn.Linear(8, 4), nn.Dropout(0.1), nn.Linear(4, 4), nn.BatchNorm1d(4))
+    data = Keyed()
+    loader = DataLoader(data, 4, sampler=list(data.items))
+    assert rules(wf.torch.lint(model, loader=loader)) == ["dropout_before_batch_norm"]
+    assert 0 < data.read <= 20
+    batches = DataLoader(data, batch_sampler=[list(data.items)[:4]])
+    assert rules(wf.torch.lint(scripts.mlp(nn.ReLU()), loader=batches, validation=batches)) == []
+    changing = Keyed(changing=True)
+    validation = DataLoader(changing, 4, sampler=list(changing.items))
+    [advice] = wf.torch.lint(scripts.mlp(nn.ReLU()), validation=validation)
+    assert advice.rule == "augmented_validation"
+    assert "item 0" in advice.text
+    assert wf.torch.lint(scripts.mlp(nn.ReLU()), validation=changing) == []  # nobody knows its names
+
+
+def test_a_stream_keeps_its_first_batch():
+    class Stream(IterableDataset):
+        rows = iter(list(scripts.points()))
+
+        def __iter__(self):
+            return self.rows
+
+    stream = DataLoader(Stream(), 32)
+    wf.torch.lint(scripts.mlp(nn.ReLU()), loader=stream, validation=stream)
+    assert sum(len(y) for _, y in stream) == 96

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -46,15 +47,37 @@ def smoothing_rule(mixed: bool, smoothed: bool, loss: object) -> Iterator[Advice
 
 
 def first_batch(loader: object) -> object | None:
-    """Return the first few rows of a loader as a batch, or None where looking would use it up."""
+    """Return the first few rows of a loader as a batch, or None where looking would use it up, as of a stream."""
     if loader is None:
         return None
-    if isinstance(loader, DataLoader) and _indexed(loader.dataset) and loader.batch_size is not None:
+    if isinstance(loader, DataLoader) and not _indexed(loader.dataset):
+        return None
+    if isinstance(loader, DataLoader) and loader.batch_size is not None:
         rows = min(ROWS, len(loader.dataset))  # type: ignore[arg-type]  # it is indexed
         count = max(rows - rows % 2, min(rows, 1))  # mixing in pairs wants an even count
-        return loader.collate_fn([loader.dataset[i] for i in range(count)]) if count else None
+        keys = _keys(loader, range(count))
+        return loader.collate_fn([loader.dataset[key] for key in keys]) if keys else None
     batches = iter(loader)  # type: ignore[call-overload]  # whatever yields batches
     return None if batches is loader else next(batches, None)
+
+
+def _keys(data: Any, places: Sequence[int]) -> list[Any]:
+    """Return what the items at some places go by: the places, or where there is no such item, the sampler's first keys.
+
+    A data set of named items without a loader has none.
+    """
+    dataset = data.dataset if isinstance(data, DataLoader) else data
+    if not places:
+        return []
+    try:
+        dataset[places[0]]
+    except Exception:  # whatever a data set raises for a key that it does not have
+        if not isinstance(data, DataLoader):
+            return []
+        by_batch = data.batch_sampler is not None
+        keys = chain.from_iterable(data.batch_sampler) if by_batch else data.sampler
+        return list(islice(keys, len(places)))
+    return list(places)
 
 
 def inputs_of(batch: object, model: nn.Module) -> tuple | dict | None:
@@ -91,16 +114,17 @@ def _indexed(dataset: object) -> bool:
     return by_index and not isinstance(dataset, IterableDataset)
 
 
-def _changing(validation: object) -> tuple[int, tuple[str, ...]] | None:
-    """Return the index of an item that differs from one reading to the next, and what changes it by name; or None."""
+def _changing(validation: object) -> tuple[Any, tuple[str, ...]] | None:
+    """Return the key of an item that differs from one reading to the next, and what changes it by name; or None."""
     dataset = validation.dataset if isinstance(validation, DataLoader) else validation
     if not _indexed(dataset):
         return None
     count = len(dataset)  # type: ignore[arg-type]  # it is indexed
-    for index in sorted({int(i) for i in np.linspace(0, count - 1, min(ITEMS, count))}):
-        first = dataset[index]  # type: ignore[index]
-        if not all(same(first, dataset[index]) for _ in range(READS - 1)):  # type: ignore[index]
-            return index, tuple(dict.fromkeys(_random_parts(dataset)))
+    places = sorted({int(i) for i in np.linspace(0, count - 1, min(ITEMS, count))})
+    for key in _keys(validation, places):
+        first = dataset[key]  # type: ignore[index]
+        if not all(same(first, dataset[key]) for _ in range(READS - 1)):  # type: ignore[index]
+            return key, tuple(dict.fromkeys(_random_parts(dataset)))
     return None
 
 
