@@ -66,3 +66,28 @@ def test_groups_and_state_that_are_put_anew_are_the_wrapped_optimizer_s():
     optimizer.param_groups, optimizer.state = groups, state
     assert inner.param_groups is groups
     assert inner.state is state
+
+
+def test_a_weight_that_is_thawed_is_shrunk_from_then_on():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    model[0].requires_grad_(False)
+    for given in (None, model):
+        twin = copy.deepcopy(model)
+        optimizer = wf.torch.ProximalOptimizer(
+            torch.optim.SGD(twin.parameters(), lr=0.1), l1=100.0, model=None if given is None else twin
+        )
+        zero_step(optimizer, twin)
+        assert twin[0].weight.any()
+        assert not twin[1].weight.any()
+        twin[0].requires_grad_(True)
+        zero_step(optimizer, twin)
+        assert not twin[0].weight.any()
+
+
+def test_one_cocktail_fits_engine_and_toolbox_where_a_layer_is_frozen():
+    """A strength for each weight that learns."""
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))
+    model[0].requires_grad_(False)
+    optimizer = wf.torch.ProximalOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), l1=(100.0,), model=model)
+    zero_step(optimizer, model)
+    assert not model[1].weight.any()

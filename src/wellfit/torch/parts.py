@@ -94,10 +94,12 @@ def called_in_order(module: nn.Module) -> list[tuple[str, nn.Module]] | None:
 
 
 def parameters_of(model: nn.Module) -> list[Parameter]:
-    """Return all parameters that a training may change, each once, in the order in which the model was built.
+    """Return all parameters that training changes, each once, in the order in which the model was built.
 
-    A *weight* has at least two axes, is no bias and belongs to no normalization: weight matrices, kernels, embeddings.
-    Raises `SettingError` for a model without parameters, or with some that have no shape before the first batch.
+    Frozen ones (``requires_grad=False``, Keras's ``trainable=False``) are left out, as in the engine: they come when
+    they are thawed. A *weight* has at least two axes, is no bias and belongs to no normalization: weight matrices,
+    kernels, embeddings. Raises `SettingError` for a model without parameters, or with some that have no shape before
+    the first batch.
     """
     owners = {
         id(tensor): module
@@ -106,14 +108,15 @@ def parameters_of(model: nn.Module) -> list[Parameter]:
         for tensor in module.parameters(recurse=False)
     }
     found: dict[int, Parameter] = {}
+    there = False
     for name, tensor, trainable in _tensors(model):
         if nn.parameter.is_lazy(tensor):
             raise SettingError("toolbox.no_shape", name=name)
-        kind = _kind(name, tensor, owners.get(id(tensor)))
-        # What Keras keeps as a variable and never trains: running averages, the state of generators.
-        if id(tensor) not in found and tensor.is_floating_point() and (trainable or tensor.ndim > 1):
-            found[id(tensor)] = Parameter(name, tensor, kind, _units(owners.get(id(tensor))))
-    if not found:
+        there = True
+        if id(tensor) not in found and trainable:
+            owner = owners.get(id(tensor))
+            found[id(tensor)] = Parameter(name, tensor, _kind(name, tensor, owner), _units(owner))
+    if not there:
         raise SettingError("toolbox.no_parameters", kind=type(model).__name__)
     return list(found.values())
 
@@ -124,16 +127,16 @@ def weights_of(model: nn.Module) -> list[Parameter]:
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor, bool]]:
-    """Yield name, tensor and whether it may be trained; a frozen parameter of PyTorch's may be, once it is thawed."""
+    """Yield name, tensor and whether it is trained."""
     keras_names: set[str] = set()
     for name, module in model.named_modules():
         if is_keras(module):
             for variable in module.variables:
-                yield variable.path, variable.value, variable.trainable
+                yield variable.path, variable.value, variable.trainable and variable.value.requires_grad
             keras_names.add(f"{name}.")
         elif not any(name.startswith(prefix) or prefix == "." for prefix in keras_names):
             for leaf, tensor in module.named_parameters(recurse=False):
-                yield f"{name}.{leaf}" if name else leaf, tensor, True
+                yield f"{name}.{leaf}" if name else leaf, tensor, tensor.requires_grad
 
 
 def _kind(name: str, tensor: torch.Tensor, owner: nn.Module | None) -> Kind:

@@ -56,7 +56,7 @@ class ProximalOptimizer(Optimizer):
     the wrapped one. After its step each weight moves towards 0 by ``l1`` times the optimizer's own step for it, and
     stops at 0: lr for gradient descent, lr/(1 - momentum) with momentum, lr/(sqrt(v_hat) + eps) for Adam. With plain
     ``lr * l1`` momentum and Adam would reach the solution of another strength (``docs/objective.md``; Parikh & Boyd
-    2014). A parameter without a gradient made no step, and stays.
+    2014). A parameter without a gradient made no step, and stays. Frozen weights are none, until they are thawed.
 
     ``l1`` is one number or one per weight. ``max_norm`` bounds the norm of each unit's incoming weights, last of all;
     ``group_lasso`` (SGD alone) shortens the first layer's columns. Both need ``model``, which says how weights lie.
@@ -94,7 +94,7 @@ class ProximalOptimizer(Optimizer):
         self.optimizer = optimizer
         super().__init__(optimizer.param_groups, optimizer.defaults)
         self._begun = True
-        self._acts = self._resolve()
+        self._acts, self._seen = self._resolve(), self._training()
 
     def __reduce__(self) -> tuple:
         """Copy and pickle as what it was made of; the state travels with the wrapped optimizer."""
@@ -145,11 +145,23 @@ class ProximalOptimizer(Optimizer):
             Parameter("", tensor, "weight")
             for group in self.param_groups
             for tensor in group["params"]
-            if group.get(HOLDS_WEIGHTS, tensor.ndim > 1)
+            if group.get(HOLDS_WEIGHTS, tensor.ndim > 1) and tensor.requires_grad
         ]
+
+    def _training(self) -> list[int]:
+        """Return which parameters are trained, by what tells whether that has changed."""
+        model = self._given[3]
+        held = [p for group in self.param_groups for p in group["params"]]
+        return [id(p) for p in (*held, *(model.parameters() if model is not None else ())) if p.requires_grad]
+
+    def _look(self) -> None:
+        """Find the weights anew where some were frozen, thawed or added since."""
+        if (seen := self._training()) != self._seen:
+            self._acts, self._seen = self._resolve(), seen
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Do the optimizer's step, then the proximal one, then the bound; return what the optimizer returned."""
+        self._look()
         result = self.optimizer.step(closure)
         length = STEPS[type(self.optimizer)]
         with torch.no_grad():
@@ -164,7 +176,7 @@ class ProximalOptimizer(Optimizer):
         """Add a group to the wrapped optimizer; its weights get their proximal step too."""
         if self._begun:  # else the base class adds the groups that are there
             self.optimizer.add_param_group(param_group)
-            self._acts = self._resolve()
+            self._look()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state saved by this or by the wrapped optimizer: they are the same."""

@@ -74,8 +74,8 @@ def _keys(data: Any, places: Sequence[int]) -> list[Any]:
     except Exception:  # whatever a data set raises for a key that it does not have
         if not isinstance(data, DataLoader):
             return []
-        by_batch = data.batch_sampler is not None
-        keys = chain.from_iterable(data.batch_sampler) if by_batch else data.sampler
+        batches = data.batch_sampler
+        keys = data.sampler if batches is None else chain.from_iterable(batches)
         return list(islice(keys, len(places)))
     return list(places)
 
