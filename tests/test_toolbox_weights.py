@@ -61,3 +61,107 @@ def test_a_layer_of_keras_that_is_not_trained_is_let_be(keras):
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(2)])
     model.layers[0].trainable = False
     assert names_of(model) == [model.layers[1].kernel.path]
+
+
+class Own(nn.Module):
+    """A module with matrices that are called as Keras calls its normalizations' vectors."""
+
+    def __init__(self):
+        super().__init__()
+        self.gamma, self.beta, self.w = (nn.Parameter(torch.ones(3, 4)) for _ in range(3))
+
+
+def test_matrices_called_gamma_and_beta_are_weights_as_in_the_engine():
+    assert names_of(Own()) == engine_names_of(Own()) == ["gamma", "beta", "w"]
+
+
+class Backwards(nn.Module):
+    """Registers the last layer first."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.body = nn.Linear(4, 2), nn.Linear(3, 4)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.body(x)))
+
+
+def test_group_lasso_asks_for_the_first_layer_where_only_forward_knows_it():
+    from wellfit.nets import Module
+
+    model = Backwards()
+    with pytest.raises(SettingError, match=r"entry=.*head\.weight, body\.weight"):
+        wf.torch.penalty(model, "group_lasso=1")
+    value = wf.torch.penalty(model, "group_lasso=1", entry="body.weight")
+    assert torch.isclose(value, model.body.weight.norm(dim=0).sum())
+    assert engine_names_of(model)[Module("backwards", lambda: Backwards()).bound(3, 2).entry] == "body.weight"
+    with pytest.raises(SettingError, match=r"'body\.wieght'.*body\.weight"):
+        wf.torch.penalty(model, "group_lasso=1", entry="body.wieght")
+    for entry in ("body.weight", "head.weight"):
+        twin = Backwards()
+        optimizer = wf.torch.ProximalOptimizer(
+            torch.optim.SGD(twin.parameters(), lr=0.1), group_lasso=100.0, model=twin, entry=entry
+        )
+        twin(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        assert bool(twin.body.weight.any()) is (entry == "head.weight")
+        assert bool(twin.head.weight.any()) is (entry == "body.weight")
+    with pytest.raises(SettingError, match="entry="):
+        wf.torch.ProximalOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), group_lasso=1.0, model=model)
+
+
+def test_layers_that_are_called_in_order_show_their_first():
+    model = nn.Sequential(nn.Flatten(), nn.Sequential(nn.ReLU(), nn.Linear(3, 4)), Backwards())
+    value = wf.torch.penalty(model, "group_lasso=1")
+    assert torch.isclose(value, model[1][1].weight.norm(dim=0).sum())
+    model[1][1].requires_grad_(False)  # the first layer does not learn: the second is not the first
+    with pytest.raises(SettingError, match="entry="):
+        wf.torch.penalty(model, "group_lasso=1")
+
+
+def test_group_lasso_takes_convolutions_by_their_channels():
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(8, 1))
+    norms = torch.stack([model[0].weight[:, channel].norm() for channel in range(3)])
+    assert torch.isclose(wf.torch.penalty(model, "group_lasso=0.4"), 0.4 * norms.sum())
+    with torch.no_grad():
+        model[0].weight[:, 1] *= 1e-3
+    inner = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = model[0].weight.detach().clone()
+    optimizer = wf.torch.ProximalOptimizer(inner, group_lasso=0.1, model=model)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    norms = torch.linalg.vector_norm(before, dim=(0, 2, 3))
+    after = torch.linalg.vector_norm(model[0].weight, dim=(0, 2, 3))
+    assert torch.allclose(after, (norms - 0.01).clamp(min=0))
+    assert after[1] == 0
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(4, 4, 1, groups=2), nn.ConvTranspose1d(2, 3, 1), nn.Embedding(5, 2)])
+def test_a_first_layer_without_columns_is_refused_as_in_the_engine(layer):
+    with pytest.raises(SettingError, match=r"0\.weight"):
+        wf.torch.penalty(nn.Sequential(layer, nn.Linear(3, 2)), "group_lasso=1")
+
+
+def test_the_first_layer_of_a_keras_model(keras):
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(2)])
+    kernel = model.layers[0].kernel.value
+    norms = torch.linalg.vector_norm(kernel, dim=(0, 1, 3))
+    assert torch.isclose(wf.torch.penalty(model, "group_lasso=1"), norms.sum())
+    inputs = keras.Input((3,))
+    functional = keras.Model(inputs, layers.Dense(2)(layers.Dense(4)(inputs)))
+    with pytest.raises(SettingError, match="entry="):
+        wf.torch.penalty(functional, "group_lasso=1")
+    kernel = functional.layers[1].kernel
+    value = wf.torch.penalty(functional, "group_lasso=1", entry=kernel.path)
+    assert torch.isclose(value, kernel.value.norm(dim=1).sum())
+
+
+def test_a_model_without_weights_is_refused_by_name_where_group_lasso_should_act():
+    norm = nn.LayerNorm(3)
+    with pytest.raises(SettingError, match="no weight"):
+        wf.torch.penalty(norm, "group_lasso=0.1")
+    with pytest.raises(SettingError, match="no weight"):
+        wf.torch.ProximalOptimizer(torch.optim.SGD(norm.parameters(), lr=0.1), group_lasso=0.1, model=norm)
+    assert wf.torch.penalty(norm, "l2=0.1") == 0

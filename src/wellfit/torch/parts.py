@@ -6,32 +6,31 @@ name, in a dictionary; here both are found in the order in which the model was b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 
 from wellfit.errors import SettingError
 from wellfit.nets.layout import is_norm, is_weight
-from wellfit.torch.keras_layers import KERAS_DROPOUTS, is_keras, layers_in_order
+from wellfit.nets.orientation import Orientation, orientation_of
+from wellfit.torch.keras_layers import KERAS_DROPOUTS, KERAS_NORMS, is_keras, layers_in_order, orientation_of_variable
 
 Kind = Literal["weight", "bias", "normalization", "other"]
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 DROPOUTS = (nn.modules.dropout._DropoutNd,)
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """One parameter of a model: its name, what kind it is, and the axis along which the units of its layer stand."""
+    """One parameter of a model: its name, what kind it is, and how it lies in its layer, None where nobody knows."""
 
     name: str
     tensor: torch.Tensor
     kind: Kind
-    units: int = 0
+    orientation: Orientation | None = None
 
 
 def is_batch_norm(module: nn.Module) -> bool:
@@ -93,37 +92,45 @@ def called_in_order(module: nn.Module) -> list[tuple[str, nn.Module]] | None:
     return None if layers is None else [(layer.name, layer) for layer in layers]
 
 
-def parameters_of(model: nn.Module) -> list[Parameter]:
+def parameters_of(model: nn.Module, *, frozen: bool = False) -> list[Parameter]:
     """Return all parameters that training changes, each once, in the order in which the model was built.
 
-    Frozen ones (``requires_grad=False``, Keras's ``trainable=False``) are left out, as in the engine: they come when
-    they are thawed. A *weight* has at least two axes, is no bias and belongs to no normalization: weight matrices,
-    kernels, embeddings. Raises `SettingError` for a model without parameters, or with some that have no shape before
-    the first batch.
+    Frozen ones (``requires_grad=False``, Keras's ``trainable=False``) are left out, as in the engine, if they are not
+    asked for. A *weight* has at least two axes, is no bias and belongs to no normalization: weight matrices, kernels,
+    embeddings. Raises `SettingError` for a model without parameters, or with some that have no shape before the first
+    batch.
     """
-    owners = {
-        id(tensor): module
-        for _, module in modules_of(model)
-        if not is_keras(module)
-        for tensor in module.parameters(recurse=False)
-    }
+    owners = _owners(model)
     found: dict[int, Parameter] = {}
     there = False
     for name, tensor, trainable in _tensors(model):
         if nn.parameter.is_lazy(tensor):
             raise SettingError("toolbox.no_shape", name=name)
-        there = True
-        if id(tensor) not in found and trainable:
-            owner = owners.get(id(tensor))
-            found[id(tensor)] = Parameter(name, tensor, _kind(name, tensor, owner), _units(owner))
+        there = there or tensor.is_floating_point()  # Keras keeps the state of its generators as a variable
+        if id(tensor) not in found and (trainable or (frozen and tensor.is_floating_point())):
+            found[id(tensor)] = _parameter(name, tensor, *owners[id(tensor)])
     if not there:
         raise SettingError("toolbox.no_parameters", kind=type(model).__name__)
     return list(found.values())
 
 
-def weights_of(model: nn.Module) -> list[Parameter]:
+def weights_of(model: nn.Module, *, frozen: bool = False) -> list[Parameter]:
     """Return the weights alone: what penalties and decay act on. A strength per layer has one number for each."""
-    return [parameter for parameter in parameters_of(model) if parameter.kind == "weight"]
+    return [parameter for parameter in parameters_of(model, frozen=frozen) if parameter.kind == "weight"]
+
+
+def _owners(model: nn.Module) -> dict[int, tuple[nn.Module, str]]:
+    """Return, by tensor, the layer that it is a parameter of, and its name there."""
+    found: dict[int, tuple[nn.Module, str]] = {}
+    wrapped: dict[int, tuple[nn.Module, str]] = {}
+    for _, module in modules_of(model):
+        if is_keras(module):
+            # Those of the layers within are among them: the last to name one is its own.
+            found.update({id(v.value): (module, v.name) for v in cast(Any, module).variables})
+        else:
+            for name, tensor in module.named_parameters(recurse=False):
+                wrapped.setdefault(id(tensor), (module, name))
+    return found | wrapped
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor, bool]]:
@@ -139,19 +146,17 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor, bool]]:
                 yield f"{name}.{leaf}" if name else leaf, tensor, tensor.requires_grad
 
 
-def _kind(name: str, tensor: torch.Tensor, owner: nn.Module | None) -> Kind:
-    leaf = re.split(r"[./]", name)[-1]
-    # A normalization that PyTorch does not know of is told by its name: LlamaRMSNorm, T5LayerNorm.
-    named = owner is not None and "norm" in type(owner).__name__.lower() and tensor.ndim < 2
-    if named or (owner is not None and is_norm(owner)) or leaf in ("gamma", "beta"):
-        return "normalization"
-    if is_weight(leaf, tensor):  # the engine's rule
-        return "weight"
-    return "bias" if "bias" in leaf else "other"
-
-
-def _units(owner: nn.Module | None) -> int:
-    """Return the axis of a weight along which the units stand: the last in Keras, the second in transposed ones."""
-    if owner is None:
-        return -1
-    return 1 if isinstance(owner, TRANSPOSED) else 0
+def _parameter(name: str, tensor: torch.Tensor, owner: nn.Module, leaf: str) -> Parameter:
+    if is_keras(owner):
+        normalizing = is_keras(owner, *KERAS_NORMS) or leaf in ("gamma", "beta")
+        orientation = orientation_of_variable(owner, leaf, tensor.ndim)
+    else:
+        # A normalization that PyTorch does not know of is told by its name: LlamaRMSNorm, T5LayerNorm.
+        normalizing = is_norm(owner) or ("norm" in type(owner).__name__.lower() and tensor.ndim < 2)
+        orientation = orientation_of(owner, leaf)
+    kind: Kind = "bias" if "bias" in leaf else "other"
+    if normalizing:
+        kind = "normalization"
+    elif is_weight(leaf, tensor):  # the engine's rule
+        kind = "weight"
+    return Parameter(name, tensor, kind, orientation)

@@ -14,9 +14,10 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from wellfit.cocktail import L1, Cocktail, GroupLasso, MaxNorm
 from wellfit.errors import SettingError, UnsupportedError
+from wellfit.nets.orientation import Orientation
+from wellfit.torch.entry import columns, entry_of
 from wellfit.torch.groups import HOLDS_WEIGHTS
 from wellfit.torch.parts import Parameter, weights_of
-from wellfit.torch.penalties import first_matrix
 
 Eta = Any  # a number, or a tensor of the weight's shape
 
@@ -44,7 +45,7 @@ class _Acts:
 
     l1: float
     bound: float
-    units: int
+    weight: Parameter
     columns: float = 0.0
 
 
@@ -59,7 +60,8 @@ class ProximalOptimizer(Optimizer):
     2014). A parameter without a gradient made no step, and stays. Frozen weights are none, until they are thawed.
 
     ``l1`` is one number or one per weight. ``max_norm`` bounds the norm of each unit's incoming weights, last of all;
-    ``group_lasso`` (SGD alone) shortens the first layer's columns. Both need ``model``, which says how weights lie.
+    ``group_lasso`` (SGD alone) shortens the first layer's columns. Both need ``model``, which says how weights lie, and
+    group lasso ``entry`` where `penalty` does.
     L1 acts on the weights of ``model``. Without it, on the groups that `parameter_groups` made of weights, and in
     groups of other origin, those that are added later too, on parameters with two axes or more. Keep L1 out of the
     loss: ``penalty(model, cocktail, smooth=True)`` is the rest.
@@ -86,11 +88,12 @@ class ProximalOptimizer(Optimizer):
         max_norm: float | tuple[float, ...] = math.inf,
         group_lasso: float = 0.0,
         model: nn.Module | None = None,
+        entry: str | None = None,
     ) -> None:
         if type(optimizer) not in STEPS:
             known = ", ".join(kind.__name__ for kind in STEPS)
             raise UnsupportedError("toolbox.unknown_optimizer", name=type(optimizer).__name__, known=known)
-        self._given = (l1, max_norm, group_lasso, model)
+        self._given = (l1, max_norm, group_lasso, model, entry)
         self.optimizer = optimizer
         super().__init__(optimizer.param_groups, optimizer.defaults)
         self._begun = True
@@ -123,20 +126,21 @@ class ProximalOptimizer(Optimizer):
             self.optimizer.state = state
 
     def _resolve(self) -> dict[torch.Tensor, _Acts]:
-        l1, max_norm, group_lasso, model = self._given
+        l1, max_norm, group_lasso, model, entry = self._given
         cocktail = Cocktail((L1(l1), MaxNorm(max_norm), GroupLasso(group_lasso)))
         weights = weights_of(model) if model is not None else self._guessed()
         strengths = cocktail.resolve(len(weights))
         bounded = any(map(math.isfinite, strengths.max_norm))
         if model is None and (bounded or strengths.group_lasso):
             raise SettingError("toolbox.needs_model", name="max_norm" if bounded else "group_lasso")
-        if strengths.group_lasso:
+        first = None
+        if model is not None and strengths.group_lasso:
             if type(self.optimizer) is not SGD:
                 raise UnsupportedError("toolbox.euclidean_only", name=type(self.optimizer).__name__)
-            first_matrix(weights)
+            first = entry_of(model, weights, entry)
         return {
-            w.tensor: _Acts(one, bound, w.units, strengths.group_lasso if i == 0 else 0.0)
-            for i, (w, one, bound) in enumerate(zip(weights, strengths.l1, strengths.max_norm, strict=True))
+            w.tensor: _Acts(one, bound, w, strengths.group_lasso if w is first else 0.0)
+            for w, one, bound in zip(weights, strengths.l1, strengths.max_norm, strict=True)
         }
 
     def _guessed(self) -> list[Parameter]:
@@ -183,8 +187,10 @@ class ProximalOptimizer(Optimizer):
         self.optimizer.load_state_dict(state_dict)
 
 
-def _rebuilt(optimizer: Optimizer, l1: Any, max_norm: Any, group_lasso: float, model: Any) -> ProximalOptimizer:
-    return ProximalOptimizer(optimizer, l1, max_norm=max_norm, group_lasso=group_lasso, model=model)
+def _rebuilt(
+    optimizer: Optimizer, l1: Any, max_norm: Any, group_lasso: float, model: Any, entry: str | None
+) -> ProximalOptimizer:
+    return ProximalOptimizer(optimizer, l1, max_norm=max_norm, group_lasso=group_lasso, model=model, entry=entry)
 
 
 def _shrink(weight: torch.Tensor, acts: _Acts, eta: Eta) -> None:
@@ -192,12 +198,11 @@ def _shrink(weight: torch.Tensor, acts: _Acts, eta: Eta) -> None:
     if acts.l1:
         weight.copy_(weight.sign() * (weight.abs() - acts.l1 * eta).clamp(min=0))
     if acts.columns:
-        matrix = weight if acts.units == 0 else weight.T
-        norms = torch.linalg.vector_norm(matrix, dim=0, keepdim=True)
+        norms = columns(acts.weight)
         shorter = (norms - acts.columns * eta).clamp(min=0)
-        matrix.mul_(torch.where(norms > 0, shorter / norms, 0))
+        weight.mul_(torch.where(norms > 0, shorter / norms, 0))
     if math.isfinite(acts.bound):
-        unit = acts.units % weight.ndim
+        unit = (acts.weight.orientation or Orientation()).units[0]
         others = tuple(axis for axis in range(weight.ndim) if axis != unit)
         norms = torch.linalg.vector_norm(weight, dim=others, keepdim=True)
         weight.mul_((acts.bound / norms).clamp(max=1))
