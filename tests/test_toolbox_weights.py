@@ -158,6 +158,105 @@ def test_the_first_layer_of_a_keras_model(keras):
     assert torch.isclose(value, kernel.value.norm(dim=1).sum())
 
 
+def norms_of_units(output, weight, axis):
+    """The norm of what enters each output, (outputs,): an output's gradient is 0 but at its own weights."""
+    found = []
+    for one in output.movedim(axis, 0):
+        [gradient] = torch.autograd.grad(one.sum(), weight, retain_graph=True)
+        found.append(torch.where(gradient != 0, weight.detach(), 0).norm())
+    return torch.stack(found)
+
+
+def bounded(model, weight, *, bound=0.3):
+    optimizer = wf.torch.ProximalOptimizer(torch.optim.SGD([weight], lr=0.1), max_norm=bound, model=model)
+    weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+
+
+LAYERS = {
+    "linear": (lambda: nn.Linear(3, 4, bias=False), (2, 3)),
+    "grouped": (lambda: nn.Conv2d(4, 6, 3, groups=2, bias=False), (1, 4, 5, 5)),
+    "transposed": (lambda: nn.ConvTranspose2d(4, 6, 3, bias=False), (1, 4, 5, 5)),
+    "transposed and grouped": (lambda: nn.ConvTranspose2d(4, 6, 1, groups=2, bias=False), (1, 4, 5, 5)),
+    "transposed in one dimension": (lambda: nn.ConvTranspose1d(6, 6, 3, groups=3, bias=False), (1, 6, 5)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_enters_a_unit_is_bounded_whatever_the_layer(name):
+    make, shape = LAYERS[name]
+    layer = make()
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0)) + 0.5
+    with torch.no_grad():
+        layer.weight.add_(0.2)
+    before = norms_of_units(layer(x), layer.weight, 1)
+    bound = before.median().item()
+    bounded(layer, layer.weight, bound=bound)
+    assert torch.allclose(norms_of_units(layer(x), layer.weight, 1), before.clamp(max=bound))
+    assert (before > bound).any()
+    assert (before < bound).any()
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda k: k.Dense(4, use_bias=False), (3,)),
+        (lambda k: k.Conv2D(6, 2, groups=3, use_bias=False), (5, 5, 3)),
+        (lambda k: k.Conv1DTranspose(4, 2, use_bias=False), (5, 3)),
+        (lambda k: k.Conv2DTranspose(3, 1, use_bias=False), (4, 4, 2)),
+        (lambda k: k.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False), (4, 4, 2)),
+        (lambda k: k.EinsumDense("abc,cd->abd", output_shape=(None, 6)), (5, 3)),
+    ],
+)
+def test_what_enters_a_unit_of_keras_is_bounded(keras, make, shape):
+    layer = make(keras.layers)
+    model = keras.Sequential([keras.Input(shape), layer])
+    kernel = layer.kernel.value
+    with torch.no_grad():
+        kernel.copy_(torch.rand(kernel.shape, generator=torch.Generator().manual_seed(1)) + 0.1)
+    x = torch.rand((1, *shape), generator=torch.Generator().manual_seed(0)) + 0.5
+    before = norms_of_units(model(x), kernel, -1)
+    bound = before.median().item()
+    bounded(model, kernel, bound=bound)
+    assert torch.allclose(norms_of_units(model(x), kernel, -1), before.clamp(max=bound))
+    assert (before > bound).any()
+
+
+def test_keras_s_other_kernels_stand_as_pytorch_s(keras):
+    """Rows of an embedding, gates of a recurrent cell, both kernels of a separable convolution."""
+    from wellfit.torch.parts import weights_of
+
+    layers = keras.layers
+    words = keras.Sequential([keras.Input((5,)), layers.Embedding(7, 4), layers.LSTM(3)])
+    found = {w.tensor.shape: w.orientation.units for w in weights_of(words)}
+    assert found == {(7, 4): (0,), (4, 12): (1,), (3, 12): (1,)}
+    images = keras.Sequential([keras.Input((4, 4, 2)), layers.SeparableConv2D(5, 3)])
+    assert {w.tensor.shape: w.orientation.units for w in weights_of(images)} == {
+        (3, 3, 2, 1): (2, 3),
+        (1, 1, 2, 5): (3,),
+    }
+
+
+def test_where_nobody_knows_the_units_a_bound_is_refused_and_others_stay():
+    class Mine(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w, self.head = nn.Parameter(torch.ones(3, 4)), nn.Linear(4, 2)
+
+    model = Mine()
+    with pytest.raises(SettingError, match=r"units of w stand.*inf"):
+        wf.torch.ProximalOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), max_norm=1.0, model=model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = wf.torch.ProximalOptimizer(optimizer, l1=100.0, max_norm=(float("inf"), 1.0), model=model)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    assert not model.w.any()
+    normed = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))  # its length is not that of its direction
+    with pytest.raises(SettingError, match="parametrizations"):
+        wf.torch.ProximalOptimizer(torch.optim.SGD(normed.parameters(), lr=0.1), max_norm=1.0, model=normed)
+
+
 def test_a_model_without_weights_is_refused_by_name_where_group_lasso_should_act():
     norm = nn.LayerNorm(3)
     with pytest.raises(SettingError, match="no weight"):

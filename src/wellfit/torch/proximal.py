@@ -14,7 +14,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from wellfit.cocktail import L1, Cocktail, GroupLasso, MaxNorm
 from wellfit.errors import SettingError, UnsupportedError
-from wellfit.nets.orientation import Orientation
+from wellfit.nets.orientation import bound_units
 from wellfit.torch.entry import columns, entry_of
 from wellfit.torch.groups import HOLDS_WEIGHTS
 from wellfit.torch.parts import Parameter, weights_of
@@ -133,6 +133,9 @@ class ProximalOptimizer(Optimizer):
         bounded = any(map(math.isfinite, strengths.max_norm))
         if model is None and (bounded or strengths.group_lasso):
             raise SettingError("toolbox.needs_model", name="max_norm" if bounded else "group_lasso")
+        for weight, bound in zip(weights, strengths.max_norm, strict=True):
+            if math.isfinite(bound) and weight.orientation is None:
+                raise SettingError("toolbox.no_units", name=weight.name)
         first = None
         if model is not None and strengths.group_lasso:
             if type(self.optimizer) is not SGD:
@@ -194,15 +197,12 @@ def _rebuilt(
 
 
 def _shrink(weight: torch.Tensor, acts: _Acts, eta: Eta) -> None:
-    """Do what comes after a step to one weight, in place: soft threshold, columns, rows."""
+    """Do what comes after a step to one weight, in place: soft threshold, columns, units."""
     if acts.l1:
         weight.copy_(weight.sign() * (weight.abs() - acts.l1 * eta).clamp(min=0))
     if acts.columns:
         norms = columns(acts.weight)
         shorter = (norms - acts.columns * eta).clamp(min=0)
         weight.mul_(torch.where(norms > 0, shorter / norms, 0))
-    if math.isfinite(acts.bound):
-        unit = (acts.weight.orientation or Orientation()).units[0]
-        others = tuple(axis for axis in range(weight.ndim) if axis != unit)
-        norms = torch.linalg.vector_norm(weight, dim=others, keepdim=True)
-        weight.mul_((acts.bound / norms).clamp(max=1))
+    if math.isfinite(acts.bound) and acts.weight.orientation is not None:  # others were refused
+        bound_units(weight, acts.weight.orientation, acts.bound)
