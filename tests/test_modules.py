@@ -161,8 +161,8 @@ def test_dropout_and_batch_norm_are_inserted_where_there_is_none() -> None:
     kinds = [type(part).__name__ for part in built.net.modules()]
     assert kinds.count("Site") == kinds.count("BatchNorm1d") == 1
     assert [slot.name for slot in built.layout.slots] == [
-        *("body.0.weight", "body.0.bias", "head.1.weight", "head.1.bias"),
-        *("body.1.weight", "body.1.bias", "body.1.running_mean", "body.1.running_var"),
+        *("body.weight", "body.bias", "head.weight", "head.bias"),
+        *(f"body.inserted_norm.{name}" for name in ("weight", "bias", "running_mean", "running_var")),
     ]
     data = make_data("binary")
     one = Member(plain, as_cocktail("batch_norm + dropout=0.5 + l1=0.01"), Training("adam", 0.01, 5, 16), 0, 0)

@@ -17,6 +17,7 @@ from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
 from wellfit.nets import MLP, Network, Training
 from wellfit.nets.network import link
+from wellfit.nets.training import checkpoints
 from wellfit.records import Array, FoldData, History, TrainingData, hash_once
 
 # The columns of State.curves.
@@ -89,6 +90,20 @@ class State:
         """Return this state with other starting parameters, (T,): to begin from given weights."""
         given = np.asarray(parameters, dtype=self.parameters.dtype)
         return replace(self, parameters=given.copy(), average=given.copy() if self.average.size else self.average)
+
+
+def initial_state(member: Member, data: TrainingData) -> State:
+    """Return a member's state before training, of an engine that goes by steps."""
+    strengths, inputs = member.network.strengths(member.cocktail), data.folds[member.fold].inputs
+    drawn = member.network.initialize(member.seed, inputs, data.outputs, batch_norm=strengths.batch_norm)
+    parameters = drawn.astype(member.training.stored)
+    return State(
+        parameters=parameters,
+        moments=np.zeros((2, parameters.size), parameters.dtype),
+        best_parameters=parameters.copy() if strengths.early_stopping else parameters[:0].copy(),
+        curves=np.full((len(checkpoints(member.training.epochs)), len(CURVES)), np.nan),
+        average=parameters.copy() if strengths.ema else parameters[:0].copy(),
+    )
 
 
 class Engine(Protocol):
@@ -164,9 +179,15 @@ def in_step(engine: Engine) -> bool:
 
 
 def threads_of(engine: Engine, members: Sequence[Member], data: TrainingData) -> int:
-    """Return how many threads a member's training takes, the most that any of the members does."""
-    engines = {id(own): own for own in (engine_of(engine, member, data) for member in members)}
-    return max((int(getattr(own, "member_threads", 1)) for own in engines.values()), default=1)
+    """Return how many threads a member's training takes, the most that any of the members does.
+
+    An engine whose members take more than one says so by a method ``threads_for(member, data)``.
+    """
+    found = 1
+    for member in members:
+        asked = getattr(engine_of(engine, member, data), "threads_for", None)
+        found = max(found, 1 if asked is None else asked(member, data))
+    return found
 
 
 def refuse_misfits(engine: Engine, members: Sequence[Member], data: TrainingData) -> None:
@@ -270,8 +291,6 @@ def reads_together(engine: Engine, member: Member, data: TrainingData) -> bool:
 
 def history(member: Member, state: State, data: TrainingData) -> History:
     """Return the record of a member from its state: curves in the user's unit, predictions on its score rows."""
-    from wellfit.nets.training import checkpoints
-
     fold, network = data.folds[member.fold], member.network
     reached = ~np.isnan(state.curves[:, CURVES.index("train_loss")])
     measured = state.curves[reached]

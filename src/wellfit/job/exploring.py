@@ -12,7 +12,6 @@ from wellfit.messages import say
 from wellfit.nets import MLP, Module, Training
 from wellfit.records import Array, Finding, Frames, Path, Simplest, Split
 from wellfit.select import default_seeds, default_training
-from wellfit.select.axes import AXES
 from wellfit.select.budget import Budget, as_budget
 from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.defaults import FOLDS, can_have
@@ -80,12 +79,12 @@ def paths(study: Study, rows: Array, plan: Plan) -> tuple[tuple[Path, ...], tupl
 
 def path_names(study: Study, plan: Plan) -> list[str]:
     """Return the ingredients that a run turns up, those that the network can have."""
-    if isinstance(study.network, Module):
-        network, examples = study.network, {"dropout": Dropout(0.5), "augment": Augment(1.0)}
-        asked = QUICK_OVER_MODULE if plan.quick else OVER_MODULE
-        return [n for n in asked if n not in examples or can_have(network, Cocktail((examples[n],)))]
-    names = QUICK_OVER if plan.quick else OVER
-    return [name for name in names if not study.network.linear or AXES[name].kind is not Dropout]
+    module = isinstance(study.network, Module)
+    asked: tuple[str, ...] = OVER_MODULE if module else OVER
+    if plan.quick:
+        asked = QUICK_OVER_MODULE if module else QUICK_OVER
+    examples = {"dropout": Dropout(0.5), "augment": Augment(1.0)}
+    return [n for n in asked if n not in examples or can_have(study.network, Cocktail((examples[n],)))]
 
 
 def one_path(study: Study, rows: Array, plan: Plan, name: str) -> Path:

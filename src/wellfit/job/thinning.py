@@ -18,7 +18,6 @@ from wellfit.job.study import Study
 from wellfit.messages import say
 from wellfit.nets import Module, Training
 from wellfit.nets.ensemble import Ensemble
-from wellfit.nets.module import Inputs
 from wellfit.nets.training import batches
 from wellfit.records import Array, Finding
 from wellfit.select.budget import step_seconds
@@ -145,10 +144,10 @@ def last_training(study: Study, sample: Sample, found: Search, plan: Plan, began
 def _seconds_a_row(study: Study) -> float:
     """Return about how long one pass of one row takes in training on one core."""
     table, network, training = study.table, study.network, study.training
-    inputs: Inputs = table.inputs.shape[1:] if table.inputs is not None else (network.inputs or 1)  # type: ignore[union-attr]
     outputs = len(table.classes) if table.task == "multiclass" else 1
     _, batch = batches(table.rows, training.batch_size)
     halved = training.precision == "bfloat16"
     assert isinstance(network, Module)
+    assert network.inputs is not None  # a study's network is bound
     network.strengths(Cocktail())  # made here, so that it is not made in the middle of a measurement
-    return step_seconds(network, inputs, outputs, batch, halved=halved) / batch
+    return step_seconds(network, network.inputs, outputs, batch, halved=halved) / batch

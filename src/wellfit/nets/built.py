@@ -8,9 +8,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.torch_threads import alone
+from wellfit.nets.trial import Trial, before_activation, has_columns, try_out
 from wellfit.records import Array
 
 torch: Any = require_torch()
@@ -45,11 +48,12 @@ class Built:
 
     def __init__(self, network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> None:
         self.network, self.inputs, self.outputs, self.batch_norm = network, inputs, outputs, batch_norm
-        self._tried: surgery.Trial | None = None
+        self._tried: Trial | None = None
         net = self._made(0)
-        trial = surgery.try_out(net, self.example(), outputs, self.name)
+        trial = try_out(net, self.example(), outputs, self.name)
         self.net: Any = net
-        self.layout: Layout = layout_of(net)
+        self._counters = trial.counters
+        self.layout: Layout = layout_of(net, self._counters)
         self.products, self.masks, self.activations = trial.products, trial.masks, trial.activations
         self.tokens = trial.tokens
         self._order = list(dict.fromkeys(trial.sites))
@@ -57,13 +61,12 @@ class Built:
         self.places = len(self._order)
         self._sites = [net.get_submodule(site) for site in trial.sites]
         # Where each tensor hangs. Ours stay there until the next call: the module is nobody else's.
-        self._homes = _homes(net, self.layout)
+        self._homes, self._constants = _homes(net, self.layout)
         self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
         self.unfelt = self._unfelt(trial)
         self.entry = self._entry(trial)
-        self.recurrent = bool(self._recurrent)
         self._heard = trial.heard
-        self._watched = surgery.before_activation(trial)
+        self._watched = before_activation(trial)
         self.normalized = any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in net.modules())
 
     @property
@@ -89,7 +92,7 @@ class Built:
         values = np.sin(np.arange(size, dtype=np.float64) * 12.9898).reshape(SAMPLE, *shape)
         return torch.tensor(values, dtype=torch.get_default_dtype())
 
-    def _unfelt(self, trial: surgery.Trial) -> tuple[Slot, ...]:
+    def _unfelt(self, trial: Trial) -> tuple[Slot, ...]:
         """Return the biases without effect: what stands in front of a batch normalization and goes nowhere else.
 
         Their gradient is rounding, of which Adam makes steps; here it is found to be that, in float64.
@@ -111,7 +114,7 @@ class Built:
         }
         return tuple(slot for slot in slots if sizes[slot.name] < _NOTHING * max(sizes.values()))
 
-    def _entry(self, trial: surgery.Trial) -> int | None:
+    def _entry(self, trial: Trial) -> int | None:
         """Return the place, among the weights, of the layer that an input meets first.
 
         Its weights are (out, in, ...), so that columns belong to inputs: a linear layer or a plain convolution. None
@@ -119,9 +122,29 @@ class Built:
         """
         names = [self.layout.slots[i].name for i in self.layout.weights]
         first = next((place for place in trial.layers if f"{place}.weight" in names), None)
-        if first is None or not surgery.has_columns(self.net.get_submodule(first)):
+        if first is None or not has_columns(self.net.get_submodule(first)):
             return None
         return names.index(f"{first}.weight")
+
+    @cached_property
+    def stacks(self) -> bool:
+        """Whether `torch.func.vmap` can train several at once: no recurrent layers, no branch that values decide."""
+        if self._recurrent:
+            return False
+        learned, buffers = torch.zeros(2, self.layout.learned), torch.zeros(2, self.layout.total - self.layout.learned)
+        x = torch.stack([self.example()] * 2)
+        x = torch.zeros_like(x, dtype=torch.long) if self.tokens else x
+
+        def trained(learned: Any, buffers: Any, x: Any) -> Any:
+            return self.call(learned, buffers, x, training=True)[0].sum()
+
+        try:
+            with alone(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of operations that PyTorch stacks by a loop
+                torch.func.vmap(torch.func.grad(trained))(learned, buffers, x)
+        except RuntimeError:
+            return False
+        return True
 
     def bytes_for(self, batch: int) -> int:
         """Return the memory that one member of a stack needs in training, in bytes, about; rather more than less."""
@@ -129,16 +152,14 @@ class Built:
         return 4 * (vectors + 3 * batch * self.activations)
 
     def initialize(self, seed: int) -> Array:
-        """Return the starting parameters, (T,) float64, that the factory draws with this seed.
+        """Return the starting parameters, (T,) float64, that a module's factory draws with this seed.
 
         Raises `UnsupportedError` where its layers are other ones than before.
         """
-        if isinstance(self.network, MLP):
-            shape = int(np.prod(self.inputs))
-            return self.network.initialize(seed, shape, self.outputs, batch_norm=self.batch_norm)
+        assert isinstance(self.network, Module)  # an MLP draws its own: see `MLP.initialize`
         with alone():
             net = self._made(seed, self._tried)
-        there = layout_of(net)
+        there = layout_of(net, self._counters)
         if there != self.layout:
             raise UnsupportedError("module.layers_differ", name=self.name, **_difference(self.layout, there))
         return self.pack(net)
@@ -167,12 +188,14 @@ class Built:
         """
         slots = self.layout.slots
         sizes = [slot.stop - slot.start for slot in slots]
-        # One split gives the gradient as one concatenation. Running statistics are changed in place.
-        pieces = torch.split(learned, sizes[: self.layout.count])
-        own = [piece.clone() for piece in torch.split(buffers, sizes[self.layout.count :])]
+        count = self.layout.count
+        # One split gives the gradient as one concatenation. A pass may change buffers in place: they are copies.
+        pieces = torch.split(learned, sizes[:count])
+        own = [piece.clone() for piece in torch.split(buffers, sizes[count:])]
         for homes, slot, part in zip(self._homes, slots, (*pieces, *own), strict=True):
+            tensor = part.view(slot.shape)
             for holder, key in homes:
-                holder[key] = part.view(slot.shape)
+                holder[key] = tensor.to(getattr(torch, slot.whole)) if slot.whole else tensor
         for part in self._recurrent:
             part._flat_weights = [getattr(part, name) for name in part._flat_weights_names]
         for site in self._sites:
@@ -181,9 +204,14 @@ class Built:
             site.fed.append(given)
         if self.net.training != training:
             self.net.train(training)
+        constants = [_on(learned.device, *spot) for spot in self._constants]
         out = self.net(x)
-        after = torch.cat([piece.reshape(-1) for piece in own]) if own else buffers
-        return surgery.logits(out, self.outputs), after
+        for (holder, key), (tensor, version) in zip(self._constants, constants, strict=True):
+            if holder[key] is not tensor or tensor._version != version:
+                raise UnsupportedError("module.late_buffer", name=self.name, buffer=key)
+        # Read where they hang: a pass may have put another tensor there.
+        ended = [holder[key].reshape(-1).to(buffers.dtype) for (holder, key), *_ in self._homes[count:]]
+        return surgery.logits(out, self.outputs), torch.cat(ended) if ended else buffers
 
     def evaluate(self, vector: Any, x: Any) -> Any:
         """Return the outputs (n, k) in evaluation mode, of a vector (T,)."""
@@ -225,7 +253,7 @@ class Built:
         shares = [float(torch.cat(part).double().mean()) for part in (on, off)]
         return shares[0], shares[1], float("nan")
 
-    def _made(self, seed: int, tried: surgery.Trial | None = None) -> Any:
+    def _made(self, seed: int, tried: Trial | None = None) -> Any:
         """Return a module of this kind, ready to be trained; ``tried`` is what trying it showed, before insertions."""
         if isinstance(self.network, MLP):
             net = surgery.of_mlp(self.network, int(np.prod(self.inputs)), self.outputs, self.batch_norm)
@@ -233,7 +261,7 @@ class Built:
             net = surgery.prepare(self._drawn(seed), self.name, keep_norm=self.batch_norm)
         dropout = isinstance(self.network, Module) and self.network.insert_dropout
         if isinstance(self.network, Module) and (self.batch_norm or dropout):
-            tried = tried or surgery.try_out(net, self.example(), self.outputs, self.name)
+            tried = tried or try_out(net, self.example(), self.outputs, self.name)
             surgery.insert(net, tried, self.name, batch_norm=self.batch_norm, dropout=dropout)
             self._tried = tried
         surgery.count_no_batches(net)
@@ -279,12 +307,24 @@ def channels_last(x: Any) -> Any:
 
 
 def build(network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> Built:
-    """Return the module as built for a shape, made once for each thread."""
+    """Return the module as built for a shape, made once for each thread.
+
+    Raises `SettingError` and `UnsupportedError` for modules that cannot be trained; where the shape is another one than
+    the module is bound to, as of a fold of a table with fewer columns, the error says so.
+    """
     kept: OrderedDict[tuple, Built] = _mine.__dict__.setdefault("kept", OrderedDict())
     key = (network, inputs, outputs, batch_norm)
     if key not in kept:
         with alone():
-            kept[key] = Built(network, inputs, outputs, batch_norm)
+            try:
+                kept[key] = Built(network, inputs, outputs, batch_norm)
+            except SettingError as error:
+                bound = network.inputs if isinstance(network, Module) else None
+                if bound is None or bound == inputs:
+                    raise
+                raise SettingError(
+                    "module.other_inputs", name=network, bound=bound, given=inputs, reason=str(error).rstrip(".。")
+                ) from error
     kept.move_to_end(key)
     while len(kept) > KEPT:
         kept.popitem(last=False)
@@ -305,16 +345,27 @@ def drawing(seed: int) -> Iterator[None]:
             torch.set_rng_state(before)
 
 
-def _homes(net: Any, layout: Layout) -> list[list[tuple[dict[str, Any], str]]]:
-    """Return the dictionaries of modules that hold each tensor, and its keys there; a tied one has several."""
-    held: dict[int, list[tuple[dict[str, Any], str]]] = {}
+Spot = tuple[dict[str, Any], str]  # where a tensor hangs: a module's dictionary, and its key there
+
+
+def _homes(net: Any, layout: Layout) -> tuple[list[list[Spot]], list[Spot]]:
+    """Return where each tensor of a layout hangs, a tied one in several places; and where all other buffers do."""
+    held: dict[int, list[Spot]] = {}
     for part in net.modules():
         for holder in (part._parameters, part._buffers):
             for key, tensor in holder.items():
                 if tensor is not None:
                     held.setdefault(id(tensor), []).append((holder, key))
     own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-    return [held[id(own[slot.name])] for slot in layout.slots]
+    homes = [held.pop(id(own[slot.name])) for slot in layout.slots]
+    return homes, [spot for spots in held.values() for spot in spots]
+
+
+def _on(device: Any, holder: dict[str, Any], key: str) -> tuple[Any, int]:
+    """Return the tensor that hangs there, moved to the device, and how often it was changed so far."""
+    if holder[key].device != device:
+        holder[key] = holder[key].to(device)
+    return holder[key], holder[key]._version
 
 
 def _difference(here: Layout, there: Layout) -> dict[str, object]:

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Any
+
+WHOLE = 2**24  # up to here float32 holds every whole number
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One tensor: its name in the module, its shape, and where it begins and ends in the vector."""
+    """One tensor: its name in the module, its shape, and where it begins and ends in the vector.
+
+    ``whole`` is the type of whole numbers, such as ``int64``, that the vector holds as floats; empty for floats.
+    """
 
     name: str
     shape: tuple[int, ...]
     start: int
     stop: int
+    whole: str = field(default="", repr=False)  # ledgers know modules by a hash of what is shown
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The vector (T,): learned parameters, then what training leaves alone: parameters that ask for no gradient, and
-    buffers that are numbers (running statistics).
+    """The vector (T,): learned parameters, then what no gradient changes: parameters that ask for none, and buffers:
+    floats (running statistics), and last the whole numbers that a forward pass changes (counters).
 
     Within the learned ones first all that are no normalization's, in the module's order, then all scales of
     normalization layers, then all their shifts; buffers are ordered by what they are called, all means before all
@@ -42,6 +49,11 @@ class Layout:
         """The length T."""
         return self.slots[-1].stop if self.slots else 0
 
+    @property
+    def whole(self) -> int:
+        """Where the whole numbers begin."""
+        return next((slot.start for slot in self.slots if slot.whole), self.total)
+
     def weights_in(self, parameters: Any) -> list[Any]:
         """Return views of the weight matrices and kernels in a vector (T,), of NumPy or PyTorch."""
         chosen = [self.slots[i] for i in self.weights]
@@ -52,8 +64,8 @@ class Layout:
         return {slot.name: vector[slot.start : slot.stop].view(slot.shape) for slot in self.slots}
 
 
-def layout_of(net: Any) -> Layout:
-    """Return the layout of an ``nn.Module``."""
+def layout_of(net: Any, counters: Collection[str] = ()) -> Layout:
+    """Return the layout of an ``nn.Module``; ``counters`` names its buffers of whole numbers that change."""
     norms = {id(p) for m in net.modules() if is_norm(m) for p in m.parameters(recurse=False)}
     named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
     frozen = [(name, p) for name, p in net.named_parameters() if not p.requires_grad]
@@ -62,10 +74,12 @@ def layout_of(net: Any) -> Layout:
     shifts = [(name, p) for name, p in named if id(p) in norms and name.endswith("bias")]
     buffers = [(name, b) for name, b in net.named_buffers() if b.is_floating_point()]
     buffers.sort(key=lambda pair: pair[0].rpartition(".")[2])  # stable: layers keep their order
+    counted = [(name, b) for name, b in net.named_buffers() if name in counters]
     slots, at = [], 0
-    for name, tensor in (*plain, *scales, *shifts, *frozen, *buffers):
+    for name, tensor in (*plain, *scales, *shifts, *frozen, *buffers, *counted):
         size = math.prod(tensor.shape)
-        slots.append(Slot(name, tuple(tensor.shape), at, at + size))
+        whole = "" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
+        slots.append(Slot(name, tuple(tensor.shape), at, at + size, whole))
         at += size
     weights = tuple(i for i, (name, p) in enumerate(plain) if is_weight(name, p))
     learned = slots[len(named) - 1].stop if named else 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from wellfit.cocktail import BatchNorm, Cocktail, Dropout, GroupLasso, Strengths
 from wellfit.errors import SettingError
-from wellfit.records import Array
+from wellfit.records import Array, inputs_of
 
 if TYPE_CHECKING:
     from wellfit.nets.built import Built
@@ -34,8 +34,10 @@ class Module:
     What a cocktail does to it: penalties reach weight matrices and kernels, in the order of ``named_parameters``, and
     never biases or normalization layers. Dropout sets the rates of the module's own ``nn.Dropout`` layers, in the order
     in which an input meets them, whatever rate they were made with; with ``insert_dropout`` layers are put in front of
-    every weight layer but the first, after the activation. Batch normalization layers of the module's own are there
-    with ``batch_norm`` and left out without; where it has none they are put behind every weight layer but the last.
+    every weight layer but the first, after the activation, where there is none. Batch normalization layers of the
+    module's own are there with ``batch_norm`` and left out without; where it has none they are put behind every weight
+    layer but the last. Where either is put in, a module that multiplies by weights outside of a call of their layer, as
+    attention does, is refused.
 
     Equal names and settings with another factory are another network.
     """
@@ -115,7 +117,7 @@ class Module:
 
     def forward(self, parameters: Array, x: Array, outputs: int) -> Array:
         """Return the outputs before any link, (n, k) float64, for inputs (n, ...), in evaluation mode."""
-        return self._of(parameters, _inputs_of(x), outputs).forward(parameters, x)
+        return self._of(parameters, inputs_of(x), outputs).forward(parameters, x)
 
     def unit_shares(self, parameters: Array, x: Array, outputs: int) -> tuple[float, float, float]:
         """Return which shares of the hidden units, or channels, are always on, always off and saturated on x.
@@ -123,7 +125,7 @@ class Module:
         A channel counts as on where it is so at every position; the values looked at are those that leave a weight
         layer, or the normalization behind it, before any activation. No share of saturated units is known: NaN.
         """
-        return self._of(parameters, _inputs_of(x), outputs).unit_shares(parameters, x)
+        return self._of(parameters, inputs_of(x), outputs).unit_shares(parameters, x)
 
     def built(self, inputs: Inputs, outputs: int, *, batch_norm: bool) -> Built:
         """Return the module as built for a shape: see `wellfit.nets.built`. Needs the extra ``torch``."""
@@ -152,10 +154,6 @@ class Module:
             if built.layout.total == len(parameters):
                 return built
         raise SettingError("module.wrong_parameters", name=self.name, given=len(parameters), needed=built.layout.total)
-
-
-def _inputs_of(x: Array) -> Inputs:
-    return x.shape[1] if x.ndim == 2 else x.shape[1:]
 
 
 def module(name: str, factory: Callable[..., Any] | None = None, *, insert_dropout: bool = False) -> Module:

@@ -84,6 +84,15 @@ class Fold:
     score: Array
 
 
+def inputs_of(x: Array) -> int | tuple[int, ...]:
+    """Return what a network takes of each row of x, (n, ...): d features, or a shape such as (channels, height, width).
+
+    >>> inputs_of(np.zeros((9, 4))), inputs_of(np.zeros((9, 1, 28, 28)))
+    (4, (1, 28, 28))
+    """
+    return x.shape[1] if x.ndim == 2 else x.shape[1:]
+
+
 @dataclass(frozen=True, eq=False)
 class FoldData:
     """What an engine trains on for one fold: a design matrix made with *this fold's training rows* only.
@@ -107,7 +116,7 @@ class FoldData:
     @property
     def inputs(self) -> int | tuple[int, ...]:
         """What a network takes of each row: d features, or a shape such as (channels, height, width)."""
-        return self.x.shape[1] if self.x.ndim == 2 else self.x.shape[1:]
+        return inputs_of(self.x)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wellfit.engines.base import CURVES, Member, State
+from wellfit.engines.base import Member, State
 from wellfit.engines.torch import curves
 from wellfit.engines.torch.batches import Batch, Batches, Held, mask
 from wellfit.engines.torch.losses import row_losses
@@ -46,11 +46,12 @@ class Stack:
     def _take_in(self) -> None:
         """Take the running members' numbers to the device."""
         mine = [self.states[i] for i in self.places]
+        averages = [s.average if s.average.size else s.parameters for s in mine]
         self.vectors = Vectors(
             parameters=self._tensor([s.parameters for s in mine]),
             first=self._tensor([s.moments[0] for s in mine]),
             second=self._tensor([s.moments[1] for s in mine]),
-            average=self._tensor([s.average if s.average.size else s.parameters for s in mine]),
+            average=self._tensor(averages) if any(s.average.size for s in mine) else None,
         )
         self._choose()
 
@@ -187,13 +188,7 @@ class Stack:
         self.places = [self.places[p] for p in stay]
         if not self.places:
             return
-        chosen = torch.tensor(stay, device=self.device)
-        self.vectors = Vectors(
-            *(
-                v[chosen]
-                for v in (self.vectors.parameters, self.vectors.first, self.vectors.second, self.vectors.average)
-            )
-        )
+        self.vectors = self.vectors.of(torch.tensor(stay, device=self.device))
         self._choose()
 
     def _hand_back(self, places: Sequence[int]) -> None:
@@ -217,20 +212,6 @@ def built_for(member: Member, data: TrainingData) -> Built:
     """Return the module of a member as built for its fold, on this thread."""
     strengths = member.network.strengths(member.cocktail)
     return build(member.network, data.folds[member.fold].inputs, data.outputs, strengths.batch_norm)
-
-
-def begin(member: Member, data: TrainingData) -> State:
-    """Return a member's state before training."""
-    strengths = member.network.strengths(member.cocktail)
-    drawn = built_for(member, data).initialize(member.seed)
-    parameters = drawn.astype(member.training.stored)
-    return State(
-        parameters=parameters,
-        moments=np.zeros((2, parameters.size), parameters.dtype),
-        best_parameters=parameters.copy() if strengths.early_stopping else parameters[:0].copy(),
-        curves=np.full((len(checkpoints(member.training.epochs)), len(CURVES)), np.nan),
-        average=parameters.copy() if strengths.ema else parameters[:0].copy(),
-    )
 
 
 def _array(vector: Any) -> np.ndarray:

@@ -24,12 +24,17 @@ _BOUNDS = ("max_norm", "gradient_clipping")
 
 @dataclass
 class Vectors:
-    """What a step changes: parameters (M, T), two moments (M, T) and the average (M, T), or an empty one."""
+    """What a step changes: parameters (M, T), two moments (M, T) and the average (M, T), None where nobody has one."""
 
     parameters: Any
     first: Any
     second: Any
     average: Any
+
+    def of(self, places: Any) -> Vectors:
+        """Return those of some members, by place."""
+        average = None if self.average is None else self.average[places]
+        return Vectors(self.parameters[places], self.first[places], self.second[places], average)
 
 
 class Present:
@@ -114,7 +119,15 @@ def descend(
             _bound_units(weights, slot, bound[:, i])
     if (ema := present.of("ema")) is not None:
         share = 1 - torch.clamp(ema, max=(1 + done) / (10 + done))[:, None]
-        vectors.average += share * (vectors.parameters - vectors.average)
+        _average(vectors, share, layout.whole)
+
+
+def _average(vectors: Vectors, share: Any, whole: int) -> None:
+    """Move the average towards the parameters by the share (M, 1); what stands from ``whole`` on is as it is."""
+    now, average = vectors.parameters, vectors.average
+    # A mask of a module's own may hold infinities, whose difference is no number.
+    average += torch.where(now == average, 0, share * (now - average))
+    average[:, whole:] = now[:, whole:]
 
 
 def _step(kind: str, vectors: Vectors, g: Any, nesterov: bool, momentum: Any, lr: Any, done: int) -> tuple[Any, Any]:
