@@ -8,6 +8,7 @@ import pytest
 from peers import import_torch
 
 import wellfit as wf
+from wellfit.errors import SettingError
 
 torch = import_torch()
 nn = torch.nn
@@ -91,3 +92,30 @@ def test_one_cocktail_fits_engine_and_toolbox_where_a_layer_is_frozen():
     optimizer = wf.torch.ProximalOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), l1=(100.0,), model=model)
     zero_step(optimizer, model)
     assert not model[1].weight.any()
+
+
+@pytest.mark.parametrize("acts", [{"l1": 0.1}, {"max_norm": 1.0}, {"group_lasso": 0.1}])
+def test_a_model_that_the_optimizer_does_not_train_is_refused(acts):
+    ours, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    with pytest.raises(SettingError, match="never act"):
+        wf.torch.ProximalOptimizer(torch.optim.SGD(ours.parameters(), lr=0.1), **acts, model=other)
+    with pytest.raises(SettingError, match="never act"):
+        wf.torch.ProximalOptimizer(torch.optim.SGD([ours.bias], lr=0.1), **acts, model=ours)
+    frozen = nn.Linear(2, 2).requires_grad_(False)
+    if "group_lasso" not in acts:
+        with pytest.raises(SettingError, match="never act"):
+            wf.torch.ProximalOptimizer(torch.optim.SGD(frozen.parameters(), lr=0.1), **acts, model=frozen)
+
+
+def test_an_optimizer_without_weights_is_refused_where_l1_should_act():
+    norm = nn.LayerNorm(3)
+    with pytest.raises(SettingError, match="never act"):
+        wf.torch.ProximalOptimizer(torch.optim.SGD(norm.parameters(), lr=0.1), l1=0.1)
+    assert wf.torch.ProximalOptimizer(torch.optim.SGD(norm.parameters(), lr=0.1)).param_groups
+
+
+def test_group_lasso_on_a_layer_that_is_not_trained_is_refused():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    inner = torch.optim.SGD(model[1].parameters(), lr=0.1)
+    with pytest.raises(SettingError, match="never act"):
+        wf.torch.ProximalOptimizer(inner, l1=0.1, group_lasso=0.1, model=model)

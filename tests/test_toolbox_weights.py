@@ -264,3 +264,82 @@ def test_a_model_without_weights_is_refused_by_name_where_group_lasso_should_act
     with pytest.raises(SettingError, match="no weight"):
         wf.torch.ProximalOptimizer(torch.optim.SGD(norm.parameters(), lr=0.1), group_lasso=0.1, model=norm)
     assert wf.torch.penalty(norm, "l2=0.1") == 0
+
+
+class MyLayerNorm2d(nn.Module):
+    """A normalization of one's own whose scale has two axes."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.ones(4, 5)), nn.Parameter(torch.zeros(4, 5))
+
+
+class NormedLinear(nn.Module):
+    """Has a matrix, and a scale for each row."""
+
+    def __init__(self):
+        super().__init__()
+        self.matrix, self.scale = nn.Parameter(torch.ones(4, 5)), nn.Parameter(torch.ones(4, 1))
+
+
+def weight_normed():
+    return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 2, 2)), nn.Flatten(), nn.LazyLinear(2))
+
+
+def weight_normed_as_it_was():
+    with pytest.warns(FutureWarning):
+        return nn.Sequential(nn.utils.weight_norm(nn.Conv1d(3, 2, 2)), nn.Flatten(), nn.LazyLinear(2))
+
+
+@pytest.mark.parametrize(
+    ("make", "left"),
+    [
+        (lambda: nn.Sequential(nn.Linear(2, 2), MyLayerNorm2d()), ["0.weight"]),
+        (NormedLinear, ["matrix"]),
+        (weight_normed, ["0.parametrizations.weight.original1", "2.weight"]),
+        (weight_normed_as_it_was, ["0.weight_v", "2.weight"]),
+    ],
+)
+def test_scales_with_two_axes_are_no_weights_in_toolbox_and_engine(make, left):
+    model = make()
+    if isinstance(model, nn.Sequential) and isinstance(model[-1], nn.LazyLinear):
+        model(torch.ones(1, 3, 4))
+    assert sorted(names_of(model)) == sorted(engine_names_of(model)) == sorted(left)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+    [advice] = wf.torch.lint(model, optimizer)
+    assert not set(left) & set(advice.place)
+    assert {"scale", "1.scale", "0.parametrizations.weight.original0", "0.weight_g"} & set(advice.place)
+
+
+def test_what_keras_never_trains_is_no_weight(keras):
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((4,)), layers.SpectralNormalization(layers.Dense(3)), layers.Dense(2)])
+    assert [tuple(p.shape) for group in wf.torch.parameter_groups(model, 0.1) for p in group["params"]] == [
+        (4, 3),
+        (3, 2),
+        (3,),
+        (2,),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["SimpleRNN", "GRU", "LSTM"])
+def test_dropout_of_keras_s_recurrent_layers_is_set_drops_and_is_seen(keras, kind):
+    layer = getattr(keras.layers, kind)(3, dropout=0.2, seed=1)
+    inputs = keras.Input((5, 4))
+    model = keras.Model(inputs, layer(inputs))
+    x = torch.rand(64, 5, 4)
+    assert torch.equal(model(x, training=False), model(x, training=False))
+    with wf.torch.watch(model) as watching, torch.no_grad():
+        model(x)
+        assert watching.advice == []
+        model(x, training=True)
+    assert [advice.rule for advice in watching.advice] == ["missing_eval"]
+    assert wf.torch.set_dropout(model, 0.9) == 1
+    # An example all of whose inputs are dropped is read as zeros.
+    zeros = model(torch.zeros(1, 5, 4), training=False)
+    read = model(x, training=True)
+    assert (
+        torch.isclose(read, zeros, atol=1e-6).all(1).double().mean() > 0.3
+    )  # .9^4 is .66, for the mask of an LSTM's gates alike
+    assert wf.torch.set_dropout(model, 0.0) == 1
+    assert torch.equal(model(x, training=True), model(x, training=False))

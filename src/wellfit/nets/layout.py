@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
+
+_ENDS_IN_NORM = re.compile(r"norm(\dd)?$")
 
 WHOLE = 2**24  # up to here float32 holds every whole number
 
@@ -81,7 +84,8 @@ def layout_of(net: Any, counters: Collection[str] = ()) -> Layout:
         whole = "" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
         slots.append(Slot(name, tuple(tensor.shape), at, at + size, whole))
         at += size
-    weights = tuple(i for i, (name, p) in enumerate(plain) if is_weight(name, p))
+    penalized = {id(p) for m in net.modules() for _, p in own_weights(m)}
+    weights = tuple(i for i, (_, p) in enumerate(plain) if id(p) in penalized)
     learned = slots[len(named) - 1].stop if named else 0
     return Layout(tuple(slots), weights, learned)
 
@@ -92,6 +96,34 @@ def is_norm(module: Any) -> bool:
 
     kinds = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
     return isinstance(module, kinds) or type(module).__name__ == "RMSNorm"
+
+
+def normalizes(module: Any, name: str, parameter: Any) -> bool:
+    """Return whether a module's own parameter scales or shifts what is normalized, so that penalties leave it out.
+
+    That is all that a normalization has, PyTorch's or one whose class is called so (``LayerNorm2d``), what is as good
+    as a vector in a class with "norm" in its name, and the lengths that weight normalization keeps apart from the
+    directions (Salimans & Kingma 2016).
+
+    >>> from torch import nn
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)).parametrizations.weight
+    >>> [normalizes(layer, name, p) for name, p in layer.named_parameters(recurse=False)]
+    [True, False]
+    """
+    kind = type(module).__name__.lower()
+    if is_norm(module) or _ENDS_IN_NORM.search(kind):
+        return True
+    if "norm" in kind and parameter.numel() == max(parameter.shape, default=1):
+        return True
+    if name.endswith("_g"):  # weight normalization as it was before parametrizations
+        return f"{name[:-2]}_v" in module._parameters
+    return name == "original0" and any(type(part).__name__ == "_WeightNorm" for part in module.children())
+
+
+def own_weights(module: Any) -> list[tuple[str, Any]]:
+    """Return a module's own weights, without those of its parts, with their names in it."""
+    own = module.named_parameters(recurse=False)
+    return [(name, p) for name, p in own if is_weight(name, p) and not normalizes(module, name, p)]
 
 
 def is_weight(name: str, parameter: Any) -> bool:

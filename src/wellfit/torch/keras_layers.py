@@ -37,6 +37,11 @@ def is_keras(module: nn.Module, *names: str) -> bool:
     return isinstance(module, tuple(getattr(layers, name) for name in names or ("Layer",) if hasattr(layers, name)))
 
 
+def is_recurrent_cell(module: nn.Module) -> bool:
+    """Return whether a module is the cell of a recurrent layer of Keras's: its masks of dropout are its own."""
+    return is_keras(module) and hasattr(module, "get_dropout_mask")
+
+
 def layers_in_order(module: Any) -> list[Any] | None:
     """Return the layers of a ``keras.Sequential``, None for what calls its layers as it likes."""
     kind = getattr(sys.modules.get("keras"), "Sequential", None)

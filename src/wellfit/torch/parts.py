@@ -14,9 +14,16 @@ import torch
 from torch import nn
 
 from wellfit.errors import SettingError
-from wellfit.nets.layout import is_norm, is_weight
+from wellfit.nets.layout import is_weight, normalizes
 from wellfit.nets.orientation import Orientation, orientation_of
-from wellfit.torch.keras_layers import KERAS_DROPOUTS, KERAS_NORMS, is_keras, layers_in_order, orientation_of_variable
+from wellfit.torch.keras_layers import (
+    KERAS_DROPOUTS,
+    KERAS_NORMS,
+    is_keras,
+    is_recurrent_cell,
+    layers_in_order,
+    orientation_of_variable,
+)
 
 Kind = Literal["weight", "bias", "normalization", "other"]
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
@@ -46,8 +53,11 @@ def is_dropout(module: nn.Module) -> bool:
 def dropout_attribute(module: nn.Module) -> str:
     """Return the name of the attribute that holds a module's dropout rate, or nothing.
 
-    Attention drops its weights, and a recurrent network of several layers what passes from one to the next.
+    Attention drops its weights, a recurrent network of several layers what passes from one to the next, and a recurrent
+    cell of Keras's its inputs.
     """
+    if is_recurrent_cell(module):
+        return "dropout"
     if is_dropout(module):
         return "rate" if is_keras(module) else "p"
     if isinstance(module, nn.MultiheadAttention) or (isinstance(module, nn.RNNBase) and module.num_layers > 1):
@@ -151,12 +161,11 @@ def _parameter(name: str, tensor: torch.Tensor, owner: nn.Module, leaf: str) -> 
         normalizing = is_keras(owner, *KERAS_NORMS) or leaf in ("gamma", "beta")
         orientation = orientation_of_variable(owner, leaf, tensor.ndim)
     else:
-        # A normalization that PyTorch does not know of is told by its name: LlamaRMSNorm, T5LayerNorm.
-        normalizing = is_norm(owner) or ("norm" in type(owner).__name__.lower() and tensor.ndim < 2)
+        normalizing = normalizes(owner, leaf, tensor)  # the engine's rule, as is that of weights
         orientation = orientation_of(owner, leaf)
     kind: Kind = "bias" if "bias" in leaf else "other"
     if normalizing:
         kind = "normalization"
-    elif is_weight(leaf, tensor):  # the engine's rule
+    elif is_weight(leaf, tensor):
         kind = "weight"
     return Parameter(name, tensor, kind, orientation)

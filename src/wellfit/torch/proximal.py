@@ -67,7 +67,8 @@ class ProximalOptimizer(Optimizer):
     loss: ``penalty(model, cocktail, smooth=True)`` is the rest.
 
     Raises `UnsupportedError` for other optimizers and for group lasso with Adam, `SettingError` for impossible
-    strengths or a wrong count of them.
+    strengths or a wrong count of them, for a bound on a weight whose units nobody knows (a parameter of one's own, a
+    parametrized layer), and where nothing would be acted on: a ``model`` that the optimizer does not train.
 
     >>> import torch
     >>> weight = torch.nn.Parameter(torch.tensor([[0.5, -0.04]]))
@@ -98,6 +99,7 @@ class ProximalOptimizer(Optimizer):
         super().__init__(optimizer.param_groups, optimizer.defaults)
         self._begun = True
         self._acts, self._seen = self._resolve(), self._training()
+        self._refuse_idleness()
 
     def __reduce__(self) -> tuple:
         """Copy and pickle as what it was made of; the state travels with the wrapped optimizer."""
@@ -145,6 +147,16 @@ class ProximalOptimizer(Optimizer):
             w.tensor: _Acts(one, bound, w, strengths.group_lasso if w is first else 0.0)
             for w, one, bound in zip(weights, strengths.l1, strengths.max_norm, strict=True)
         }
+
+    def _refuse_idleness(self) -> None:
+        """Raise `SettingError` where something should act and nothing that is trained is acted on."""
+        l1, max_norm, group_lasso, model, _ = self._given
+        held = {p for group in self.param_groups for p in group["params"]}
+        acts = [acts for tensor, acts in self._acts.items() if tensor in held]
+        idle = not any(a.l1 or a.columns or math.isfinite(a.bound) for a in acts)
+        asked = any(item.acts for item in Cocktail((L1(l1), MaxNorm(max_norm), GroupLasso(group_lasso))).ingredients)
+        if (asked and idle) or (group_lasso and not any(a.columns for a in acts)):
+            raise SettingError("toolbox.never_acts" if model is None else "toolbox.never_acts_on_model")
 
     def _guessed(self) -> list[Parameter]:
         """Return the weights as far as the groups show them."""

@@ -60,9 +60,12 @@ class watch:
             self._model.register_forward_pre_hook(lambda *_: self._training.clear()),
             self._model.register_forward_hook(self._passed, with_kwargs=True),
         ]
+        # A recurrent layer of Keras's may do without calling its cell.
+        caller = {id(module.cell): module for _, module in modules_of(self._model) if is_keras(module, "RNN")}
         for name, part in self._parts:
             if is_keras(part):
-                self._hooks.append(part.register_forward_pre_hook(partial(self._called, name), with_kwargs=True))
+                hook = partial(self._called, name)
+                self._hooks.append(caller.get(id(part), part).register_forward_pre_hook(hook, with_kwargs=True))
         if self._loss is not None:
             self._hooks.append(self._loss.register_forward_hook(self._lost, with_kwargs=True))
         return self
