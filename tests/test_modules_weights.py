@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -13,6 +14,7 @@ from wellfit.cocktail import as_cocktail  # noqa: E402
 from wellfit.engines.base import Member  # noqa: E402
 from wellfit.engines.contract import finish  # noqa: E402
 from wellfit.engines.torch import TorchEngine  # noqa: E402
+from wellfit.errors import SettingError  # noqa: E402
 from wellfit.nets import Training  # noqa: E402
 from wellfit.nets.built import build  # noqa: E402
 
@@ -33,6 +35,44 @@ def transposed():
         nn.Conv2d(1, 4, 3, stride=2), nn.Tanh(), nn.ConvTranspose2d(4, 6, 2, groups=2), nn.Tanh(), nn.Flatten(),
         nn.Linear(96, 3),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_what_enters_a_unit_of_a_transposed_convolution_is_bounded(stacked):
+    """An output's gradient is 0 but at its own weights: that is what enters it."""
+    bound = 0.25
+    free = trained(transposed, "none", stacked=stacked)["2.weight"]
+    held = trained(transposed, f"max_norm=(inf, {bound}, inf)", stacked=stacked)["2.weight"]
+    layer = nn.ConvTranspose2d(4, 6, 2, groups=2, bias=False, dtype=torch.float64)
+    for weight, longest in ((free, None), (held, bound)):
+        layer.weight.data.copy_(weight)
+        outputs = layer(torch.rand(1, 4, 3, 3, dtype=torch.float64) + 0.5)
+        norms = []
+        for channel in range(6):
+            [gradient] = torch.autograd.grad(outputs[:, channel].sum(), layer.weight, retain_graph=True)
+            norms.append(torch.where(gradient != 0, weight, 0).norm().item())
+        if longest is None:
+            assert min(norms) > bound
+        else:
+            np.testing.assert_allclose(norms, longest, rtol=1e-12)
+
+
+class Mine(nn.Module):
+    """Multiplies by a matrix of its own, from the other side."""
+
+    def __init__(self):
+        super().__init__()
+        self.matrix = nn.Parameter(torch.full((64, 5), 0.1))
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.head(torch.tanh(x.flatten(1) @ self.matrix))
+
+
+def test_a_bound_on_units_that_nobody_knows_is_refused():
+    with pytest.raises(SettingError, match=r"units of matrix stand.*inf"):
+        trained(Mine, "max_norm=1")
+    assert torch.linalg.vector_norm(trained(Mine, "max_norm=(inf, 0.1)")["head.weight"], dim=1).max() < 0.1 + 1e-9
 
 
 class Normed(nn.Module):

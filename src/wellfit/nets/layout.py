@@ -8,6 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from wellfit.nets.orientation import Orientation, orientation_of
+
 _ENDS_IN_NORM = re.compile(r"norm(\dd)?$")
 
 WHOLE = 2**24  # up to here float32 holds every whole number
@@ -18,6 +20,7 @@ class Slot:
     """One tensor: its name in the module, its shape, and where it begins and ends in the vector.
 
     ``whole`` is the type of whole numbers, such as ``int64``, that the vector holds as floats; empty for floats.
+    ``orientation`` says how a weight lies in its layer, None where nobody knows.
     """
 
     name: str
@@ -25,6 +28,7 @@ class Slot:
     start: int
     stop: int
     whole: str = field(default="", repr=False)  # ledgers know modules by a hash of what is shown
+    orientation: Orientation | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -78,14 +82,14 @@ def layout_of(net: Any, counters: Collection[str] = ()) -> Layout:
     buffers = [(name, b) for name, b in net.named_buffers() if b.is_floating_point()]
     buffers.sort(key=lambda pair: pair[0].rpartition(".")[2])  # stable: layers keep their order
     counted = [(name, b) for name, b in net.named_buffers() if name in counters]
+    oriented = {id(p): orientation_of(m, key) for m in net.modules() for key, p in own_weights(m)}
     slots, at = [], 0
     for name, tensor in (*plain, *scales, *shifts, *frozen, *buffers, *counted):
         size = math.prod(tensor.shape)
         whole = "" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
-        slots.append(Slot(name, tuple(tensor.shape), at, at + size, whole))
+        slots.append(Slot(name, tuple(tensor.shape), at, at + size, whole, oriented.get(id(tensor))))
         at += size
-    penalized = {id(p) for m in net.modules() for _, p in own_weights(m)}
-    weights = tuple(i for i, (_, p) in enumerate(plain) if id(p) in penalized)
+    weights = tuple(i for i, (_, p) in enumerate(plain) if id(p) in oriented)
     learned = slots[len(named) - 1].stop if named else 0
     return Layout(tuple(slots), weights, learned)
 
