@@ -37,6 +37,31 @@ def transposed():
     )  # fmt: skip
 
 
+class Late(nn.Module):
+    """Meets a layer first that has no columns; a linear one comes later."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.first, self.head = first, nn.Linear(8, 3)
+
+    def forward(self, x):
+        out = self.first(x[:, 0])
+        return self.head((out[0] if isinstance(out, tuple) else out)[:, -1])
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: nn.LSTM(8, 8, batch_first=True),
+        lambda: nn.Linear(8, 8).requires_grad_(False),
+        lambda: nn.Conv1d(8, 8, 3, padding=1, groups=2),
+    ],
+)
+def test_group_lasso_is_not_put_on_a_later_layer(first):
+    with pytest.raises(SettingError, match="needs a first layer"):
+        trained(lambda: Late(first()), "group_lasso=0.1")
+
+
 @pytest.mark.parametrize("stacked", [False, True])
 def test_what_enters_a_unit_of_a_transposed_convolution_is_bounded(stacked):
     """An output's gradient is 0 but at its own weights: that is what enters it."""

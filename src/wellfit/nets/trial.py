@@ -287,13 +287,6 @@ def _holds_tensors(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(isinstance(item, torch.Tensor) for item in value)
 
 
-def has_columns(layer: Any) -> bool:
-    """Return whether a layer's weights are (out, in, ...), one column for each input."""
-    if isinstance(layer, nn.Linear):
-        return True
-    return isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) and layer.groups == 1
-
-
 def _without_effect(func: Any, args: tuple, kwargs: dict) -> bool:
     """Return whether an operation that may draw does not: attention with a dropout of 0, dropout in evaluation."""
     told = func._schema.arguments  # what equals its default is not handed over
