@@ -61,10 +61,9 @@ class ProximalOptimizer(Optimizer):
 
     ``l1`` is one number or one per weight. ``max_norm`` bounds the norm of each unit's incoming weights, last of all;
     ``group_lasso`` (SGD alone) shortens the first layer's columns. Both need ``model``, which says how weights lie, and
-    group lasso ``entry`` where `penalty` does.
-    L1 acts on the weights of ``model``. Without it, on the groups that `parameter_groups` made of weights, and in
-    groups of other origin, those that are added later too, on parameters with two axes or more. Keep L1 out of the
-    loss: ``penalty(model, cocktail, smooth=True)`` is the rest.
+    group lasso ``entry`` where `penalty` does. L1 acts on the weights of ``model``. Without it, on the groups that
+    `parameter_groups` made of weights, and in groups of other origin, those that are added later too, on parameters
+    with two axes or more. Keep L1 out of the loss: ``penalty(model, cocktail, smooth=True)`` is the rest.
 
     Raises `UnsupportedError` for other optimizers and for group lasso with Adam, `SettingError` for impossible
     strengths or a wrong count of them, for a bound on a weight whose units nobody knows (a parameter of one's own, a
