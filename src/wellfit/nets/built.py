@@ -25,7 +25,7 @@ from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.torch_threads import alone
-from wellfit.nets.trial import Trial, before_activation, has_columns, try_out
+from wellfit.nets.trial import Trial, before_activation, try_out
 from wellfit.records import Array
 
 torch: Any = require_torch()
@@ -120,11 +120,12 @@ class Built:
         Its weights are (out, in, ...), so that columns belong to inputs: a linear layer or a plain convolution. None
         where it is another kind.
         """
-        names = [self.layout.slots[i].name for i in self.layout.weights]
-        first = next((place for place in trial.layers if f"{place}.weight" in names), None)
-        if first is None or not has_columns(self.net.get_submodule(first)):
-            return None
-        return names.index(f"{first}.weight")
+        first = f"{trial.layers[0]}.weight".lstrip(".") if trial.layers else ""
+        for place, i in enumerate(self.layout.weights):
+            slot = self.layout.slots[i]
+            if slot.name == first and slot.orientation is not None and slot.orientation.inputs is not None:
+                return place
+        return None
 
     @cached_property
     def stacks(self) -> bool:

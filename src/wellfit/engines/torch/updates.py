@@ -14,6 +14,7 @@ from wellfit.cocktail import Strengths
 from wellfit.cocktail.schedules import schedule_factor
 from wellfit.nets import Training
 from wellfit.nets.built import Built
+from wellfit.nets.orientation import bound_units
 from wellfit.nets.torch_door import require_torch
 
 torch: Any = require_torch()
@@ -164,8 +165,7 @@ def _shorten_inputs(weights: Any, slot: Any, threshold: Any) -> None:
 
 
 def _bound_units(weights: Any, slot: Any, bound: Any) -> None:
-    """Cut the weights that enter each unit or kernel to the bound's norm, (M,)."""
-    here = weights[:, slot.start : slot.stop].view(len(weights), slot.shape[0], -1)
-    size = torch.linalg.vector_norm(here, dim=2, keepdim=True)
-    bound = bound[:, None, None]
-    here *= torch.where(size > bound, bound / torch.where(size > 0, size, 1), 1)
+    """Cut what enters each unit to the bound's norm, (M,)."""
+    if slot.orientation is not None:  # of others nobody knows the units: `Module.strengths` refuses a bound
+        here = weights[:, slot.start : slot.stop].view(len(weights), *slot.shape)
+        bound_units(here, slot.orientation, bound, lead=1)
