@@ -74,7 +74,7 @@ def test_a_loader_is_its_dataset_without_shuffling_and_batches() -> None:
     chosen = load(DataLoader(dataset, sampler=SubsetRandomSampler([7, 2, 6, 0, 9, 1])))
     np.testing.assert_array_equal(chosen.inputs, want[[0, 1, 2, 6, 7, 9]])
     weighted = load(DataLoader(dataset, sampler=WeightedRandomSampler([1.0] * 12, 12)))
-    assert (kinds(weighted), weighted.rows) == (["assumed_order"], 12)
+    assert (kinds(weighted), weighted.rows) == (["assumed_order", "assumed_scale"], 12)
 
 
 def test_tensor_datasets_tokens_columns_and_measurements() -> None:

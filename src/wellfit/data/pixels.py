@@ -89,12 +89,13 @@ def settle_inputs(raw: Raw, findings: list[Finding], like: Raw | None = None) ->
     assert raw.inputs is not None
     if raw.scale is None:
         x, found = _on_scale(raw, None if like is None else like.scale)
-        if found == "given" and like is None:
-            findings.append(Finding("assumed_scale", say("images.found_given", label=raw.label, **_range(raw.inputs))))
         raw = replace(raw, inputs=x, scale=found)
+    assert raw.inputs is not None
+    if raw.scale == "given" and raw.inputs.ndim == 4 and like is None:
+        key = "pictures.found_unit" if _in_unit(raw.inputs) else "images.found_given"
+        findings.append(Finding("assumed_scale", say(key, label=raw.label, **_range(raw.inputs))))
     if like is not None:
         return _fitted(raw, like)
-    assert raw.inputs is not None
     if raw.inputs.dtype == np.uint8 and (top := int(raw.inputs.max())) < _DIM:
         findings.append(Finding("dim", say("images.found_dim", label=raw.label, top=top)))
     return raw
@@ -151,6 +152,29 @@ def _fitted(raw: Raw, like: Raw) -> Raw:
     if raw.scale != like.scale:  # bytes, where those to learn from were prepared in a way that nobody told
         raise DataError("images.other_scale", label=raw.label, **_range(x))
     return replace(raw, inputs=x)
+
+
+def extremes(x: Array) -> Array:
+    """Return the least and the largest number of each channel of each image (n, C, H, W), as (n, 2, C)."""
+    return np.stack([x.min(axis=(2, 3)), x.max(axis=(2, 3))], axis=1)
+
+
+def tones(found: Array) -> Array:
+    """Return what is black and what white to images with these `extremes`, (n, 2, C), by channel: (2, C).
+
+    Fractions from 0 to 1 have black at 0 and white at 1; other numbers at the least and the largest of each channel.
+
+    >>> tones(np.array([[[0.1], [0.9]], [[0.2], [0.8]]])).tolist(), tones(np.array([[[-2.0], [2.2]]])).tolist()
+    ([[0.0], [1.0]], [[-2.0], [2.2]])
+    """
+    black, white = found[:, 0].min(axis=0), found[:, 1].max(axis=0)
+    if _in_unit(found):
+        black, white = np.zeros_like(black), np.ones_like(white)
+    return np.stack([black, white])
+
+
+def _in_unit(x: Array) -> bool:
+    return bool(x.min() >= 0 and x.max() <= 1)
 
 
 def joined(parts: list[Array]) -> Array:

@@ -91,6 +91,8 @@ class FoldData:
     ``x`` is (n, d) float64; or (n, ...) as in `Table.inputs`, uint8 images among them, for a network that takes inputs
     of that shape (see `wellfit.nets.Module`). ``y`` is (n, k) float64: one-hot (multiclass), 0/1 (binary),
     standardized (regression).
+    ``tones``, (2, channels), are what is black and what white in images whose scale is ``given``, for augmentation to
+    know; None elsewhere, where networks read black as -1 and white as 1.
     ``loss_unit`` turns the engine's loss into the user's unit (the squared target scale in regression, else 1);
     ``target_mean`` and ``target_scale`` turn regression predictions back. ``weights`` is None or (n,): how much each
     row counts, in training and in curves.
@@ -103,6 +105,7 @@ class FoldData:
     target_mean: float = 0.0
     target_scale: float = 1.0
     weights: Array | None = None
+    tones: Array | None = None
 
     @property
     def inputs(self) -> int | tuple[int, ...]:
