@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from wellfit.data.image_files import BrokenImage, ImageOptions, is_image, read_image
-from wellfit.data.pixels import TARGET
-from wellfit.data.raw import Raw, Words, brief, clean_name, listing, tidy
+from wellfit.data.pixels import TARGET, refuse_equal
+from wellfit.data.raw import Raw, Words, brief, listing
 from wellfit.errors import DataError
 from wellfit.messages import say
 from wellfit.records import Array, Finding
@@ -80,8 +80,9 @@ def _read(folder: Path, classes: list[Path], options: ImageOptions, like: Raw | 
         raise DataError("images.all_broken", label=label, count=len(broken))
     codes = np.array([files[i][1] for i in kept], dtype=np.int64)
     # A name that is no text on this system is shown as well as can be.
-    names = tidy(codes, (clean_name(os.fsencode(path.name)) for path in classes))
-    words = Words(names.codes, names.words, categorical=True).take(np.arange(len(codes)))
+    names = tuple(os.fsencode(path.name).decode("utf-8", "replace") for path in classes)
+    refuse_equal(names, label)
+    words = Words(codes, names, categorical=True, literal=True).take(np.arange(len(codes)))
     empty = [path.name for code, path in enumerate(classes) if code not in codes]
     findings = tuple(_findings(folder, empty, broken))
     title = brief(folder.resolve().name)

@@ -39,17 +39,19 @@ class Words:
     """A column of text: row i holds ``words[codes[i]]``; the empty word is missing.
 
     ``words`` are distinct and stripped, and each occurs. ``categorical`` where the source states categories, whose
-    order is then kept.
+    order is then kept. ``literal`` where they are names that the source states, not cells: ``NA`` is one like any
+    other, as are ``1`` and ``1.0``, ``x`` and `` x``.
     """
 
     codes: Array
     words: tuple[str, ...]
     categorical: bool = False
+    literal: bool = False
 
     def take(self, rows: Array) -> Words:
         """Return the same column for these rows; words that no longer occur are dropped."""
         used, codes = np.unique(self.codes[rows], return_inverse=True)
-        return Words(codes, tuple(self.words[i] for i in used), self.categorical)
+        return replace(self, codes=codes, words=tuple(self.words[i] for i in used))
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -67,6 +69,7 @@ class Raw:
     were made up for an array; ``test`` holds the test rows that came along; ``origin`` the positions of the rows as
     they were read. ``inputs`` are images (n, channels, height, width) or other inputs (n, ...) in place of features,
     whose numbers are on the ``scale`` that their source states, or None where that is still to be read off them.
+    ``class_names`` are those that the source states for the classes 0, 1, ..., whether a row has them or not.
     """
 
     label: str
@@ -83,6 +86,7 @@ class Raw:
     findings: tuple[Finding, ...] = ()
     inputs: Array | None = None
     scale: Scale | None = None
+    class_names: tuple[str, ...] = ()
 
     def place(self, row: int) -> str:
         """Return where a row stands, for a message: its line in a text file, else its number counted from 1."""

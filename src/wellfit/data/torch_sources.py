@@ -15,7 +15,7 @@ import numpy as np
 
 from wellfit.data.frames import read_table, to_target
 from wellfit.data.image_files import pixels_of
-from wellfit.data.pixels import TARGET, named_classes
+from wellfit.data.pixels import TARGET, with_class_names
 from wellfit.data.raw import Column, Raw, brief
 from wellfit.errors import DataError
 from wellfit.messages import say
@@ -57,14 +57,13 @@ def read_torch(source: Any) -> Raw:
     title = type(dataset).__name__
     names = _class_names(dataset)
     _, column = to_target(targets, len(rows), TARGET)
-    if names and targets.dtype.kind in "iu":
-        column = named_classes(column, names, _label())
     if inputs.ndim == 1 or (inputs.ndim == 2 and inputs.dtype.kind != "i"):
         raw = _columns(inputs, column, title)
     else:
         raw = _inputs(inputs, column, title)
     task = None if targets.dtype.kind == "f" else "classification"
-    return replace(raw, label=_label(), target=TARGET, task=task, findings=findings)
+    raw = replace(raw, label=_label(), target=TARGET, task=task, findings=findings)
+    return with_class_names(raw, names) if names and targets.dtype.kind in "iu" else raw
 
 
 def _label() -> str:
