@@ -225,7 +225,7 @@ def test_what_is_in_no_class_is_told(tmp_path: Path) -> None:
     table = load(folder)
     assert table.classes == ("a", "b")
     assert table.target.tolist() == [0, 0, 1, 1, 1]
-    assert kinds(table) == ["empty_class", "loose_images"]
+    assert kinds(table) == ["other_files", "empty_class", "loose_images"]
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "1.png").write_bytes(encoded(pictures(1)[0]))
     refused(tmp_path / "flat", "images.no_class_folders", "flat")

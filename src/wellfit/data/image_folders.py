@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,11 @@ def _folders(folder: Path) -> list[Path]:
 
 def images_below(folder: Path) -> list[Path]:
     """Return the image files in a folder and its folders, in the order of their paths; hidden ones are left out."""
-    found = [path for path in folder.rglob("*") if is_image(path) and path.is_file()]
+    return [path for path in _files_below(folder) if is_image(path)]
+
+
+def _files_below(folder: Path) -> list[Path]:
+    found = [path for path in folder.rglob("*") if path.is_file()]
     places = {path: path.relative_to(folder) for path in found}
     seen = [path for path in found if not any(part.startswith(".") for part in places[path].parts)]
     return sorted(seen, key=lambda path: places[path].as_posix())
@@ -71,23 +76,27 @@ def images_below(folder: Path) -> list[Path]:
 
 def _read(folder: Path, classes: list[Path], options: ImageOptions, like: Raw | None = None) -> Raw:
     label = brief(folder, 200)
-    files = [(path, code) for code, name in enumerate(classes) for path in images_below(name)]
+    every = [(path, code) for code, name in enumerate(classes) for path in _files_below(name)]
+    files = [(path, code) for path, code in every if is_image(path)]
+    others = Counter(path.suffix.lower() or "-" for path, _ in every if not is_image(path))
     if not files:
+        if others:
+            raise DataError("pictures.only_others", label=label, endings=_counted(others))
         loose = any(is_image(path) for path in folder.iterdir())
         raise DataError("images.no_class_folders" if loose else "images.no_images", label=label)
-    pixels, kept, broken = read_files([path for path, _ in files], options, None if like is None else _size(like))
-    if not pixels:
-        raise DataError("images.all_broken", label=label, count=len(broken))
-    codes = np.array([files[i][1] for i in kept], dtype=np.int64)
+    read = read_files([path for path, _ in files], options, None if like is None else _size(like))
+    if not read.pixels:
+        raise DataError("images.all_broken", label=label, count=len(read.broken))
+    codes = np.array([files[i][1] for i in read.kept], dtype=np.int64)
     # A name that is no text on this system is shown as well as can be.
     names = tuple(os.fsencode(path.name).decode("utf-8", "replace") for path in classes)
     refuse_equal(names, label)
     words = Words(codes, names, categorical=True, literal=True).take(np.arange(len(codes)))
     empty = [path.name for code, path in enumerate(classes) if code not in codes]
-    findings = tuple(_findings(folder, empty, broken))
+    findings = tuple(_findings(folder, empty, read, others))
     title = brief(folder.resolve().name)
     columns = {TARGET: words}
-    inputs = stacked(pixels)
+    inputs = stacked(read.pixels)
     return Raw(
         label, title, columns, len(codes), target=TARGET, task="classification", inputs=inputs, findings=findings
     )
@@ -98,12 +107,20 @@ def _size(raw: Raw) -> tuple[int, int]:
     return raw.inputs.shape[2], raw.inputs.shape[3]
 
 
-def _findings(folder: Path, empty: list[str], broken: list[Path]) -> Iterator[Finding]:
-    """Yield what was left out: damaged images, class folders without an image, images in no class folder."""
-    if broken:
-        names = listing(str(path.relative_to(folder)) for path in broken)
-        text = say("images.found_corrupt", label=brief(folder, 200), count=len(broken), names=names)
-        yield Finding("corrupt_images", text, count=len(broken))
+def _findings(folder: Path, empty: list[str], read: Files, others: Counter[str]) -> Iterator[Finding]:
+    """Yield what was left out: damaged images, further frames, files of other kinds, class folders without an image,
+    images in no class folder.
+    """
+    for kind, key, paths in (
+        ("corrupt_images", "images.found_corrupt", read.broken),
+        ("further_frames", "pictures.found_frames", read.framed),
+    ):
+        if paths:
+            names = listing(str(path.relative_to(folder)) for path in paths)
+            yield Finding(kind, say(key, label=brief(folder, 200), count=len(paths), names=names), count=len(paths))
+    if others:
+        text = say("pictures.found_others", label=brief(folder, 200), count=others.total(), endings=_counted(others))
+        yield Finding("other_files", text, count=others.total())
     if empty:
         text = say("images.found_empty_class", label=brief(folder, 200), names=listing(empty))
         yield Finding("empty_class", text, count=len(empty))
@@ -113,33 +130,47 @@ def _findings(folder: Path, empty: list[str], broken: list[Path]) -> Iterator[Fi
         yield Finding("loose_images", text, count=loose)
 
 
-def read_files(
-    paths: Sequence[Path], options: ImageOptions, expected: tuple[int, int] | None = None
-) -> tuple[list[Array], list[int], list[Path]]:
-    """Return the pixels of image files, the positions of those that could be read, and those that could not.
+def _counted(endings: Counter[str]) -> str:
+    return listing(f"{ending} ({count:,})" for ending, count in sorted(endings.items()))
+
+
+@dataclass
+class Files:
+    """Image files that were read: their ``pixels``, their positions ``kept`` among the files, those that are
+    ``broken``, and those of which only the first of several frames was taken (``framed``).
+    """
+
+    pixels: list[Array] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+    broken: list[Path] = field(default_factory=list)
+    framed: list[Path] = field(default_factory=list)
+
+
+def read_files(paths: Sequence[Path], options: ImageOptions, expected: tuple[int, int] | None = None) -> Files:
+    """Return what could be read of image files, and what not.
 
     ``expected`` is the size (height, width) that all need; without it, that of the first. Raises `DataError` naming
     the first that is damaged, unless ``options.skip_corrupt``, or that has another size.
     """
-    pixels: list[Array] = []
-    kept: list[int] = []
-    broken: list[Path] = []
+    read = Files()
     expected = options.size or expected
     for i, path in enumerate(paths):
         try:
-            here = read_image(path, options.size)
+            here, frames = read_image(path, options.size)
         except BrokenImage as damaged:
             if not options.skip_corrupt:
                 raise damaged.error from None
-            broken.append(path)
+            read.broken.append(path)
             continue
         expected = expected or (here.shape[0], here.shape[1])
         if here.shape[:2] != expected:
             sizes = {"size": _by(here.shape[:2]), "expected": _by(expected)}
             raise DataError("images.other_size", label=brief(path, 200), **sizes)
-        pixels.append(here)
-        kept.append(i)
-    return pixels, kept, broken
+        read.pixels.append(here)
+        read.kept.append(i)
+        if frames > 1:
+            read.framed.append(path)
+    return read
 
 
 def _by(size: Sequence[int]) -> str:

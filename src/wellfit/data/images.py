@@ -68,7 +68,7 @@ def _image_files(path: Path, label: str, shape: tuple[int, ...], resize: bool) -
     if len(shape) != 3:
         raise DataError("images.takes_no_images", label=label, expected=shape)
     size = (shape[1], shape[2])
-    pixels, _, _ = read_files(files, ImageOptions(size if resize else None), size)
+    pixels = read_files(files, ImageOptions(size if resize else None), size).pixels
     return Raw(label, path.name, {}, len(pixels), inputs=stacked(pixels))
 
 

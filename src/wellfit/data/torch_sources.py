@@ -133,7 +133,7 @@ def _array(value: Any, index: int = 0) -> Array:
     torch = sys.modules["torch"]
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(value, pillow.Image):
-        pixels = pixels_of(value)
+        pixels = pixels_of(value, say("pictures.label_item", item=index), form=value.format)
         return np.moveaxis(pixels, 2, 0) if pixels.ndim == 3 else pixels[None]
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
