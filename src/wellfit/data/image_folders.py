@@ -11,38 +11,32 @@ from pathlib import Path
 import numpy as np
 
 from wellfit.data.image_files import BrokenImage, ImageOptions, is_image, read_image
+from wellfit.data.image_parts import Parts, class_folders, parts_of
 from wellfit.data.pixels import TARGET, refuse_equal
 from wellfit.data.raw import Raw, Words, brief, listing
 from wellfit.errors import DataError
 from wellfit.messages import say
 from wellfit.records import Array, Finding
 
-_TRAIN = ("train", "training")
-_TEST = ("test", "testing")
-_VALIDATION = ("val", "valid", "validation")
-
 
 def read_image_folder(folder: Path, options: ImageOptions) -> Raw:
     """Return the images below ``folder`` with the names of their class folders as target, in the order of their names.
 
-    Where it holds ``train/``, the images of ``test/`` (or else ``val/``) are test rows. An image is (1, height, width)
+    Where it holds ``train/``, the images of ``test/`` (or else ``val/``) are test rows: see `parts_of`. An image is (1, height, width)
     where all are grey, else (3, height, width), bytes. All need one size, or ``options.size`` to be resized to.
     Raises `DataError` naming the file that is damaged or of another size; damaged ones are left out, and named in a
     finding, with ``options.skip_corrupt``.
     """
-    below = _folders(folder)
-    named = {path.name.lower(): path for path in below}
-    train = _first(named, _TRAIN)
-    if train is None or not set(named) <= {*_TRAIN, *_TEST, *_VALIDATION}:
+    below = class_folders(folder)
+    parts = parts_of(folder, below)
+    if parts is None:
         return _read(folder, below, options)
-    test = _first(named, _TEST) or _first(named, _VALIDATION)
-    raw = replace(_read(train, _folders(train), options), title=brief(folder.resolve().name))
-    if _first(named, _TEST) and (unused := _first(named, _VALIDATION)):
-        text = say("images.found_unused_validation", label=brief(unused, 200))
-        raw = replace(raw, findings=(*raw.findings, Finding("unused_validation", text)))
+    raw = replace(_read(parts.train, class_folders(parts.train), options), title=brief(folder.resolve().name))
+    raw = replace(raw, findings=(*raw.findings, *_unused(folder, parts)))
+    test = parts.test or parts.validation
     if test is None:
         return raw
-    other = _read(test, _folders(test), options, like=raw)
+    other = _read(test, class_folders(test), options, like=raw)
     assert raw.inputs is not None
     assert other.inputs is not None
     if raw.inputs.shape[1] < other.inputs.shape[1]:  # test images in colour
@@ -50,16 +44,13 @@ def read_image_folder(folder: Path, options: ImageOptions) -> Raw:
     return replace(raw, test=replace(other, findings=()), findings=(*raw.findings, *other.findings))
 
 
-def _first(named: dict[str, Path], names: Sequence[str]) -> Path | None:
-    return next((named[name] for name in names if name in named), None)
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, hidden ones and archives' own left out; numbers in the order of numbers."""
-    found = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
-    if all(path.name.isdecimal() for path in found):
-        return sorted(found, key=lambda path: (int(path.name), path.name))
-    return sorted(found, key=lambda path: path.name)
+def _unused(folder: Path, parts: Parts) -> Iterator[Finding]:
+    if parts.test and parts.validation:
+        yield Finding("unused_validation", say("images.found_unused_validation", label=brief(parts.validation, 200)))
+    if parts.others:
+        names = {"train": brief(parts.train.name), "names": listing(path.name for path in parts.others)}
+        text = say("pictures.found_beside", label=brief(folder, 200), **names)
+        yield Finding("other_folders", text, count=len(parts.others))
 
 
 def images_below(folder: Path) -> list[Path]:
