@@ -22,8 +22,9 @@ from wellfit.records import Array, Finding
 def read_image_folder(folder: Path, options: ImageOptions) -> Raw:
     """Return the images below ``folder`` with the names of their class folders as target, in the order of their names.
 
-    Where it holds ``train/``, the images of ``test/`` (or else ``val/``) are test rows: see `parts_of`. An image is (1, height, width)
-    where all are grey, else (3, height, width), bytes. All need one size, or ``options.size`` to be resized to.
+    Where it holds ``train/``, the images of ``test/`` (or else ``val/``) are test rows: see `parts_of`. An image is
+    (1, height, width) where all are grey, else (3, height, width), bytes. All need one size, or ``options.size`` to be
+    resized to.
     Raises `DataError` naming the file that is damaged or of another size; damaged ones are left out, and named in a
     finding, with ``options.skip_corrupt``.
     """
