@@ -70,6 +70,7 @@ class Raw:
     they were read. ``inputs`` are images (n, channels, height, width) or other inputs (n, ...) in place of features,
     whose numbers are on the ``scale`` that their source states, or None where that is still to be read off them.
     ``class_names`` are those that the source states for the classes 0, 1, ..., whether a row has them or not.
+    ``resized`` says that image files were resized as they were read.
     """
 
     label: str
@@ -87,6 +88,7 @@ class Raw:
     inputs: Array | None = None
     scale: Scale | None = None
     class_names: tuple[str, ...] = ()
+    resized: bool = False
 
     def place(self, row: int) -> str:
         """Return where a row stands, for a message: its line in a text file, else its number counted from 1."""

@@ -104,7 +104,8 @@ def load(
             test_raw = settle_inputs(test_raw, findings, like=raw)
         test_reader = Reader(test_raw, strict=True, day_first=reader.day_first)
         parts.append(_part(test_reader, goal, roles, parts[0]))
-    return _table(parts, goal, name or raw.title, tuple(findings), raw.scale)
+    table = _table(parts, goal, name or raw.title, tuple(findings), raw.scale)
+    return replace(table, resized=raw.resized)
 
 
 def read_features(source: Any, kinds: Mapping[str, Kind]) -> dict[str, Array]:

@@ -39,6 +39,7 @@ class Table:
     (n, channels, height, width), uint8 with 0 for black and 255 for full, or float32 that networks get as it is, or
     int64 tokens (n, length). ``scale`` says what the numbers of ``inputs`` are: ``bytes``, that is uint8, or float32
     made as networks read bytes (x / 127.5 - 1); ``given``, float32 as the source gave them; or ``tokens``, int64.
+    ``resized`` says that image files were resized as they were read, so that images to predict are resized as well.
     ``target`` is (n,): int64 codes into ``classes`` or float64 for regression. ``test_rows`` are the rows of a test set
     that came with the data, else None; ``groups``, ``times`` and ``weights`` (how much a row counts) are (n,) where
     asked for.
@@ -58,6 +59,7 @@ class Table:
     findings: tuple[Finding, ...] = ()
     inputs: Array | None = None
     scale: Scale = "bytes"
+    resized: bool = False
 
     @property
     def rows(self) -> int:
