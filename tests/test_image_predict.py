@@ -20,6 +20,7 @@ from wellfit.data import load
 from wellfit.errors import DataError, SettingError
 from wellfit.nets.ensemble import Ensemble
 from wellfit.nets.fitted import Fitted
+from wellfit.select import default_network
 
 pytest.importorskip("torch")
 
@@ -104,3 +105,13 @@ def test_skip_corrupt_is_for_image_files(model: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="are for folders of image files"):
         fitted.predict(tmp_path / "a.npz", skip_corrupt=True)
     assert "file" not in lines(CliRunner().invoke(main, ["predict", str(model), str(tmp_path / "a.npz")]))[0]
+
+
+def test_images_too_small_for_convolutions_are_compared_all_the_same() -> None:
+    table = load((pictures(40, (6, 6)), ["a", "b"] * 20))
+    training = wf.Training(epochs=2, batch_size=8)
+    asked = {"cocktails": "none; l2=0.01", "seeds": 1, "folds": 2, "training": training}
+    assert wf.compare(table, **asked).network == "64,32"
+    with pytest.raises(SettingError, match=r"at least 10 x 10.*--image-size 28.*--network 64,32"):
+        wf.compare(table, network="cnn", **asked)
+    assert str(default_network(load((pictures(4, (10, 10)), ["a", "b"] * 2)))) == "cnn"
