@@ -8,7 +8,6 @@ from typing import Any
 from wellfit.errors import SettingError
 from wellfit.nets.torch_door import require_torch
 
-
 LEAST_SIDE = 10  # of images, in pixels
 
 
