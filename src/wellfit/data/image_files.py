@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wellfit.data.raw import brief
+from wellfit.data.raw import brief, brief_path
 from wellfit.errors import DataError
 from wellfit.records import Array
 
@@ -110,7 +110,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Picture:
     """
     from PIL import Image, ImageOps
 
-    label = brief(path, 200)
+    label = brief_path(path)
     try:
         data = path.read_bytes()
     except OSError as error:

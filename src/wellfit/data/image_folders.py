@@ -13,7 +13,7 @@ from wellfit.data.image_files import ImageOptions, is_image
 from wellfit.data.image_parts import Parts, class_folders, parts_of
 from wellfit.data.image_reading import files_below, read_files, stacked
 from wellfit.data.pixels import TARGET, refuse_equal
-from wellfit.data.raw import Raw, Words, brief, listing
+from wellfit.data.raw import Raw, Words, brief, brief_path, listing
 from wellfit.errors import DataError
 from wellfit.messages import say
 from wellfit.records import Finding
@@ -47,15 +47,15 @@ def read_image_folder(folder: Path, options: ImageOptions) -> Raw:
 
 def _unused(folder: Path, parts: Parts) -> Iterator[Finding]:
     if parts.test and parts.validation:
-        yield Finding("unused_validation", say("images.found_unused_validation", label=brief(parts.validation, 200)))
+        yield Finding("unused_validation", say("images.found_unused_validation", label=brief_path(parts.validation)))
     if parts.others:
         names = {"train": brief(parts.train.name), "names": listing(path.name for path in parts.others)}
-        text = say("pictures.found_beside", label=brief(folder, 200), **names)
+        text = say("pictures.found_beside", label=brief_path(folder), **names)
         yield Finding("other_folders", text, count=len(parts.others))
 
 
 def _read(folder: Path, classes: list[Path], options: ImageOptions, like: Raw | None = None) -> Raw:
-    label = brief(folder, 200)
+    label = brief_path(folder)
     every = [(path, code) for code, name in enumerate(classes) for path in files_below(name)]
     loose = sum(is_image(path) for path in folder.iterdir())
     if loose and not any(is_image(path) for path, _ in every):
@@ -88,8 +88,8 @@ def _size(raw: Raw) -> tuple[int, int]:
 def _findings(folder: Path, empty: list[str], loose: int) -> Iterator[Finding]:
     """Yield what was left out: class folders without an image, images in no class folder."""
     if empty:
-        text = say("images.found_empty_class", label=brief(folder, 200), names=listing(empty))
+        text = say("images.found_empty_class", label=brief_path(folder), names=listing(empty))
         yield Finding("empty_class", text, count=len(empty))
     if loose:
-        text = say("images.found_loose", label=brief(folder, 200), count=loose)
+        text = say("images.found_loose", label=brief_path(folder), count=loose)
         yield Finding("loose_images", text, count=loose)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wellfit.data.image_files import is_image
-from wellfit.data.raw import brief, listing
+from wellfit.data.raw import brief_path, listing
 from wellfit.errors import DataError
 
 _NAMES = {"train": r"train(ing)?", "test": r"test(ing)?", "validation": r"val(id(ation)?)?"}
@@ -37,11 +37,11 @@ def parts_of(folder: Path, below: list[Path]) -> Parts | None:
     if others and not any(_holds_classes(path) for path in named["train"]):
         return None
     if not named["train"]:
-        raise DataError("pictures.only_parts", label=brief(folder, 200), names=listing(path.name for path in below))
+        raise DataError("pictures.only_parts", label=brief_path(folder), names=listing(path.name for path in below))
     for paths in named.values():
         if len(paths) > 1:
             names = listing(path.name for path in paths)
-            raise DataError("pictures.part_twice", label=brief(folder, 200), names=names)
+            raise DataError("pictures.part_twice", label=brief_path(folder), names=names)
     train, test, validation = (next(iter(paths), None) for paths in named.values())
     assert train is not None
     return Parts(train, test, validation, others)

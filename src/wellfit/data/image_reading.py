@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from wellfit.data.image_files import BrokenImage, ImageOptions, is_image, read_image
-from wellfit.data.raw import brief, listing
+from wellfit.data.raw import brief_path, listing
 from wellfit.errors import DataError
 from wellfit.messages import say
 from wellfit.records import Array, Finding
@@ -40,13 +40,13 @@ class Files:
 
     def findings(self) -> Iterator[Finding]:
         """Yield what was left out: damaged images, further frames, files of other kinds."""
-        label = brief(self.folder, 200)
+        label = brief_path(self.folder)
         for kind, key, paths in (
             ("corrupt_images", "images.found_corrupt", self.broken),
             ("further_frames", "pictures.found_frames", self.framed),
         ):
             if paths:
-                names = listing(str(path.relative_to(self.folder)) for path in paths)
+                names = listing((str(path.relative_to(self.folder)) for path in paths), shorten=brief_path)
                 yield Finding(kind, say(key, label=label, count=len(paths), names=names), count=len(paths))
         if self.others:
             text = say("pictures.found_others", label=label, count=self.others.total(), endings=self.endings())
@@ -86,7 +86,7 @@ def read_files(
         expected = expected or (here.shape[0], here.shape[1])
         if here.shape[:2] != expected:
             sizes = {"size": _by(here.shape[:2]), "expected": _by(expected)}
-            raise DataError(misfit, label=brief(path, 200), **sizes)
+            raise DataError(misfit, label=brief_path(path), **sizes)
         read.pixels.append(here)
         read.kept.append(i)
         if frames > 1:
@@ -98,7 +98,7 @@ def read_files(
 
 def _nothing(read: Files) -> DataError:
     """Return the error that says why nothing was read."""
-    label = brief(read.folder, 200)
+    label = brief_path(read.folder)
     if read.broken:
         return DataError("images.all_broken", label=label, count=len(read.broken))
     if read.others:

@@ -18,7 +18,7 @@ from wellfit.data.idx_files import is_idx, parse_idx
 from wellfit.data.image_files import ImageOptions, is_image
 from wellfit.data.image_reading import files_below, read_files, stacked
 from wellfit.data.pixels import channels_first, settle_inputs
-from wellfit.data.raw import Raw, brief
+from wellfit.data.raw import Raw, brief_path
 from wellfit.errors import DataError
 from wellfit.messages import say
 from wellfit.records import Array, Finding, Scale
@@ -61,7 +61,7 @@ def read_pictures(
         options = ImageOptions((shape[-2], shape[-1]) if resize and len(shape) == 3 else None, skip_corrupt)
         raw, names = _image_files(path, tuple(shape), options)
     elif skip_corrupt:
-        raise DataError("images.no_folder", label=brief(source, 200))
+        raise DataError("images.no_folder", label=brief_path(source))
     else:
         raw, names = _read(source, tuple(shape)), ()
     like = Raw(raw.label, raw.title, {}, 1, inputs=np.empty((1, *shape), dtype=np.float32), scale=scale)
@@ -81,7 +81,7 @@ def _files_at(source: Any) -> Path | None:
 def _read(source: Any, shape: tuple[int, ...]) -> Raw:
     if isinstance(source, (str, os.PathLike)):
         path = Path(os.fspath(source)).expanduser()
-        label = brief(path, 200)
+        label = brief_path(path)
         if is_idx(path.name):
             return _array(parse_idx(contents(path, label), label), label, shape)
         if path.suffix.lower() == ".npz":
@@ -99,7 +99,7 @@ def _read(source: Any, shape: tuple[int, ...]) -> Raw:
 
 def _image_files(path: Path, shape: tuple[int, ...], options: ImageOptions) -> tuple[Raw, tuple[str, ...]]:
     """Return the images of a folder, or one image, with the names of their files."""
-    label = brief(path, 200)
+    label = brief_path(path)
     folder, files = (path, files_below(path)) if path.is_dir() else (path.parent, [path])
     if len(shape) != 3:
         raise DataError("images.takes_no_images", label=label, expected=shape)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -207,10 +207,21 @@ def brief(value: object, top: int = 40) -> str:
     return text if len(text) <= top else text[: top - 3] + "..."
 
 
-def listing(names: Iterable[str], top: int = 10) -> str:
-    """Return names for a message, cut short after ``top``."""
+def brief_path(path: object, top: int = 200) -> str:
+    """Return a path for a message: as `brief` does, but cut in the middle, for its end names the file.
+
+    >>> brief_path("/home/ada/photos/of/cats/17.png", 20)
+    '/home...cats/17.png'
+    """
+    text = brief(path, len(str(path)))
+    first = (top - 3) // 3
+    return text if len(text) <= top else f"{text[:first]}...{text[first + 3 - top :]}"
+
+
+def listing(names: Iterable[str], top: int = 10, shorten: Callable[[object], str] = brief) -> str:
+    """Return names for a message, cut short after ``top``, each made short by ``shorten``."""
     names = list(names)
-    shown = join(brief(name) for name in names[:top])
+    shown = join(shorten(name) for name in names[:top])
     return shown if len(names) <= top else say("data.and_more", shown=shown, count=len(names) - top)
 
 
