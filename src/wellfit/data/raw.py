@@ -211,7 +211,7 @@ def brief_path(path: object, top: int = 200) -> str:
     """Return a path for a message: as `brief` does, but cut in the middle, for its end names the file.
 
     >>> brief_path("/home/ada/photos/of/cats/17.png", 20)
-    '/home...cats/17.png'
+    '/home.../cats/17.png'
     """
     text = brief(path, len(str(path)))
     first = (top - 3) // 3
