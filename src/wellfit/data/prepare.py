@@ -11,7 +11,7 @@ import numpy as np
 
 from wellfit.data import preprocess
 from wellfit.data.encoded import Coded, Encoded
-from wellfit.data.pixels import as_read
+from wellfit.data.pixels import as_read, extremes, tones
 from wellfit.data.preprocess import Preprocessor
 from wellfit.errors import DataError
 from wellfit.records import Array, Fold, FoldData, Table, TrainingData
@@ -32,11 +32,13 @@ def prepare(
     constant there, or where the target is too large or too small to be squared.
 
     Where the table has ``inputs`` in place of columns, all folds share them as they are; ``flat``, for networks that
-    take rows, makes them (n, d) float64, bytes read as x / 127.5 - 1. Nothing is fitted to any row.
+    take rows, makes them (n, d) float64, bytes read as x / 127.5 - 1. Nothing is fitted to any row, except what
+    augmentation takes for black and white in images that are no bytes: to the fold's training rows (`FoldData.tones`).
     """
     columns = Encoded(table)
     table = replace(table, columns=columns)
     x = None if table.inputs is None else flattened(table.inputs) if flat else table.inputs
+    each = None if flat else _extremes(table)
     made: dict[bytes, FoldData] = {}
     out = []
     for fold in folds:
@@ -50,6 +52,8 @@ def prepare(
                 made[key] = _with_target(table, fold, _matrix(plan, columns))
             else:
                 made[key] = _with_target(table, fold, x)
+            if each is not None:
+                made[key] = replace(made[key], tones=tones(each[fold.train]))
         out.append(replace(made[key], rows=fold))
     mark = fingerprint(table, folds, bins=bins, bent=bent, flat=flat)
     return TrainingData(table.task, _outputs(table), tuple(out), mark)
@@ -99,12 +103,20 @@ def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: boo
     if table.inputs is not None:
         add("inputs", f"{table.inputs.dtype.str} {table.inputs.shape} {'flat' if flat else ''}".encode())
         add("values", np.ascontiguousarray(table.inputs).reshape(-1).view(np.uint8).data)
+        if table.scale == "given" and not flat:
+            add("tones", b"1")
     if table.weights is not None:
         add("weights", _view(table.weights, np.float64))
     for fold in folds:
         for part, rows in (("train", fold.train), ("stop", fold.stop), ("score", fold.score)):
             add(part, _view(rows, np.int64))
     return total.hexdigest()
+
+
+def _extremes(table: Table) -> Array | None:
+    """Return the `extremes` of images whose black and white nothing but the images themselves tells, else None."""
+    x = table.inputs
+    return extremes(x) if x is not None and x.ndim == 4 and table.scale == "given" else None
 
 
 def _view(values: Array, kind: type) -> memoryview:
