@@ -176,7 +176,7 @@ def test_dropout_and_batch_norm_are_inserted_where_there_is_none() -> None:
 def test_other_kinds_of_modules_learn(factory: type) -> None:
     data = make_data("binary", rows=200)
     net = wf.module(factory.__name__, factory).bound(5, 1)
-    one = Member(net, as_cocktail("none"), Training("adam", 0.02, 30, 32), 0, 0)
+    one = Member(net, as_cocktail("none"), Training("adam", 0.01, 20, 32, precision="float64"), 0, 0)
     for stacked in (False, True):
         if stacked and factory is Recurrent:
             continue  # PyTorch cannot vmap an LSTM

@@ -72,8 +72,8 @@ class Asked:
 class Study:
     """A table read and looked over, with the settings bound to it. ``folder`` is None where nothing is written.
 
-    ``slowness`` is how many times longer training takes here and now than the formula of its cost says, where that was
-    measured.
+    ``slowness`` is how many times longer training takes here and now than the formula of its cost says, on all cores;
+    None where that was not measured.
     """
 
     table: Table
@@ -85,7 +85,7 @@ class Study:
     executor: Executor
     ledger: LedgerLike
     folder: Path | None = None
-    slowness: float = 1.0
+    slowness: float | None = None
 
 
 def _is_note(finding: Finding) -> bool:

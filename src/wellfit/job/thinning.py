@@ -36,14 +36,10 @@ SEEDS, MOST_PASSES = 2, 40
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The rows that questions are asked of, (m,), out of ``all`` rows that may be learned from, (n,).
-
-    ``seconds`` is about how long one pass of one row takes on one core, 0 where that was of no interest.
-    """
+    """The rows that questions are asked of, (m,), out of ``all`` rows that may be learned from, (n,)."""
 
     rows: Array
     all: Array
-    seconds: float
 
     @property
     def thinned(self) -> bool:
@@ -65,10 +61,11 @@ def sample(study: Study, rows: Array, plan: Plan | None) -> tuple[Study, Sample]
     makes `PASSES` passes over its fold within the comparison's share. What a pass costs is found by a short trial.
     """
     if plan is None or not isinstance(study.network, Module):
-        return study, Sample(rows, rows, 0.0)
+        return study, Sample(rows, rows)
     members = len(default_cocktails(quick=plan.quick, network=study.network)) * FOLDS
-    study = replace(study, slowness=_slowness(study, rows, plan))
-    each = _seconds_a_row(study) * study.slowness
+    slowness = _slowness(study, rows, plan)
+    study = replace(study, slowness=slowness)
+    each = _seconds_a_row(study) * slowness
     count = int(COMPARISON * plan.seconds * usable_cores() / (each * PASSES * members * (FOLDS - 1) / FOLDS))
     chosen = thinned(study.table, rows, max(count, LEAST_ROWS), study.asked.seed)
     if not isinstance(study.asked.training, Training):
@@ -77,10 +74,10 @@ def sample(study: Study, rows: Array, plan: Plan | None) -> tuple[Study, Sample]
             chosen,
             quick=plan.quick,
             network=study.network,
-            seconds=COMPARISON * plan.seconds / study.slowness,
+            seconds=COMPARISON * plan.seconds / slowness,
         )
         study = replace(study, training=replace(recipe, **(study.asked.training or {})))
-    return study, Sample(chosen, rows, each)
+    return study, Sample(chosen, rows)
 
 
 def _slowness(study: Study, rows: Array, plan: Plan) -> float:
@@ -105,6 +102,22 @@ def _slowness(study: Study, rows: Array, plan: Plan) -> float:
     return float(noted)
 
 
+def repaced(study: Study, plan: Plan | None, seconds: float) -> Study:
+    """Return the study with the pace that the comparison had, which took ``seconds``, where that was slower than meant.
+
+    A short trial may fall into a moment in which nothing else runs. The pace is noted in the ledger, so that a run that
+    is continued, whose comparison takes no time, goes on as it would have.
+    """
+    if plan is None or study.slowness is None:
+        return study
+    name = f"pace of the comparison {plan.limit} {study.network.key} {study.training!r} {study.slowness}"
+    noted = study.ledger.note(name)
+    if noted is None:
+        noted = f"{study.slowness * max(1.0, seconds / (COMPARISON * plan.seconds)):.3g}"
+        study.ledger.put_note(name, noted)
+    return replace(study, slowness=float(noted))
+
+
 def last_training(study: Study, sample: Sample, found: Search, plan: Plan, began: float) -> Search:
     """Return the search with its model trained anew on all rows: its best candidate, as long as the budget allows.
 
@@ -117,7 +130,7 @@ def last_training(study: Study, sample: Sample, found: Search, plan: Plan, began
     if noted is None:
         left = plan.seconds - (perf_counter() - began) - WRITING
         members = -(-SEEDS // usable_cores())  # one after another
-        passes = int(left / (sample.seconds * len(rows) * members))
+        passes = int(left / (_seconds_a_row(study) * (study.slowness or 1.0) * len(rows) * members))
         noted = str(int(np.clip(passes, 1, MOST_PASSES)))
         study.ledger.put_note(name, noted)
     training = replace(best.training, epochs=int(noted))

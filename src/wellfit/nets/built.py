@@ -26,7 +26,7 @@ from wellfit.nets.network import MLP
 from wellfit.nets.samples import TOKENS, VALUES, tokens_like, values
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.torch_threads import alone
-from wellfit.nets.trial import Trial, before_activation, has_columns, try_out, units_axis
+from wellfit.nets.trial import Trial, before_activation, try_out, units_axis
 from wellfit.records import Array
 
 torch: Any = require_torch()
@@ -139,11 +139,14 @@ class Built:
         Its weights are (out, in, ...), so that columns belong to inputs: a linear layer or a plain convolution that
         learns. None where it is another kind, and where a weight is multiplied before.
         """
-        names = [self.layout.slots[i].name for i in self.layout.weights]
         first = f"{trial.layers[0]}.weight".lstrip(".") if trial.layers else ""
-        if trial.early or first not in names or not has_columns(self.net.get_submodule(trial.layers[0])):
+        if trial.early:
             return None
-        return names.index(first)
+        for place, i in enumerate(self.layout.weights):
+            slot = self.layout.slots[i]
+            if slot.name == first and slot.orientation is not None and slot.orientation.inputs is not None:
+                return place
+        return None
 
     @cached_property
     def stacks(self) -> bool:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
+
+from wellfit.nets.orientation import Orientation, orientation_of
+
+_ENDS_IN_NORM = re.compile(r"norm(\dd)?$")
 
 WHOLE = 2**24  # up to here float32 holds every whole number
 
@@ -15,6 +20,7 @@ class Slot:
     """One tensor: its name in the module, its shape, and where it begins and ends in the vector.
 
     ``whole`` is the type of whole numbers, such as ``int64``, that the vector holds as floats; empty for floats.
+    ``orientation`` says how a weight lies in its layer, None where nobody knows.
     """
 
     name: str
@@ -22,6 +28,7 @@ class Slot:
     start: int
     stop: int
     whole: str = field(default="", repr=False)  # ledgers know modules by a hash of what is shown
+    orientation: Orientation | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -75,13 +82,14 @@ def layout_of(net: Any, counters: Collection[str] = ()) -> Layout:
     buffers = [(name, b) for name, b in net.named_buffers() if b.is_floating_point()]
     buffers.sort(key=lambda pair: pair[0].rpartition(".")[2])  # stable: layers keep their order
     counted = [(name, b) for name, b in net.named_buffers() if name in counters]
+    oriented = {id(p): orientation_of(m, key) for m in net.modules() for key, p in own_weights(m)}
     slots, at = [], 0
     for name, tensor in (*plain, *scales, *shifts, *frozen, *buffers, *counted):
         size = math.prod(tensor.shape)
         whole = "" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
-        slots.append(Slot(name, tuple(tensor.shape), at, at + size, whole))
+        slots.append(Slot(name, tuple(tensor.shape), at, at + size, whole, oriented.get(id(tensor))))
         at += size
-    weights = tuple(i for i, (name, p) in enumerate(plain) if is_weight(name, p))
+    weights = tuple(i for i, (_, p) in enumerate(plain) if id(p) in oriented)
     learned = slots[len(named) - 1].stop if named else 0
     return Layout(tuple(slots), weights, learned)
 
@@ -92,6 +100,34 @@ def is_norm(module: Any) -> bool:
 
     kinds = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
     return isinstance(module, kinds) or type(module).__name__ == "RMSNorm"
+
+
+def normalizes(module: Any, name: str, parameter: Any) -> bool:
+    """Return whether a module's own parameter scales or shifts what is normalized, so that penalties leave it out.
+
+    That is all that a normalization has, PyTorch's or one whose class is called so (``LayerNorm2d``), what is as good
+    as a vector in a class with "norm" in its name, and the lengths that weight normalization keeps apart from the
+    directions (Salimans & Kingma 2016).
+
+    >>> from torch import nn
+    >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)).parametrizations.weight
+    >>> [normalizes(layer, name, p) for name, p in layer.named_parameters(recurse=False)]
+    [True, False]
+    """
+    kind = type(module).__name__.lower()
+    if is_norm(module) or _ENDS_IN_NORM.search(kind):
+        return True
+    if "norm" in kind and parameter.numel() == max(parameter.shape, default=1):
+        return True
+    if name.endswith("_g"):  # weight normalization as it was before parametrizations
+        return f"{name[:-2]}_v" in module._parameters
+    return name == "original0" and any(type(part).__name__ == "_WeightNorm" for part in module.children())
+
+
+def own_weights(module: Any) -> list[tuple[str, Any]]:
+    """Return a module's own weights, without those of its parts, with their names in it."""
+    own = module.named_parameters(recurse=False)
+    return [(name, p) for name, p in own if is_weight(name, p) and not normalizes(module, name, p)]
 
 
 def is_weight(name: str, parameter: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -101,7 +102,12 @@ class Module:
             raise SettingError("module.nothing_to_normalize", name=self.name)
         if cocktail.get(GroupLasso) is not None and built.entry is None:
             raise SettingError("module.no_columns", name=self.name)
-        return cocktail.resolve(len(built.layout.weights), built.places)
+        strengths = cocktail.resolve(len(built.layout.weights), built.places)
+        for place, bound in zip(built.layout.weights, strengths.max_norm, strict=True):
+            slot = built.layout.slots[place]
+            if math.isfinite(bound) and slot.orientation is None:
+                raise SettingError("module.no_units", name=self.name, weight=slot.name)
+        return strengths
 
     def size(self, inputs: Inputs, outputs: int) -> int:
         """Return the number of learned parameters, without those of normalization that a cocktail adds."""

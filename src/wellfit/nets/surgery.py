@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from wellfit.errors import UnsupportedError
-from wellfit.nets.layout import is_norm, is_weight
+from wellfit.nets.layout import own_weights
 from wellfit.nets.network import LEAK, MLP
 from wellfit.nets.torch_door import require_torch
 
@@ -74,10 +74,10 @@ def is_layer(part: Any) -> bool:
 
     Weights that PyTorch's parametrizations make are those of the layer.
     """
-    if is_norm(part) or isinstance(part, nn.utils.parametrize.ParametrizationList):
+    if isinstance(part, nn.utils.parametrize.ParametrizationList):
         return False
-    weights = [name for name, tensor in part.named_parameters() if is_weight(name, tensor)]
-    return bool(weights) and all("." not in name or name.startswith("parametrizations.") for name in weights)
+    places = [place for place, within in part.named_modules() if own_weights(within)]
+    return bool(places) and all(not place or place.startswith("parametrizations.") for place in places)
 
 
 def insert(net: Any, trial: Trial, name: str, *, batch_norm: bool, dropout: bool) -> None:

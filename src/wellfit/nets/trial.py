@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from wellfit.errors import SettingError, UnsupportedError, WellfitError
-from wellfit.nets.layout import WHOLE, is_norm, is_weight
+from wellfit.nets.layout import WHOLE, own_weights
 from wellfit.nets.samples import VALUES, kinds_of, tokens_like
 from wellfit.nets.surgery import BATCHES, Site, is_layer
 from wellfit.nets.torch_door import require_torch
@@ -212,10 +212,9 @@ class _Weights:
         self._owners: dict[int, tuple[str, set[str]]] = {}  # by address: a name, and the layers that have it
         self._copies: list[Any] = []  # kept, so that no other tensor gets the address
         for place, part in net.named_modules():
-            for key, tensor in part.named_parameters(recurse=False):
-                if is_weight(key, tensor) and not is_norm(part):
-                    name = f"{place}.{key}".lstrip(".")
-                    self._owners.setdefault(tensor.untyped_storage().data_ptr(), (name, set()))[1].add(place)
+            for key, tensor in own_weights(part):
+                name = f"{place}.{key}".lstrip(".")
+                self._owners.setdefault(tensor.untyped_storage().data_ptr(), (name, set()))[1].add(place)
 
     def note(self, multiplies: bool, args: tuple, out: Any) -> None:
         """Take note of an operation: of a product, or of what may be a weight's copy in another shape or type."""
@@ -281,13 +280,6 @@ class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
 
 def _holds_tensors(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(isinstance(item, torch.Tensor) for item in value)
-
-
-def has_columns(layer: Any) -> bool:
-    """Return whether a layer's weights are (out, in, ...), one column for each input."""
-    if isinstance(layer, nn.Linear):
-        return True
-    return isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) and layer.groups == 1
 
 
 def units_axis(part: Any) -> int:

@@ -12,6 +12,7 @@ from wellfit.cocktail import Augment, BatchNorm, Cocktail, Dropout, InputDropout
 from wellfit.errors import SettingError
 from wellfit.nets import MLP, Module, Network, Training
 from wellfit.nets.module import Inputs, module
+from wellfit.nets.modules import LEAST_SIDE
 from wellfit.nets.training import batches
 from wellfit.records import Array, Table, inputs_of
 from wellfit.select.budget import step_seconds
@@ -84,8 +85,12 @@ def takes_images(network: Network | None) -> bool:
 
 
 def default_network(table: Table) -> Network:
-    """Return the network to train: hidden layers of 64 and 32 units, and for images the textbook's convolutions."""
-    if table.inputs is not None and table.inputs.ndim == 4:
+    """Return the network to train: hidden layers of 64 and 32 units, and for images the textbook's convolutions.
+
+    Images too small for these convolutions go through the hidden layers.
+    """
+    x = table.inputs
+    if x is not None and x.ndim == 4 and min(x.shape[2:]) >= LEAST_SIDE:
         return module("cnn")
     return MLP((64, 32))
 

@@ -10,10 +10,27 @@ import numpy as np
 
 from wellfit.engines.base import CURVES
 from wellfit.engines.convex.kernels import outputs_of, squared_losses
+from wellfit.engines.convex.normal import Rows
 from wellfit.engines.convex.solve import Problem, Solutions
 from wellfit.records import Array
 
-Part = tuple[Array, Array, Array | None]  # x, y and weights of some rows
+Part = tuple[Rows, Array, Array | None]  # x, y and weights of some rows
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What P solutions on one fold show, as arrays: what `wellfit.records.History` says of each.
+
+    ``parameters`` (P, T), ``curves`` (P, len(CURVES), 2) at both of their checkpoints; ``norms`` of weights, how many
+    of all ``weights`` are ``zeros``, and how many columns are ``used``, (P,) each.
+    """
+
+    parameters: Array
+    curves: Array
+    norms: Array
+    zeros: Array
+    weights: int
+    used: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +45,13 @@ class Prepared:
 
     def outputs(self, weights: Array, biases: Array) -> Array:
         """Return what P models, weights (P, k, d) and biases (P, k), say of the score rows, (P, n, k)."""
-        x = self.parts[2][0]
         if weights.shape[1] == 1:
-            found = np.empty((len(weights), len(x), 1))
+            columns = self._columns[1]
+            found = np.empty((len(weights), columns.shape[1], 1))
             flat = np.ascontiguousarray(weights[:, 0]), np.ascontiguousarray(biases[:, 0])
-            outputs_of(self._columns[1], *flat, found[:, :, 0])
+            outputs_of(columns, *flat, found[:, :, 0])
             return found
+        x = self._x[2]
         return np.array([x @ w.T + b for w, b in zip(weights, biases, strict=True)])
 
     def figures(self, solutions: Solutions, strengths: Sequence[tuple[float, float]]) -> Array:
@@ -43,7 +61,8 @@ class Prepared:
             self._measure_squares(solutions, found)
         else:
             for row, w, b in zip(found, solutions.weights, solutions.biases, strict=True):
-                measured = [_measure(self.problem.task, x @ w.T + b, y, own) for x, y, own in self.parts]
+                parts = zip(self._x, self.parts, strict=True)
+                measured = [_measure(self.problem.task, x @ w.T + b, y, own) for x, (_, y, own) in parts]
                 row[:3], row[4:] = zip(*measured, strict=True)
         flat, (l1, l2) = solutions.flat, np.array(strengths).reshape(-1, 2).T
         found[:, 3] = l1 * np.abs(flat).sum(axis=1) + l2 / 2 * (flat * flat).sum(axis=1)
@@ -63,12 +82,19 @@ class Prepared:
 
     @property
     def _train_columns(self) -> Array:
-        return np.ascontiguousarray(self.parts[0][0].T)
+        return np.ascontiguousarray(self.parts[0][0].taken().T)
 
     @cached_property
     def _columns(self) -> tuple[Array, Array]:
         """The columns (d, n) of the rows of stop and of score."""
-        return np.ascontiguousarray(self.parts[1][0].T), np.ascontiguousarray(self.parts[2][0].T)
+        _, (stop, *_), (score, *_) = self.parts
+        return np.ascontiguousarray(stop.taken().T), np.ascontiguousarray(score.taken().T)
+
+    @cached_property
+    def _x(self) -> tuple[Array, Array, Array]:
+        """The rows (n, d) of each part."""
+        train, stop, score = (rows.taken() for rows, *_ in self.parts)
+        return train, stop, score
 
 
 def _measure(task: str, z: Array, y: Array, weights: Array | None) -> tuple[float, float]:

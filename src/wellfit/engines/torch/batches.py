@@ -124,6 +124,7 @@ class Batches:
     def _augment(self, batch: Batch, present: Present, epoch: int, step: int) -> None:
         """Change each image by its own draws (see `wellfit.engines.torch.augment`)."""
         from wellfit.engines.torch.augment import DRAWS, augmented
+        from wellfit.engines.torch.warp import PLAIN, Tones
 
         count = batch.x.shape[1]
         factors = present.factors("augment")
@@ -140,7 +141,18 @@ class Batches:
             found = draws.gaussian(self.keys, flat[0].numel(), count, epoch, step, rng.AUGMENT_NOISE)
             return found.reshape(flat.shape).to(self.dtype)
 
-        batch.x = augmented(flat, amounts, drawn, noise).view(batch.x.shape)
+        own_tones = self._tones()
+        tones = PLAIN if own_tones is None else Tones(*own_tones.repeat_interleave(count, 1))
+        batch.x = augmented(flat, amounts, drawn, noise, tones).view(batch.x.shape)
+
+    def _tones(self) -> Any | None:
+        """Return what is black and what white to each member, (2, M, C, 1, 1); None where all have -1 and 1."""
+        if all(fold.tones is None for fold in self.folds):
+            return None
+        channels = self.folds[0].x.shape[1]
+        plain = np.repeat([[-1.0], [1.0]], channels, axis=1)
+        known = np.stack([plain if fold.tones is None else fold.tones for fold in self.folds], axis=1)
+        return torch.as_tensor(known[..., None, None], dtype=self.dtype, device=self.held.device)
 
     def _mix(self, batch: Batch, strength: Any, epoch: int, step: int) -> None:
         """Mix each row with another one of its batch (Zhang et al. 2018), one coefficient a batch."""
