@@ -19,13 +19,16 @@ import numpy as np
 
 from wellfit import rng
 from wellfit.errors import SettingError, UnsupportedError, WellfitError
+from wellfit.messages import say
 from wellfit.nets import surgery
 from wellfit.nets.layout import Layout, Slot, layout_of
 from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
+from wellfit.nets.samples import TOKENS, VALUES, tokens_like, values
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.torch_threads import alone
-from wellfit.nets.trial import Trial, before_activation, has_columns, try_out
+from wellfit.nets.trial import Trial, before_activation, has_columns, look, settle, told, try_out
+from wellfit.nets.watch import Structure
 from wellfit.records import Array
 
 torch: Any = require_torch()
@@ -43,23 +46,25 @@ class Built:
     ``net`` is one thread's: a forward pass changes what its layers hold. ``layout`` says where its tensors stand in the
     flat vector (T,). ``masks`` are the shapes of dropout masks, without the rows, one for each call of a dropout layer,
     in order; ``rate_of`` names the ``places`` whose rate each takes. ``products`` are the multiplications of one row,
-    ``unfelt`` the biases that have no effect; ``tokens`` says whether it takes whole numbers and not values.
+    ``unfelt`` the biases that have no effect; ``kinds`` are what it takes, values, tokens (whole numbers) or either.
     """
 
     def __init__(self, network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> None:
         self.network, self.inputs, self.outputs, self.batch_norm = network, inputs, outputs, batch_norm
-        self._tried: Trial | None = None
+        self._tried: Structure | None = None
+        self.kinds: tuple[str, ...] = (VALUES,)
         net = self._made(0)
         trial = try_out(net, self.example(), outputs, self.name)
         self.net: Any = net
+        self.kinds, self._ends, self._two = trial.kinds, trial.ends, trial.two
         self._counters = trial.counters
         self.layout: Layout = layout_of(net, self._counters)
         self.products, self.masks, self.activations = trial.products, trial.masks, trial.activations
-        self.tokens = trial.tokens
         self._order = list(dict.fromkeys(trial.sites))
         self.rate_of = tuple(self._order.index(site) for site in trial.sites)
         self.places = len(self._order)
         self._sites = [net.get_submodule(site) for site in trial.sites]
+        self._dropouts = [part for part in net.modules() if isinstance(part, surgery.Site)]  # called or not
         # Where each tensor hangs. Ours stay there until the next call: the module is nobody else's.
         self._homes, self._constants = _homes(net, self.layout)
         self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
@@ -75,6 +80,17 @@ class Built:
         return str(self.network)
 
     @property
+    def tokens(self) -> bool:
+        """Whether it takes whole numbers, such as tokens."""
+        return TOKENS in self.kinds
+
+    def misfit(self, task: str) -> str | None:
+        """Return why its outputs do not go with a task: probabilities, or two values for one; None where they do."""
+        if task != "regression":
+            return say("module.probabilities", name=self.name, end=self._ends) if self._ends else None
+        return say("trial.two_values", name=self.name) if self._two else None
+
+    @property
     def signature(self) -> str:
         """A short hash of the layers, of all that a forward pass does and of how weights begin.
 
@@ -86,11 +102,10 @@ class Built:
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def example(self) -> Any:
-        """Return a batch of inputs, (SAMPLE, ...), to try the module on: numbers between -1 and 1."""
+        """Return a batch of inputs, (SAMPLE, ...), to try the module on: numbers between -1 and 1, or tokens."""
         shape = (self.inputs,) if isinstance(self.inputs, int) else self.inputs
-        size = int(np.prod((SAMPLE, *shape)))
-        values = np.sin(np.arange(size, dtype=np.float64) * 12.9898).reshape(SAMPLE, *shape)
-        return torch.tensor(values, dtype=torch.get_default_dtype())
+        x = values((SAMPLE, *shape)).to(torch.get_default_dtype())
+        return x if VALUES in self.kinds else tokens_like(x)
 
     def _unfelt(self, trial: Trial) -> tuple[Slot, ...]:
         """Return the biases without effect: what stands in front of a batch normalization and goes nowhere else.
@@ -103,7 +118,7 @@ class Built:
             return ()
         twin = copy.deepcopy(self.net).double().train()
         x = self.example()
-        out = surgery.logits(twin(torch.zeros_like(x, dtype=torch.long) if self.tokens else x.double()), self.outputs)
+        out = surgery.logits(twin(x.double() if x.is_floating_point() else x), self.outputs)
         value = (out * torch.sin(torch.arange(out.numel(), dtype=torch.float64).view(out.shape) + 1)).sum()
         held = dict(twin.named_parameters())
         every = [held[slot.name] for slot in self.layout.slots[: self.layout.count]]
@@ -133,7 +148,6 @@ class Built:
             return False
         learned, buffers = torch.zeros(2, self.layout.learned), torch.zeros(2, self.layout.total - self.layout.learned)
         x = torch.stack([self.example()] * 2)
-        x = torch.zeros_like(x, dtype=torch.long) if self.tokens else x
 
         def trained(learned: Any, buffers: Any, x: Any) -> Any:
             return self.call(learned, buffers, x, training=True)[0].sum()
@@ -198,8 +212,8 @@ class Built:
                 holder[key] = tensor.to(getattr(torch, slot.whole)) if slot.whole else tensor
         for part in self._recurrent:
             part._flat_weights = [getattr(part, name) for name in part._flat_weights_names]
-        for site in self._sites:
-            site.fed = []
+        for site in self._dropouts:
+            site.fed = None if feed is None else []
         for site, given in zip(self._sites, feed or (), strict=False):
             site.fed.append(given)
         if self.net.training != training:
@@ -224,7 +238,8 @@ class Built:
         with torch.no_grad(), alone():
             for start in range(0, len(x), CHUNK):
                 rows = as_inputs(torch.tensor(x[start : start + CHUNK]), vector.dtype)
-                found[start : start + CHUNK] = self.evaluate(vector, channels_last(rows)).double().numpy()
+                with told(self.name, rows, say("trial.evaluating")):
+                    found[start : start + CHUNK] = self.evaluate(vector, channels_last(rows)).double().numpy()
         return found
 
     def unit_shares(self, parameters: Array, x: Array) -> tuple[float, float, float]:
@@ -253,7 +268,7 @@ class Built:
         shares = [float(torch.cat(part).double().mean()) for part in (on, off)]
         return shares[0], shares[1], float("nan")
 
-    def _made(self, seed: int, tried: Trial | None = None) -> Any:
+    def _made(self, seed: int, tried: Structure | None = None) -> Any:
         """Return a module of this kind, ready to be trained; ``tried`` is what trying it showed, before insertions."""
         if isinstance(self.network, MLP):
             net = surgery.of_mlp(self.network, int(np.prod(self.inputs)), self.outputs, self.batch_norm)
@@ -261,7 +276,7 @@ class Built:
             net = surgery.prepare(self._drawn(seed), self.name, keep_norm=self.batch_norm)
         dropout = isinstance(self.network, Module) and self.network.insert_dropout
         if isinstance(self.network, Module) and (self.batch_norm or dropout):
-            tried = tried or try_out(net, self.example(), self.outputs, self.name)
+            tried = tried or look(net, self.example(), self.name)
             surgery.insert(net, tried, self.name, batch_norm=self.batch_norm, dropout=dropout)
             self._tried = tried
         surgery.count_no_batches(net)
@@ -273,6 +288,8 @@ class Built:
         try:
             with drawing(seed):
                 net = self.network.make(self.inputs, self.outputs)
+                if isinstance(net, torch.nn.Module):
+                    settle(net, self.example(), self.name)
         except WellfitError:
             raise
         except Exception as error:
