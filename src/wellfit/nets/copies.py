@@ -30,20 +30,19 @@ class Copies:
     def __init__(self, net: Any) -> None:
         self._parts = list(net.named_modules())
         self._recurrent = [part for _, part in self._parts if isinstance(part, nn.RNNBase)]
-        holders: list[dict[str, Any]] = [h for _, part in self._parts for h in (part._parameters, part._buffers)]
-        self._kept = [(holder, dict(holder)) for holder in holders]
-        self.parameters: list[Spot] = []
-        self.buffers: list[Spot] = []
-        copies: dict[int, Any] = {}
-        own: Any
-        for place, part in self._parts:
-            for holder, spots in ((part._parameters, self.parameters), (part._buffers, self.buffers)):
-                for key, own in holder.items():
-                    if own is None:
-                        continue
-                    if id(own) not in copies:
-                        copies[id(own)] = own.detach().clone().requires_grad_(own.requires_grad)
-                    spots.append((f"{place}.{key}".lstrip("."), holder, key, own, copies[id(own)]))
+        self._kept: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._made: dict[int, Any] = {}
+        self.parameters = [spot for place, part in self._parts for spot in self._spots(place, part._parameters)]
+        self.buffers = [spot for place, part in self._parts for spot in self._spots(place, part._buffers)]
+
+    def _spots(self, place: str, holder: dict[str, Any]) -> Iterator[Spot]:
+        self._kept.append((holder, dict(holder)))
+        for key, own in holder.items():
+            if own is None:
+                continue
+            if id(own) not in self._made:
+                self._made[id(own)] = own.detach().clone().requires_grad_(own.requires_grad)
+            yield f"{place}.{key}".lstrip("."), holder, key, own, self._made[id(own)]
 
     def __enter__(self) -> Copies:
         for _, holder, key, _, copy in (*self.parameters, *self.buffers):
@@ -85,14 +84,15 @@ class Copies:
         for parameter, holder, key, own, copy in self.parameters:
             if holder.get(key) is not copy or not same_bits(copy.detach(), own.detach()):
                 raise UnsupportedError("trial.changes_weight", name=name, parameter=parameter)
-        before, found = {(id(holder), key): own for _, holder, key, own, _ in self.buffers}, []
+        before: dict[tuple[int, str], Any] = {(id(holder), key): own for _, holder, key, own, _ in self.buffers}
+        found = []
         for place, part in self._parts:
             for key, now in part._buffers.items():
                 if now is None or (isinstance(part, nn.modules.batchnorm._BatchNorm) and key == BATCHES):
                     continue
-                buffer, own = f"{place}.{key}".lstrip("."), before.get((id(part._buffers), key))
-                fits = own is not None and now.shape == own.shape and now.dtype == own.dtype
-                if fits and (now.is_floating_point() or torch.equal(now, own)):
+                buffer, was = f"{place}.{key}".lstrip("."), before.get((id(part._buffers), key))
+                fits = was is not None and now.shape == was.shape and now.dtype == was.dtype
+                if fits and (now.is_floating_point() or torch.equal(now, was)):
                     continue
                 if not fits or now.is_complex() or bool((now.long().abs() > WHOLE).any()):
                     raise UnsupportedError("module.odd_buffer", name=name, buffer=buffer, most=WHOLE)
