@@ -5,13 +5,12 @@ Imports PyTorch: only what needs it imports this.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -21,13 +20,14 @@ from wellfit import rng
 from wellfit.errors import SettingError, UnsupportedError, WellfitError
 from wellfit.messages import say
 from wellfit.nets import surgery
+from wellfit.nets.identity import identity
 from wellfit.nets.layout import Layout, Slot, layout_of
 from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
 from wellfit.nets.samples import TOKENS, VALUES, tokens_like, values
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.torch_threads import alone
-from wellfit.nets.trial import Trial, before_activation, has_columns, look, settle, told, try_out
+from wellfit.nets.trial import Trial, before_activation, has_columns, look, settle, told, try_out, units_axis
 from wellfit.nets.watch import Structure
 from wellfit.records import Array
 
@@ -35,8 +35,8 @@ torch: Any = require_torch()
 
 SAMPLE, CHUNK = 4, 128  # rows of the trial input; rows evaluated at once
 KEPT = 8  # modules kept for each thread
-_NOTHING = 1e-10  # of the largest gradient
-_drawing = threading.Lock()
+NOTHING = {torch.float64: 1e-10, torch.float32: 1e-5}  # of the largest gradient
+_drawing = threading.RLock()  # a factory may make another module
 _mine = threading.local()
 
 
@@ -46,7 +46,8 @@ class Built:
     ``net`` is one thread's: a forward pass changes what its layers hold. ``layout`` says where its tensors stand in the
     flat vector (T,). ``masks`` are the shapes of dropout masks, without the rows, one for each call of a dropout layer,
     in order; ``rate_of`` names the ``places`` whose rate each takes. ``products`` are the multiplications of one row,
-    ``unfelt`` the biases that have no effect; ``kinds`` are what it takes, values, tokens (whole numbers) or either.
+    ``unfelt`` the biases that have no effect; ``kinds`` are what it takes, values, tokens (whole numbers) or either;
+    ``heard`` are the operations of its passes, in words.
     """
 
     def __init__(self, network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> None:
@@ -56,7 +57,7 @@ class Built:
         net = self._made(0)
         trial = try_out(net, self.example(), outputs, self.name)
         self.net: Any = net
-        self.kinds, self._ends, self._two = trial.kinds, trial.ends, trial.two
+        self.kinds, self.heard, self._ends, self._two = trial.kinds, trial.heard, trial.ends, trial.two
         self._counters = trial.counters
         self.layout: Layout = layout_of(net, self._counters)
         self.products, self.masks, self.activations = trial.products, trial.masks, trial.activations
@@ -70,7 +71,6 @@ class Built:
         self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
         self.unfelt = self._unfelt(trial)
         self.entry = self._entry(trial)
-        self._heard = trial.heard
         self._watched = before_activation(trial)
         self.normalized = any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in net.modules())
 
@@ -90,56 +90,69 @@ class Built:
             return say("module.probabilities", name=self.name, end=self._ends) if self._ends else None
         return say("trial.two_values", name=self.name) if self._two else None
 
-    @property
+    @cached_property
+    def identity(self) -> str:
+        """See `wellfit.nets.identity.identity`."""
+        return identity(self)
+
+    @cached_property
     def signature(self) -> str:
-        """A short hash of the layers, of all that a forward pass does and of how weights begin.
+        """A short hash of what the module is and does, with and without batch normalization; an edited one has another.
 
-        An edited factory has another one. Spreads of weights are rounded, since processors differ in last bits.
+        Where one of the two cannot be made the other one speaks for both.
         """
-        start = self.initialize(0)
-        spread = [f"{start[slot.start : slot.stop].std():.3g}" for slot in self.layout.slots]
-        text = "\n".join([repr(self.net), repr(self.layout.slots), *self._heard, *spread])
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        found = []
+        for batch_norm in (False, True):
+            with suppress(WellfitError):
+                found.append(build(self.network, self.inputs, self.outputs, batch_norm).identity)
+        return hashlib.sha256("\n\n".join(found).encode()).hexdigest()[:8]
 
-    def example(self) -> Any:
+    def example(self, dtype: Any = None) -> Any:
         """Return a batch of inputs, (SAMPLE, ...), to try the module on: numbers between -1 and 1, or tokens."""
         shape = (self.inputs,) if isinstance(self.inputs, int) else self.inputs
-        x = values((SAMPLE, *shape)).to(torch.get_default_dtype())
+        x = values((SAMPLE, *shape)).to(dtype or torch.get_default_dtype())
         return x if VALUES in self.kinds else tokens_like(x)
+
+    def slopes(self, vector: Any, feed: list | None = None) -> tuple[Any, Any, Any]:
+        """Return outputs (n, k), buffers (B,) and the gradient (P,) of a fixed sum of the outputs, in training mode.
+
+        ``vector`` is (T,), in whose precision all is computed, on the example.
+        """
+        size = self.layout.learned
+        learned = vector[:size].clone().requires_grad_()
+        out, buffers = self.call(learned, vector[size:], self.example(vector.dtype), feed, training=True)
+        total = (out * values(out.shape).to(out.dtype)).sum() + 0 * learned.sum()  # nothing may be learned
+        (gradient,) = torch.autograd.grad(total, learned)
+        return out.detach(), buffers.detach(), gradient
 
     def _unfelt(self, trial: Trial) -> tuple[Slot, ...]:
         """Return the biases without effect: what stands in front of a batch normalization and goes nowhere else.
 
-        Their gradient is rounding, of which Adam makes steps; here it is found to be that, in float64.
+        Their gradient is rounding, of which Adam makes steps; here it is found to be that, in float64 where the module
+        runs in it.
         """
         asked = {f"{place}.bias" for place in trial.follows}
         slots = [slot for slot in self.layout.slots[: self.layout.count] if slot.name in asked]
         if not slots:
             return ()
-        twin = copy.deepcopy(self.net).double().train()
-        x = self.example()
-        out = surgery.logits(twin(x.double() if x.is_floating_point() else x), self.outputs)
-        value = (out * torch.sin(torch.arange(out.numel(), dtype=torch.float64).view(out.shape) + 1)).sum()
-        held = dict(twin.named_parameters())
-        every = [held[slot.name] for slot in self.layout.slots[: self.layout.count]]
-        felt = torch.autograd.grad(value, every, allow_unused=True)
-        sizes = {
-            slot.name: 0.0 if g is None else float(g.abs().max())
-            for slot, g in zip(self.layout.slots, felt, strict=False)
-        }
-        return tuple(slot for slot in slots if sizes[slot.name] < _NOTHING * max(sizes.values()))
+        start = torch.tensor(self.pack(self.net))
+        for dtype, nothing in NOTHING.items():
+            with suppress(Exception):  # training meets it, and says of what member
+                sizes = self.slopes(start.to(dtype))[2].abs()
+                return tuple(s for s in slots if sizes[s.start : s.stop].max() < nothing * sizes.max())
+        return ()
 
     def _entry(self, trial: Trial) -> int | None:
         """Return the place, among the weights, of the layer that an input meets first.
 
-        Its weights are (out, in, ...), so that columns belong to inputs: a linear layer or a plain convolution. None
-        where it is another kind.
+        Its weights are (out, in, ...), so that columns belong to inputs: a linear layer or a plain convolution that
+        learns. None where it is another kind, and where a weight is multiplied before.
         """
         names = [self.layout.slots[i].name for i in self.layout.weights]
-        first = next((place for place in trial.layers if f"{place}.weight" in names), None)
-        if first is None or not has_columns(self.net.get_submodule(first)):
+        first = f"{trial.layers[0]}.weight".lstrip(".") if trial.layers else ""
+        if trial.early or first not in names or not has_columns(self.net.get_submodule(trial.layers[0])):
             return None
-        return names.index(f"{first}.weight")
+        return names.index(first)
 
     @cached_property
     def stacks(self) -> bool:
@@ -259,10 +272,11 @@ class Built:
             for hook in hooks:
                 hook.remove()
         on, off = [], []
-        for outs in seen.values():
-            # (n, units, ...) each: a unit is what stands on the second axis.
-            least = torch.stack([out.transpose(0, 1).flatten(1).amin(1) for out in outs]).amin(0)
-            most = torch.stack([out.transpose(0, 1).flatten(1).amax(1) for out in outs]).amax(0)
+        for place, outs in seen.items():
+            axis = units_axis(self.net.get_submodule(place))
+            by_unit = [out.movedim(axis, 0).flatten(1) for out in outs]
+            least = torch.stack([out.amin(1) for out in by_unit]).amin(0)
+            most = torch.stack([out.amax(1) for out in by_unit]).amax(0)
             on.append(least > 0)
             off.append(most <= 0)
         shares = [float(torch.cat(part).double().mean()) for part in (on, off)]

@@ -55,7 +55,7 @@ class Copies:
             holder.clear()
             holder.update(kept)
         with torch.no_grad():
-            for *_, own, copy in self.buffers:
+            for _, _, _, own, copy in self.buffers:
                 copy.copy_(own)
         self._renew()
 
@@ -67,7 +67,7 @@ class Copies:
     @property
     def learned(self) -> list[Any]:
         """The copies of the parameters that ask for a gradient, each once."""
-        return list({id(copy): copy for *_, copy in self.parameters if copy.requires_grad}.values())
+        return list({id(copy): copy for _, _, _, _, copy in self.parameters if copy.requires_grad}.values())
 
     def members_own(self) -> Iterator[tuple[str, Any, Any]]:
         """Yield name, tensor and copy of what each member has its own of: parameters, and buffers of floats."""

@@ -111,21 +111,26 @@ class Module:
         del inputs, outputs
         return parameters
 
-    def weights(self, parameters: Array, inputs: Inputs, outputs: int) -> list[Array]:
-        """Return views of the weight matrices and kernels in a flat vector (T,), in order."""
-        return self._of(parameters, inputs, outputs).layout.weights_in(parameters)
+    def weights(self, parameters: Array, inputs: Inputs, outputs: int, *, batch_norm: bool = False) -> list[Array]:
+        """Return views of the weight matrices and kernels in a flat vector (T,), in order.
 
-    def forward(self, parameters: Array, x: Array, outputs: int) -> Array:
+        Here and below ``batch_norm`` says which variant the vector is of. Raises `SettingError` where it does not fit.
+        """
+        return self._of(parameters, inputs, outputs, batch_norm).layout.weights_in(parameters)
+
+    def forward(self, parameters: Array, x: Array, outputs: int, *, batch_norm: bool = False) -> Array:
         """Return the outputs before any link, (n, k) float64, for inputs (n, ...), in evaluation mode."""
-        return self._of(parameters, inputs_of(x), outputs).forward(parameters, x)
+        return self._of(parameters, inputs_of(x), outputs, batch_norm).forward(parameters, x)
 
-    def unit_shares(self, parameters: Array, x: Array, outputs: int) -> tuple[float, float, float]:
+    def unit_shares(
+        self, parameters: Array, x: Array, outputs: int, *, batch_norm: bool = False
+    ) -> tuple[float, float, float]:
         """Return which shares of the hidden units, or channels, are always on, always off and saturated on x.
 
         A channel counts as on where it is so at every position; the values looked at are those that leave a weight
         layer, or the normalization behind it, before any activation. No share of saturated units is known: NaN.
         """
-        return self._of(parameters, inputs_of(x), outputs).unit_shares(parameters, x)
+        return self._of(parameters, inputs_of(x), outputs, batch_norm).unit_shares(parameters, x)
 
     def built(self, inputs: Inputs, outputs: int, *, batch_norm: bool) -> Built:
         """Return the module as built for a shape: see `wellfit.nets.built`. Needs the extra ``torch``."""
@@ -147,12 +152,10 @@ class Module:
             raise SettingError("module.unbound", name=self.name)
         return self.built(self.inputs, self.outputs, batch_norm=batch_norm)
 
-    def _of(self, parameters: Array, inputs: Inputs, outputs: int) -> Built:
-        """Return the variant, with or without batch normalization, whose vector is of this length."""
-        for batch_norm in (False, True):
-            built = self.built(inputs, outputs, batch_norm=batch_norm)
-            if built.layout.total == len(parameters):
-                return built
+    def _of(self, parameters: Array, inputs: Inputs, outputs: int, batch_norm: bool) -> Built:
+        built = self.built(inputs, outputs, batch_norm=batch_norm)
+        if built.layout.total == len(parameters):
+            return built
         raise SettingError("module.wrong_parameters", name=self.name, given=len(parameters), needed=built.layout.total)
 
 

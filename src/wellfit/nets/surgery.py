@@ -20,6 +20,7 @@ torch: Any = require_torch()
 nn: Any = torch.nn
 
 _BATCH_NORMS = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 BATCHES = "num_batches_tracked"  # that batch normalization counts: see `count_no_batches`
 
 
@@ -28,12 +29,13 @@ class Site(nn.Module):
 
     ``fed`` holds (mask, scale) for each call to come: a mask of 0 and 1, (n, ...) like what passes, or (n, C, 1, ...)
     for whole channels. Where it is None nothing is dropped; a call for which no mask is left is an error. ``kind`` is
-    the layer of PyTorch's that it stands for, ``owner`` what errors call the module.
+    the layer of PyTorch's that it stands for, and ``p`` and ``inplace`` are what that was made with, where a forward
+    pass asks; ``owner`` is what errors call the module.
     """
 
-    def __init__(self, kind: type = nn.Dropout, owner: str = "") -> None:
+    def __init__(self, kind: type = nn.Dropout, p: float = 0.5, *, inplace: bool = False, owner: str = "") -> None:
         super().__init__()
-        self.kind, self.owner = kind, owner
+        self.kind, self.p, self.inplace, self.owner = kind, p, inplace, owner
         self.fed: list[tuple[Any, Any]] | None = None
 
     def forward(self, x: Any) -> Any:
@@ -52,13 +54,14 @@ class Site(nn.Module):
 
 def prepare(net: Any, name: str, *, keep_norm: bool) -> Any:
     """Return the module with its dropout layers under control, and without batch normalization if so asked."""
-    kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
     sites: dict[int, Site] = {}  # one object in two places is one layer
     for place, part in list(net.named_modules(remove_duplicate=False)):
         if isinstance(part, nn.AlphaDropout | nn.FeatureAlphaDropout):
             raise UnsupportedError("module.alpha_dropout", name=name, place=place)
-        if isinstance(part, kinds):
-            site = sites.setdefault(id(part), Site(next(kind for kind in kinds if isinstance(part, kind)), name))
+        if kind := next((kind for kind in _DROPOUTS if isinstance(part, kind)), None):
+            if type(part).forward is not kind.forward:
+                raise UnsupportedError("module.dropout_of_own", name=name, place=place, kind=type(part).__name__)
+            site = sites.setdefault(id(part), Site(kind, part.p, inplace=part.inplace, owner=name))
             net = _replaced(net, place, site)
         elif isinstance(part, nn.modules.batchnorm._BatchNorm):
             if part.momentum is None:
@@ -126,9 +129,10 @@ def count_no_batches(net: Any) -> None:
 def release(net: Any, sites: Sequence[str], rates: Sequence[float]) -> Any:
     """Return the module with PyTorch's own dropout layers: those at ``sites`` have ``rates``, others are never met."""
     rate = dict(zip(sites, rates, strict=True))
-    for place, part in list(net.named_modules()):
+    made: dict[int, Any] = {}  # by site: what hangs in two places has the rate of the first
+    for place, part in list(net.named_modules(remove_duplicate=False)):
         if isinstance(part, Site):
-            net = _replaced(net, place, part.kind(rate.get(place, 0.0)))
+            net = _replaced(net, place, made.setdefault(id(part), part.kind(rate.get(place, 0.0), part.inplace)))
         elif isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats:
             part.num_batches_tracked = torch.tensor(0)  # a checkpoint of the user's has it
     return net

@@ -240,6 +240,12 @@ def has_columns(layer: Any) -> bool:
     return isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) and layer.groups == 1
 
 
+def units_axis(part: Any) -> int:
+    """Return the axis of a layer's outputs on which its units, or channels, stand: kernels put them behind the rows."""
+    kernels = isinstance(part, nn.modules.batchnorm._BatchNorm | nn.modules.conv._ConvNd)
+    return 1 if kernels or any(p.ndim > 2 for p in part.parameters(recurse=False)) else -1
+
+
 def before_activation(trial: Trial) -> tuple[str, ...]:
     """Return what the hidden units' values leave before any activation: weight layers, or the normalization behind."""
     return tuple(trial.follows.get(place, place) for place in trial.layers[:-1] if len(trial.shapes[place]) > 1)

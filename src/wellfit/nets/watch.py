@@ -150,6 +150,7 @@ class Structure:
     follows: dict[str, str] = field(default_factory=dict)  # a batch normalization by the layer in front of it
     droppable: set[str] = field(default_factory=set)  # layers that are given values, and not by a dropout layer
     outside: list[str] = field(default_factory=list)  # weights that are multiplied outside of a call of their layer
+    early: bool = False  # whether one is before any layer is called
 
 
 class Calls:
@@ -158,6 +159,7 @@ class Calls:
     def __init__(self, net: Any, found: Structure, watch: Watch, rows: int, name: str) -> None:
         self.found, self.watch, self.rows, self.name = found, watch, rows, name
         self._inside: list[str] = []  # layers that are being called
+        self._called = False  # any layer, yet
         self._left: dict[str, Any] = {}  # what each layer gave
         self._dropped: list[Any] = []  # what dropout layers gave
         self._hooks: list[Any] = []
@@ -186,7 +188,9 @@ class Calls:
     def note(self, multiplies: bool, given: list[Any], out: Any) -> None:
         """Take note of an operation: of a product, or of what may be a weight's copy in another shape or type."""
         mine = [self._owners[at] for at in map(_address, given) if at in self._owners]
+        self._called = self._called or bool(self._inside)
         if multiplies:
+            self.found.early = self.found.early or bool(mine and not self._called)
             called = any(places & set(self._inside) for _, places in mine)
             new = [name for name, _ in mine if name not in self.found.outside]
             self.found.outside += [] if called else new
