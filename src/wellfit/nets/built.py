@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,7 @@ from wellfit.nets.samples import TOKENS, VALUES, tokens_like, values
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.torch_threads import alone
 from wellfit.nets.trial import Trial, before_activation, has_columns, look, settle, told, try_out, units_axis
-from wellfit.nets.watch import Structure
+from wellfit.nets.watch import NoDraws, Structure
 from wellfit.records import Array
 
 torch: Any = require_torch()
@@ -68,6 +68,7 @@ class Built:
         self._dropouts = [part for part in net.modules() if isinstance(part, surgery.Site)]  # called or not
         # Where each tensor hangs. Ours stay there until the next call: the module is nobody else's.
         self._homes, self._constants = _homes(net, self.layout)
+        self._passed: set[tuple[bool, int]] = set()  # in training or not, and rows
         self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
         self.unfelt = self._unfelt(trial)
         self.entry = self._entry(trial)
@@ -244,6 +245,19 @@ class Built:
         """Return the outputs (n, k) in evaluation mode, of a vector (T,)."""
         return self.call(vector[: self.layout.learned], vector[self.layout.learned :], x)[0]
 
+    @contextmanager
+    def passing(self, x: Any, *, training: bool, stacked: bool = False) -> Iterator[None]:
+        """Be the context of a pass of inputs x, (n, ...), so that a module that fails is told of with their shape.
+
+        At the first pass of so many rows a draw of the module's own is refused, as the trial refuses it for a few rows;
+        of members that are ``stacked`` PyTorch does so itself. Raises `SettingError` and `UnsupportedError`.
+        """
+        mode, kind = say("trial.training" if training else "trial.evaluating"), (training, len(x))
+        heard = stacked or kind in self._passed
+        self._passed.add(kind)
+        with told(self.name, x, mode), nullcontext() if heard else NoDraws(self.name):
+            yield
+
     def forward(self, parameters: Array, x: Array) -> Array:
         """Return the outputs (n, k) float64 in evaluation mode, in the parameters' precision, on this thread."""
         vector = torch.tensor(parameters)
@@ -251,7 +265,7 @@ class Built:
         with torch.no_grad(), alone():
             for start in range(0, len(x), CHUNK):
                 rows = as_inputs(torch.tensor(x[start : start + CHUNK]), vector.dtype)
-                with told(self.name, rows, say("trial.evaluating")):
+                with self.passing(rows, training=False):
                     found[start : start + CHUNK] = self.evaluate(vector, channels_last(rows)).double().numpy()
         return found
 

@@ -50,7 +50,7 @@ class Copies:
         self._renew()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *failed: object) -> None:
         for holder, kept in self._kept:
             holder.clear()
             holder.update(kept)
@@ -82,7 +82,8 @@ class Copies:
         another shape now, or holds what floats cannot.
         """
         for parameter, holder, key, own, copy in self.parameters:
-            if holder.get(key) is not copy or not same_bits(copy.detach(), own.detach()):
+            hung: Any = holder.get(key)
+            if hung is not copy or not same_bits(copy.detach(), own.detach()):
                 raise UnsupportedError("trial.changes_weight", name=name, parameter=parameter)
         before: dict[tuple[int, str], Any] = {(id(holder), key): own for _, holder, key, own, _ in self.buffers}
         found = []

@@ -20,7 +20,6 @@ from wellfit.errors import SettingError, UnsupportedError, WellfitError
 from wellfit.messages import say
 from wellfit.nets.copies import Copies, numbers_of, same_bits
 from wellfit.nets.samples import VALUES, kinds_of, tokens_like, values
-from wellfit.nets.surgery import Site
 from wellfit.nets.torch_door import out_of_memory, require_torch
 from wellfit.nets.watch import Calls, Structure, Watch
 
@@ -66,12 +65,12 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
     trial, few, many = _begun(net, x, name, copies)
     evaluated = _passed(net, few, name, copies)
     _refuse_shape(evaluated, few, outputs, name)
-    trained = _passed(net, many, name, copies, structure=trial)
+    trained = _passed(net, many, name, copies, trial)
     _refuse_shape(trained, many, outputs, name)
     states.append(_generators())
     copies = Copies(net)  # others, so that what was kept of the first is seen
     again = _passed(net, few, name, copies, repeated=True)
-    trained_again = _passed(net, many, name, copies, repeated=True, sites=_sites(net, trial))
+    trained_again = _passed(net, many, name, copies, trial, repeated=True)
     states.append(_generators())
     _refuse_draws(states, name)
     _refuse_counts(trained, trained_again, name)
@@ -91,7 +90,7 @@ def look(net: Any, x: Any, name: str) -> Structure:
     """Return what one training pass shows of the layers, without a word on what else the module does."""
     copies = Copies(net)
     trial, _, many = _begun(net, x, name, copies)
-    _passed(net, many, name, copies, structure=trial)
+    _passed(net, many, name, copies, trial)
     return trial
 
 
@@ -136,45 +135,39 @@ def _begun(net: Any, x: Any, name: str, copies: Copies) -> tuple[Trial, Any, Any
 
 
 def _passed(
-    net: Any,
-    x: Any,
-    name: str,
-    copies: Copies,
-    *,
-    repeated: bool = False,
-    structure: Structure | None = None,
-    sites: Sequence[Site] | None = None,
+    net: Any, x: Any, name: str, copies: Copies, found: Structure | None = None, *, repeated: bool = False
 ) -> _Pass:
-    """Make one pass: in training mode for its ``structure``, or to repeat it with what calls its dropout ``sites``.
+    """Make one pass, in training mode where there is a structure to be ``found``.
 
-    The repeated training pass goes back too, to the gradient.
+    A repeated training pass is given masks for all calls of dropout that were found, and goes back to the gradient.
     """
-    training = structure is not None or sites is not None
+    training = found is not None
     mode = say("trial.training" if training else "trial.evaluating")
-    with told(name, x, mode), copies, torch.set_grad_enabled(training), _fed(sites or ()):
+    with told(name, x, mode), copies, torch.set_grad_enabled(training):
         watch = Watch(copies, name, repeated=repeated)
-        calls = None if structure is None else Calls(net, structure, watch, len(x), name)
-        try:
+        if found is None:
             with watch:
-                out = net.train(training)(x)
-        finally:
-            if calls is not None:
-                calls.forget()
+                out = net.train(False)(x)
+        elif not repeated:
+            with Calls(net, found, watch, len(x), name), watch:
+                out = net.train()(x)
+        else:
+            with _fed(net, x, found):
+                with watch:
+                    out = net.train()(x)
+                _refuse_lost_gradients(out, x, copies.learned, name)
         counters = copies.counters(name)
-        if sites is not None:
-            _refuse_lost_gradients(out, x, copies.learned, name)
     return _Pass(out, mode, watch, counters, numbers_of(net) if training else {})
 
 
-def _sites(net: Any, found: Structure) -> list[Site]:
-    return [net.get_submodule(site) for site in found.sites]
-
-
 @contextmanager
-def _fed(sites: Sequence[Site]) -> Iterator[None]:
-    """Give dropout sites as many masks, of nothing, as they were called for: a further call is an error."""
+def _fed(net: Any, x: Any, found: Structure) -> Iterator[None]:
+    """Give dropout layers a mask of ones for each call that was found: it is applied, and one call more is an error."""
+    sites = [net.get_submodule(place) for place in found.sites]
     for site in sites:
-        site.fed = [(None, None)] * sum(other is site for other in sites)
+        site.fed = []
+    for site, shape in zip(sites, found.masks, strict=True):
+        site.fed.append((torch.ones((len(x), *shape)), torch.ones(())))
     try:
         yield
     finally:

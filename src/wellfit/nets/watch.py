@@ -107,7 +107,7 @@ class Watch(NoDraws):
                 self.read.add(self._copies[at])
             elif at in self._theirs:
                 raise UnsupportedError("trial.other_reference", name=self._name, tensor=self._theirs[at])
-            elif tensor.requires_grad and tensor.is_leaf and at not in self._made:
+            elif at not in self._made and tensor.is_leaf and tensor.requires_grad and torch.is_grad_enabled():
                 raise UnsupportedError("trial.unregistered", name=self._name, shape=tuple(tensor.shape))
 
 
@@ -180,8 +180,10 @@ class Calls:
                 # Before what was inserted behind the layer.
                 self._hooks.append(part.register_forward_hook(partial(self._leave, place), prepend=True))
 
-    def forget(self) -> None:
-        """Hear no more."""
+    def __enter__(self) -> Calls:
+        return self
+
+    def __exit__(self, *failed: object) -> None:
         for hook in self._hooks:
             hook.remove()
 

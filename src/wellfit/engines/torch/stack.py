@@ -15,11 +15,9 @@ from wellfit.engines.torch import curves
 from wellfit.engines.torch.batches import Batch, Batches, Held, mask
 from wellfit.engines.torch.losses import row_losses
 from wellfit.engines.torch.updates import Present, Vectors, descend, rates
-from wellfit.messages import say
 from wellfit.nets.built import Built, build, channels_last
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.training import batches, checkpoints
-from wellfit.nets.trial import told
 from wellfit.records import TrainingData
 
 torch: Any = require_torch()
@@ -140,7 +138,7 @@ class Stack:
 
     def _objective(self, learned: Any, buffers: Any, x: Any, y: Any, weights: Any, feed: list) -> tuple[Any, Any]:
         """Return one member's mean loss on a batch, and the buffers afterwards."""
-        with self.passes(), told(self.built.name, x, say("trial.training")):
+        with self.passes(), self.built.passing(x, training=True, stacked=len(self.own) > 1):
             out, after = self.built.call(learned, buffers, self._in_memory_order(x), feed, training=True)
         each = row_losses(self.data.task, *self.loss, out.to(self.dtype), y)
         return (each if weights is None else each * weights).mean(), after
@@ -157,8 +155,9 @@ class Stack:
 
     def evaluate(self, vectors: Any, x: Any) -> Any:
         """Return the outputs (M, n, k) in evaluation mode, of vectors (M, T) and inputs (M, n, ...)."""
-        with torch.no_grad(), self.passes(), told(self.built.name, x[0], say("trial.evaluating")):
-            if len(vectors) == 1:
+        stacked = len(vectors) > 1
+        with torch.no_grad(), self.passes(), self.built.passing(x[0], training=False, stacked=stacked):
+            if not stacked:
                 out = self.built.evaluate(vectors[0], self._in_memory_order(x[0]))[None]
             else:
                 out = torch.func.vmap(self.built.evaluate)(vectors, x)
