@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch.utils.data import TensorDataset  # noqa: E402 (PyTorch may be absent)
+from torch_modules import Attentive, Convolutional, Recurrent  # noqa: E402
 
 import wellfit as wf  # noqa: E402
 from wellfit.cocktail import as_cocktail  # noqa: E402
@@ -23,6 +28,8 @@ from wellfit.engines.torch import TorchEngine  # noqa: E402
 from wellfit.errors import SettingError, UnsupportedError  # noqa: E402
 from wellfit.nets import Training  # noqa: E402
 from wellfit.nets.built import build  # noqa: E402
+from wellfit.nets.network import as_network  # noqa: E402
+from wellfit.population import train  # noqa: E402
 
 nn = torch.nn
 ADAM = Training("adamw", 0.01, 3, 16)
@@ -130,6 +137,30 @@ def test_a_key_does_not_hang_on_last_bits_of_starting_weights_nor_on_threads() -
         torch.set_num_threads(before)
     assert len(keys) == 1
     assert key(0.01) not in keys
+
+
+PROCESSOR = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_modules_builds import keys_of_all_kinds
+print(" ".join(keys_of_all_kinds()))
+"""
+
+
+def keys_of_all_kinds() -> list[str]:
+    kinds = ((Half, 5, 1), (Recurrent, 5, 1), (Attentive, 5, 1), (Convolutional, (1, 8, 8), 3))
+    own = [wf.module("mine", factory).bound(inputs, outputs) for factory, inputs, outputs in kinds]
+    return [net.key for net in (*own, wf.module("cnn").bound((1, 12, 12), 3))]
+
+
+def test_a_key_is_the_same_on_a_processor_that_draws_and_adds_otherwise() -> None:
+    """PyTorch without vector instructions draws starting weights with other last bits, and oneDNN multiplies so."""
+    scalar = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "OMP_NUM_THREADS": "3"}
+    program = PROCESSOR.format(tests=str(Path(__file__).parent))
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | scalar, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == keys_of_all_kinds()
 
 
 def test_both_variants_of_a_module_have_its_one_signature() -> None:
@@ -351,3 +382,109 @@ class Asks(nn.Module):
 
 def test_a_forward_pass_may_look_at_its_dropout_layer() -> None:
     assert build(wf.module("asks", Asks).bound(5, 1), 5, 1, False).places == 1
+
+
+def seeded() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Linear(5, 1)
+
+
+def forked() -> nn.Module:
+    net = nn.Linear(5, 1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net.register_buffer("fixed", torch.randn(3))
+    return net
+
+
+def drawn_by_numpy() -> nn.Module:
+    net = nn.Linear(5, 1)
+    net.weight.data = torch.tensor(np.random.default_rng().normal(size=(1, 5)), dtype=torch.float32)
+    return net
+
+
+def of_any_width() -> nn.Module:
+    width = int(torch.randint(4, 7, ()))
+    return nn.Sequential(nn.Linear(5, width), nn.ReLU(), nn.Linear(width, 1))
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        (of_any_width, "makes other layers"),
+        (drawn_by_numpy, "begins with other numbers each time"),
+        (seeded, "seeds PyTorch's generator itself"),
+    ],
+)
+def test_factories_whose_start_is_no_function_of_the_seed_are_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, factory: Net, words: str
+) -> None:
+    monkeypatch.setattr(TorchEngine, "init", None)
+    network = wf.module("mine", factory).bound(5, 1)
+    ones = [Member(network, as_cocktail("none"), ADAM, seed, 0) for seed in range(6)]
+    with pytest.raises(wf.WellfitError, match=words):
+        train(ones, make_data("binary"), engine=TorchEngine("cpu"))
+
+
+def test_a_factory_may_seed_a_generator_that_it_puts_back() -> None:
+    network = wf.module("mine", forked).bound(5, 1)
+    first, second = (network.initialize(seed, 5, 1) for seed in (0, 1))
+    assert (first[-3:] == second[-3:]).all()
+    assert not (first[:5] == second[:5]).any()
+
+
+def anything(**given: int) -> nn.Module:
+    return nn.Linear(given["inputs"], given["outputs"])
+
+
+def test_a_factory_that_takes_any_keyword_gets_those_that_there_are() -> None:
+    assert wf.module("mine", anything).size(5, 3) == 18
+
+
+@dataclass
+class Widths:
+    """Settings that are called."""
+
+    width: int = 4
+
+    def __call__(self, inputs: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(inputs, self.width), nn.ReLU(), nn.Linear(self.width, 1))
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The same, which cannot be changed."""
+
+    width: int = 4
+    __call__ = Widths.__call__
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda: wf.module("my", Words("long")), r'made already.*wf\.module\("my", Words\)'),
+        (lambda: as_network(Words), r'wf\.module\("words", Words\)'),
+        (lambda: as_network(Words("long")), r'wf\.module\("words", Words\)'),
+        (lambda: as_network(of_any_width), r'wf\.module\("of_any_width", of_any_width\)'),
+        (lambda: as_network(lambda: nn.Linear(5, 1)), r'wf\.module\("my-net", factory\)'),
+        (lambda: wf.module("my", Widths()), r"Widths.*cannot be hashed.*frozen=True"),
+    ],
+)
+def test_what_is_no_named_factory_is_told_what_to_write(ask: Net, words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        ask()
+
+
+def test_settings_that_are_frozen_are_a_factory() -> None:
+    assert wf.module("my", Fixed(3)).size(5, 1) == 22
+
+
+def test_an_engine_of_ones_own_lets_go_of_data_that_nobody_else_has() -> None:
+    engine, data = TorchEngine("cpu"), make_data("binary")
+    one = Member(wf.module("line", lambda: nn.Linear(5, 1)).bound(5, 1), as_cocktail("none"), ADAM, 0, 0)
+    finish(engine, [one], data)
+    seen = [weakref.ref(array) for array in (data.folds[0].x, data.folds[0].y)]
+    assert all(ref() is not None for ref in seen)
+    del data
+    gc.collect()
+    assert all(ref() is None for ref in seen)

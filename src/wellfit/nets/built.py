@@ -21,7 +21,7 @@ from wellfit.errors import SettingError, UnsupportedError, WellfitError
 from wellfit.messages import say
 from wellfit.nets import surgery
 from wellfit.nets.identity import identity
-from wellfit.nets.layout import Layout, Slot, layout_of
+from wellfit.nets.layout import Layout, Slot, difference, homes, layout_of, on_device
 from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
 from wellfit.nets.samples import TOKENS, VALUES, tokens_like, values
@@ -67,7 +67,7 @@ class Built:
         self._sites = [net.get_submodule(site) for site in trial.sites]
         self._dropouts = [part for part in net.modules() if isinstance(part, surgery.Site)]  # called or not
         # Where each tensor hangs. Ours stay there until the next call: the module is nobody else's.
-        self._homes, self._constants = _homes(net, self.layout)
+        self._homes, self._constants = homes(net, self.layout)
         self._passed: set[tuple[bool, int]] = set()  # in training or not, and rows
         self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
         self.unfelt = self._unfelt(trial)
@@ -189,7 +189,7 @@ class Built:
             net = self._made(seed, self._tried)
         there = layout_of(net, self._counters)
         if there != self.layout:
-            raise UnsupportedError("module.layers_differ", name=self.name, **_difference(self.layout, there))
+            raise UnsupportedError("module.layers_differ", name=self.name, **difference(self.layout, there))
         return self.pack(net)
 
     def pack(self, net: Any) -> Array:
@@ -232,7 +232,7 @@ class Built:
             site.fed.append(given)
         if self.net.training != training:
             self.net.train(training)
-        constants = [_on(learned.device, *spot) for spot in self._constants]
+        constants = [on_device(learned.device, *spot) for spot in self._constants]
         out = self.net(x)
         for (holder, key), (tensor, version) in zip(self._constants, constants, strict=True):
             if holder[key] is not tensor or tensor._version != version:
@@ -314,16 +314,19 @@ class Built:
         """Return what the factory makes with PyTorch's generator seeded."""
         assert isinstance(self.network, Module)
         try:
-            with drawing(seed):
+            with drawing(seed) as state:
                 net = self.network.make(self.inputs, self.outputs)
                 if isinstance(net, torch.nn.Module):
                     settle(net, self.example(), self.name)
+                seeded = torch.default_generator.initial_seed() != state
         except WellfitError:
             raise
         except Exception as error:
             raise SettingError(
                 "module.factory_failed", name=self.name, kind=type(error).__name__, error=error
             ) from error
+        if seeded:
+            raise SettingError("module.seeds_itself", name=self.name)
         if not isinstance(net, torch.nn.Module):
             raise SettingError("module.not_a_module", name=self.name, kind=type(net).__name__)
         return net
@@ -377,47 +380,17 @@ def build(network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool)
 
 
 @contextmanager
-def drawing(seed: int) -> Iterator[None]:
-    """Have PyTorch's default generator draw as a function of ``seed``, and put it back as it was."""
+def drawing(seed: int) -> Iterator[int]:
+    """Have PyTorch's default generator draw as a function of ``seed``, and put it back as it was.
+
+    Yields what it was seeded with.
+    """
     words = rng.words(seed, rng.INIT, 2)
     state = (int(words[0]) << 31) ^ int(words[1])
     with _drawing:
         before = torch.get_rng_state()
         torch.default_generator.manual_seed(state)
         try:
-            yield
+            yield state
         finally:
             torch.set_rng_state(before)
-
-
-Spot = tuple[dict[str, Any], str]  # where a tensor hangs: a module's dictionary, and its key there
-
-
-def _homes(net: Any, layout: Layout) -> tuple[list[list[Spot]], list[Spot]]:
-    """Return where each tensor of a layout hangs, a tied one in several places; and where all other buffers do."""
-    held: dict[int, list[Spot]] = {}
-    for part in net.modules():
-        for holder in (part._parameters, part._buffers):
-            for key, tensor in holder.items():
-                if tensor is not None:
-                    held.setdefault(id(tensor), []).append((holder, key))
-    own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-    homes = [held.pop(id(own[slot.name])) for slot in layout.slots]
-    return homes, [spot for spots in held.values() for spot in spots]
-
-
-def _on(device: Any, holder: dict[str, Any], key: str) -> tuple[Any, int]:
-    """Return the tensor that hangs there, moved to the device, and how often it was changed so far."""
-    if holder[key].device != device:
-        holder[key] = holder[key].to(device)
-    return holder[key], holder[key]._version
-
-
-def _difference(here: Layout, there: Layout) -> dict[str, object]:
-    """Return the first tensor in which two layouts differ, in words."""
-    pairs = zip((*here.slots, None), (*there.slots, None), strict=False)
-    first, second = next((a, b) for a, b in pairs if a != b)
-    return {
-        "first": "-" if first is None else f"{first.name} {first.shape}",
-        "second": "-" if second is None else f"{second.name} {second.shape}",
-    }

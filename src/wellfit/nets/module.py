@@ -29,7 +29,8 @@ class Module:
     ``factory`` is called for each member, with the keywords ``inputs`` (the shape of one input, or the number of
     features) and ``outputs`` (logits or values, k) as far as it takes them, and returns an ``nn.Module`` that maps
     (n, ...) to (n, k): logits of each class, one logit for two classes ((n, 2) is understood too), or values. Its
-    starting weights are those that the factory draws with PyTorch's generator seeded by the member's seed.
+    starting weights are those that the factory draws with PyTorch's generator seeded by the member's seed: one that
+    seeds it itself, or draws elsewhere, is refused.
 
     What a cocktail does to it: penalties reach weight matrices and kernels, in the order of ``named_parameters``, and
     never biases or normalization layers. Dropout sets the rates of the module's own ``nn.Dropout`` layers, in the order
@@ -54,6 +55,14 @@ class Module:
             raise SettingError("module.bad_name", value=self.name)
         if not callable(self.factory):
             raise SettingError("module.bad_factory", name=self.name, kind=type(self.factory).__name__)
+        torch = sys.modules.get("torch")  # who made a module has imported it
+        if torch is not None and isinstance(self.factory, torch.nn.Module):
+            raise SettingError("module.made_already", name=self.name, kind=type(self.factory).__name__)
+        try:
+            hash(self.factory)
+        except TypeError:
+            kind = type(self.factory).__name__
+            raise SettingError("module.unhashable", name=self.name, kind=kind) from None
 
     def __str__(self) -> str:
         """Return the name, with what differs from the usual."""
@@ -145,6 +154,8 @@ class Module:
             known = inspect.signature(self.factory).parameters
         except (TypeError, ValueError):  # it does not say what it takes
             return self.factory()
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+            return self.factory(**given)
         return self.factory(**{name: value for name, value in given.items() if name in known})
 
     def _here(self, *, batch_norm: bool) -> Built:

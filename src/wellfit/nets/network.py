@@ -264,6 +264,12 @@ def as_network(value: NetworkLike | None) -> Network:
         return value
     if isinstance(value, tuple | list):
         return MLP(tuple(value))
+    if callable(value):
+        name = getattr(value, "__name__", type(value).__name__)
+        plain = name.isidentifier()
+        raise SettingError(
+            "nets.nameless_module", name=name.lower() if plain else "my-net", factory=name if plain else "factory"
+        )
     text = str(value).strip()
     if ".py:" in text:
         return module_of_file(text)
