@@ -21,7 +21,7 @@ from wellfit.errors import SettingError, UnsupportedError, WellfitError
 from wellfit.messages import say
 from wellfit.nets import surgery
 from wellfit.nets.identity import identity
-from wellfit.nets.layout import Layout, Slot, difference, homes, layout_of, on_device
+from wellfit.nets.layout import Layout, Slot, difference, homes_of, layout_of, on_device
 from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
 from wellfit.nets.samples import TOKENS, VALUES, tokens_like, values
@@ -67,7 +67,7 @@ class Built:
         self._sites = [net.get_submodule(site) for site in trial.sites]
         self._dropouts = [part for part in net.modules() if isinstance(part, surgery.Site)]  # called or not
         # Where each tensor hangs. Ours stay there until the next call: the module is nobody else's.
-        self._homes, self._constants = homes(net, self.layout)
+        self._homes, self._constants = homes_of(net, self.layout)
         self._passed: set[tuple[bool, int]] = set()  # in training or not, and rows
         self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
         self.unfelt = self._unfelt(trial)

@@ -107,7 +107,7 @@ def is_weight(name: str, parameter: Any) -> bool:
 Home = tuple[dict[str, Any], str]  # where a tensor hangs: a module's dictionary, and its key there
 
 
-def homes(net: Any, layout: Layout) -> tuple[list[list[Home]], list[Home]]:
+def homes_of(net: Any, layout: Layout) -> tuple[list[list[Home]], list[Home]]:
     """Return where each tensor of a layout hangs, a tied one in several places; and where all other buffers do."""
     held: dict[int, list[Home]] = {}
     for part in net.modules():
