@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch")
 
 from torch.utils.checkpoint import checkpoint  # noqa: E402 (PyTorch may be absent)
 
+from tables import made_table  # noqa: E402
+
 import wellfit as wf  # noqa: E402
 from wellfit import rng  # noqa: E402
 from wellfit.cocktail import as_cocktail  # noqa: E402
@@ -343,4 +345,14 @@ def test_what_is_usual_passes_and_the_module_is_left_as_it_was() -> None:
     start = built.pack(built.net)
     np.testing.assert_array_equal(start, built.initialize(0))
     assert all(isinstance(p, nn.Parameter) for p in built.net.parameters())
-    assert random.getstate()  # the generators of others are read and never set
+
+
+def test_a_module_that_makes_tensors_of_its_own_is_compared_on_a_table() -> None:
+    """Of float32, which do not go with weights of float64."""
+    table, net = made_table(rows=60, columns=5), wf.module("usual", Usual)
+    found = wf.compare(table, network=net, cocktails="none", training=ADAM, seeds=1, folds=2)
+    assert np.isfinite(found.results[0].score.mean)
+
+
+def test_what_torch_jit_compiled_is_refused_by_name() -> None:
+    assert "compiled by torch.jit" in reason(lambda: nn.Sequential(torch.jit.trace(nn.Linear(5, 1), torch.ones(2, 5))))

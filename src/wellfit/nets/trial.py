@@ -61,8 +61,8 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
     random numbers of its own; reads or changes what each member should have its own of and could not; keeps anything
     outside of parameters and buffers; or where no gradient reaches the parameters.
     """
-    copies, states = Copies(net), [_generators()]
-    trial, few, many = _begun(net, x, name, copies)
+    states = [_generators()]
+    copies, trial, few, many = _begun(net, x, name)
     evaluated = _passed(net, few, name, copies)
     _refuse_shape(evaluated, few, outputs, name)
     trained = _passed(net, many, name, copies, trial)
@@ -88,8 +88,7 @@ def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
 
 def look(net: Any, x: Any, name: str) -> Structure:
     """Return what one training pass shows of the layers, without a word on what else the module does."""
-    copies = Copies(net)
-    trial, _, many = _begun(net, x, name, copies)
+    copies, trial, _, many = _begun(net, x, name)
     _passed(net, many, name, copies, trial)
     return trial
 
@@ -125,13 +124,17 @@ def told(name: str, x: Any, mode: str) -> Iterator[None]:
         ) from error
 
 
-def _begun(net: Any, x: Any, name: str, copies: Copies) -> tuple[Trial, Any, Any]:
-    """Return an empty trial, and inputs of the kind that the module takes, for evaluation and for training."""
+def _begun(net: Any, x: Any, name: str) -> tuple[Copies, Trial, Any, Any]:
+    """Return copies, an empty trial, and inputs of the kind that the module takes, for evaluation and for training."""
+    for place, part in net.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise UnsupportedError("trial.scripted", name=name, place=place or type(part).__name__)
+    copies = Copies(net)
     with copies:
         trial = Trial(kinds=kinds_of(net, x, name))
     many = values((TRAINED, *x.shape[1:])).to(x.dtype)
     many = many if VALUES in trial.kinds else tokens_like(many)
-    return trial, many[:EVALUATED], many
+    return copies, trial, many[:EVALUATED], many
 
 
 def _passed(
