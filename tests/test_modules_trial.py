@@ -10,9 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch.utils.checkpoint import checkpoint  # noqa: E402 (PyTorch may be absent)
-
 from tables import made_table  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402 (PyTorch may be absent)
 
 import wellfit as wf  # noqa: E402
 from wellfit import rng  # noqa: E402
@@ -354,5 +353,6 @@ def test_a_module_that_makes_tensors_of_its_own_is_compared_on_a_table() -> None
     assert np.isfinite(found.results[0].score.mean)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_what_torch_jit_compiled_is_refused_by_name() -> None:
     assert "compiled by torch.jit" in reason(lambda: nn.Sequential(torch.jit.trace(nn.Linear(5, 1), torch.ones(2, 5))))
