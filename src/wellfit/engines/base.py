@@ -298,14 +298,16 @@ def history(member: Member, state: State, data: TrainingData) -> History:
     linear = member.training.loss_and_parameter(data.task)[0] in ("absolute", "quantile")
     for name in ("train_loss", "stop_loss", "score_loss", "penalty"):
         curves[name] *= fold.target_scale if linear else fold.loss_unit
-    # Tables are looked at in float64, images and the like in the precision they were trained in.
-    kept = state.kept.astype(np.float64) if fold.x.dtype == np.float64 else state.kept
+    # MLPs are looked at in float64 on tables; modules, which may make tensors of their own, in the trained precision.
+    exact = isinstance(network, MLP) and fold.x.dtype == np.float64
+    kept = state.kept.astype(np.float64) if exact else state.kept
     plain = network.fold(kept, fold.inputs, data.outputs)
-    raw = network.forward(plain, fold.x[fold.rows.score], data.outputs)
+    variant = {"batch_norm": network.strengths(member.cocktail).batch_norm}
+    raw = network.forward(plain, fold.x[fold.rows.score], data.outputs, **variant)
     predictions = link(data.task, raw)
     if data.task == "regression":
         predictions = predictions * fold.target_scale + fold.target_mean
-    weights = network.weights(kept, fold.inputs, data.outputs)
+    weights = network.weights(kept, fold.inputs, data.outputs, **variant)
     most = UNIT_ROWS if fold.x.ndim == 2 else UNIT_IMAGES  # an image has many positions
     looked_at = fold.rows.train[:: max(1, len(fold.rows.train) // most)]
     return History(
@@ -320,7 +322,7 @@ def history(member: Member, state: State, data: TrainingData) -> History:
         zero_weights=sum(int((w == 0).sum()) for w in weights),
         weights=sum(w.size for w in weights),
         inputs_used=_inputs_used(weights, network.bound(fold.inputs, data.outputs).entry),
-        units=network.unit_shares(plain, fold.x[looked_at], data.outputs),
+        units=network.unit_shares(plain, fold.x[looked_at], data.outputs, **variant),
     )
 
 

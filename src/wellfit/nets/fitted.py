@@ -215,7 +215,7 @@ class Fitted(Predictor):
     @property
     def weights(self) -> list[Array]:
         """The weight matrices and kernels, as views, in order."""
-        return self.network.weights(self.parameters, self.takes, self.outputs)
+        return self.network.weights(self.parameters, self.takes, self.outputs, batch_norm=self._normalized)
 
     @property
     def layers(self) -> list[tuple[Array, Array]]:
@@ -263,7 +263,8 @@ class Fitted(Predictor):
         if isinstance(self.network, MLP):
             parameters = parameters.astype(np.float64)
             x = flattened(x) if self.preprocessor is None else x
-        outputs = link(self.task, self.network.forward(parameters, x, self.outputs))
+        raw = self.network.forward(parameters, x, self.outputs, batch_norm=self._normalized)
+        outputs = link(self.task, raw)
         return outputs * self.target_scale + self.target_mean if self.task == "regression" else outputs
 
     @property
@@ -271,9 +272,12 @@ class Fitted(Predictor):
         """The network as a PyTorch module made ready: see `wellfit.nets.built`. Needs the extra ``torch``."""
         from wellfit.nets.built import build
 
-        # An MLP's normalization is folded into its weights.
-        normalized = not isinstance(self.network, MLP) and self.cocktail.get(BatchNorm) is not None
-        return build(self.network, self.takes, self.outputs, normalized)
+        return build(self.network, self.takes, self.outputs, self._normalized)
+
+    @property
+    def _normalized(self) -> bool:
+        """Whether the network normalizes; an MLP's normalization is folded into its weights."""
+        return not isinstance(self.network, MLP) and self.cocktail.get(BatchNorm) is not None
 
     def code(self, dialect: str) -> str:
         """Return a script that builds and trains this network in another library: ``keras``, ``torch``, ``sklearn``.

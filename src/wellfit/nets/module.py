@@ -30,7 +30,8 @@ class Module:
     ``factory`` is called for each member, with the keywords ``inputs`` (the shape of one input, or the number of
     features) and ``outputs`` (logits or values, k) as far as it takes them, and returns an ``nn.Module`` that maps
     (n, ...) to (n, k): logits of each class, one logit for two classes ((n, 2) is understood too), or values. Its
-    starting weights are those that the factory draws with PyTorch's generator seeded by the member's seed.
+    starting weights are those that the factory draws with PyTorch's generator seeded by the member's seed: one that
+    seeds it itself, or draws elsewhere, is refused.
 
     What a cocktail does to it: penalties reach weight matrices and kernels, in the order of ``named_parameters``, and
     never biases or normalization layers. Dropout sets the rates of the module's own ``nn.Dropout`` layers, in the order
@@ -55,6 +56,14 @@ class Module:
             raise SettingError("module.bad_name", value=self.name)
         if not callable(self.factory):
             raise SettingError("module.bad_factory", name=self.name, kind=type(self.factory).__name__)
+        torch = sys.modules.get("torch")  # who made a module has imported it
+        if torch is not None and isinstance(self.factory, torch.nn.Module):
+            raise SettingError("module.made_already", name=self.name, kind=type(self.factory).__name__)
+        try:
+            hash(self.factory)
+        except TypeError:
+            kind = type(self.factory).__name__
+            raise SettingError("module.unhashable", name=self.name, kind=kind) from None
 
     def __str__(self) -> str:
         """Return the name, with what differs from the usual."""
@@ -117,21 +126,26 @@ class Module:
         del inputs, outputs
         return parameters
 
-    def weights(self, parameters: Array, inputs: Inputs, outputs: int) -> list[Array]:
-        """Return views of the weight matrices and kernels in a flat vector (T,), in order."""
-        return self._of(parameters, inputs, outputs).layout.weights_in(parameters)
+    def weights(self, parameters: Array, inputs: Inputs, outputs: int, *, batch_norm: bool = False) -> list[Array]:
+        """Return views of the weight matrices and kernels in a flat vector (T,), in order.
 
-    def forward(self, parameters: Array, x: Array, outputs: int) -> Array:
+        Here and below ``batch_norm`` says which variant the vector is of. Raises `SettingError` where it does not fit.
+        """
+        return self._of(parameters, inputs, outputs, batch_norm).layout.weights_in(parameters)
+
+    def forward(self, parameters: Array, x: Array, outputs: int, *, batch_norm: bool = False) -> Array:
         """Return the outputs before any link, (n, k) float64, for inputs (n, ...), in evaluation mode."""
-        return self._of(parameters, inputs_of(x), outputs).forward(parameters, x)
+        return self._of(parameters, inputs_of(x), outputs, batch_norm).forward(parameters, x)
 
-    def unit_shares(self, parameters: Array, x: Array, outputs: int) -> tuple[float, float, float]:
+    def unit_shares(
+        self, parameters: Array, x: Array, outputs: int, *, batch_norm: bool = False
+    ) -> tuple[float, float, float]:
         """Return which shares of the hidden units, or channels, are always on, always off and saturated on x.
 
         A channel counts as on where it is so at every position; the values looked at are those that leave a weight
         layer, or the normalization behind it, before any activation. No share of saturated units is known: NaN.
         """
-        return self._of(parameters, inputs_of(x), outputs).unit_shares(parameters, x)
+        return self._of(parameters, inputs_of(x), outputs, batch_norm).unit_shares(parameters, x)
 
     def built(self, inputs: Inputs, outputs: int, *, batch_norm: bool) -> Built:
         """Return the module as built for a shape: see `wellfit.nets.built`. Needs the extra ``torch``."""
@@ -146,6 +160,8 @@ class Module:
             known = inspect.signature(self.factory).parameters
         except (TypeError, ValueError):  # it does not say what it takes
             return self.factory()
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+            return self.factory(**given)
         return self.factory(**{name: value for name, value in given.items() if name in known})
 
     def _here(self, *, batch_norm: bool) -> Built:
@@ -153,12 +169,10 @@ class Module:
             raise SettingError("module.unbound", name=self.name)
         return self.built(self.inputs, self.outputs, batch_norm=batch_norm)
 
-    def _of(self, parameters: Array, inputs: Inputs, outputs: int) -> Built:
-        """Return the variant, with or without batch normalization, whose vector is of this length."""
-        for batch_norm in (False, True):
-            built = self.built(inputs, outputs, batch_norm=batch_norm)
-            if built.layout.total == len(parameters):
-                return built
+    def _of(self, parameters: Array, inputs: Inputs, outputs: int, batch_norm: bool) -> Built:
+        built = self.built(inputs, outputs, batch_norm=batch_norm)
+        if built.layout.total == len(parameters):
+            return built
         raise SettingError("module.wrong_parameters", name=self.name, given=len(parameters), needed=built.layout.total)
 
 

@@ -14,12 +14,13 @@ from wellfit.nets.network import LEAK, MLP
 from wellfit.nets.torch_door import require_torch
 
 if TYPE_CHECKING:
-    from wellfit.nets.trial import Trial
+    from wellfit.nets.watch import Structure
 
 torch: Any = require_torch()
 nn: Any = torch.nn
 
 _BATCH_NORMS = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 BATCHES = "num_batches_tracked"  # that batch normalization counts: see `count_no_batches`
 
 
@@ -27,18 +28,22 @@ class Site(nn.Module):
     """A dropout layer whose masks come from outside, so that they depend on the member alone.
 
     ``fed`` holds (mask, scale) for each call to come: a mask of 0 and 1, (n, ...) like what passes, or (n, C, 1, ...)
-    for whole channels. Nothing is dropped where it is empty. ``kind`` is the layer of PyTorch's that it stands for.
+    for whole channels. Where it is None nothing is dropped; a call for which no mask is left is an error. ``kind`` is
+    the layer of PyTorch's that it stands for, and ``p`` and ``inplace`` are what that was made with, where a forward
+    pass asks; ``owner`` is what errors call the module.
     """
 
-    def __init__(self, kind: type = nn.Dropout) -> None:
+    def __init__(self, kind: type = nn.Dropout, p: float = 0.5, *, inplace: bool = False, owner: str = "") -> None:
         super().__init__()
-        self.kind = kind
-        self.fed: list[tuple[Any, Any]] = []
+        self.kind, self.p, self.inplace, self.owner = kind, p, inplace, owner
+        self.fed: list[tuple[Any, Any]] | None = None
 
     def forward(self, x: Any) -> Any:
-        """Return what is kept, scaled."""
-        if not self.fed:
+        """Return what is kept, scaled. Raises `UnsupportedError` where no mask is left."""
+        if self.fed is None:
             return x
+        if not self.fed:
+            raise UnsupportedError("trial.more_dropout", name=self.owner)
         mask, scale = self.fed.pop(0)
         return x if mask is None else x * mask.to(x.dtype) * scale.to(x.dtype)
 
@@ -49,13 +54,14 @@ class Site(nn.Module):
 
 def prepare(net: Any, name: str, *, keep_norm: bool) -> Any:
     """Return the module with its dropout layers under control, and without batch normalization if so asked."""
-    kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
     sites: dict[int, Site] = {}  # one object in two places is one layer
     for place, part in list(net.named_modules(remove_duplicate=False)):
         if isinstance(part, nn.AlphaDropout | nn.FeatureAlphaDropout):
             raise UnsupportedError("module.alpha_dropout", name=name, place=place)
-        if isinstance(part, kinds):
-            site = sites.setdefault(id(part), Site(next(kind for kind in kinds if isinstance(part, kind))))
+        if kind := next((kind for kind in _DROPOUTS if isinstance(part, kind)), None):
+            if type(part).forward is not kind.forward:
+                raise UnsupportedError("module.dropout_of_own", name=name, place=place, kind=type(part).__name__)
+            site = sites.setdefault(id(part), Site(kind, part.p, inplace=part.inplace, owner=name))
             net = _replaced(net, place, site)
         elif isinstance(part, nn.modules.batchnorm._BatchNorm):
             if part.momentum is None:
@@ -78,7 +84,7 @@ def is_layer(part: Any) -> bool:
     return bool(places) and all(not place or place.startswith("parametrizations.") for place in places)
 
 
-def insert(net: Any, trial: Trial, name: str, *, batch_norm: bool, dropout: bool) -> None:
+def insert(net: Any, found: Structure, name: str, *, batch_norm: bool, dropout: bool) -> None:
     """Put batch normalization behind hidden weight layers where there is none, and dropout in front of all but one.
 
     Layers stay what and where they are, since a forward pass may read their attributes: what is inserted hangs in them
@@ -86,18 +92,18 @@ def insert(net: Any, trial: Trial, name: str, *, batch_norm: bool, dropout: bool
     Raises `UnsupportedError` for weights that are multiplied outside of a call of their layer.
     """
     batch_norm = batch_norm and not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in net.modules())
-    if (batch_norm or dropout) and trial.outside:
-        raise UnsupportedError("module.outside", name=name, weight=trial.outside[0])
-    for i, place in enumerate(trial.layers):
-        layer, shape = net.get_submodule(place), trial.shapes[place]
-        if batch_norm and i < len(trial.layers) - 1:
+    if (batch_norm or dropout) and found.outside:
+        raise UnsupportedError("module.outside", name=name, weight=found.outside[0])
+    for i, place in enumerate(found.layers):
+        layer, shape = net.get_submodule(place), found.shapes[place]
+        if batch_norm and i < len(found.layers) - 1:
             affine = isinstance(layer, nn.Linear) and len(shape) == 2
             if not affine and not isinstance(layer, nn.modules.conv._ConvNd):
                 raise UnsupportedError("module.no_batch_norm", name=name, place=place)
             layer.inserted_norm = getattr(nn, _BATCH_NORMS[len(shape)])(shape[1])
             layer.register_forward_hook(_normalized)
-        if dropout and i and place in trial.droppable:
-            layer.inserted_dropout = Site()
+        if dropout and i and place in found.droppable:
+            layer.inserted_dropout = Site(owner=name)
             layer.register_forward_pre_hook(_dropped, with_kwargs=True)
 
 
@@ -123,9 +129,10 @@ def count_no_batches(net: Any) -> None:
 def release(net: Any, sites: Sequence[str], rates: Sequence[float]) -> Any:
     """Return the module with PyTorch's own dropout layers: those at ``sites`` have ``rates``, others are never met."""
     rate = dict(zip(sites, rates, strict=True))
-    for place, part in list(net.named_modules()):
+    made: dict[int, Any] = {}  # by site: what hangs in two places has the rate of the first
+    for place, part in list(net.named_modules(remove_duplicate=False)):
         if isinstance(part, Site):
-            net = _replaced(net, place, part.kind(rate.get(place, 0.0)))
+            net = _replaced(net, place, made.setdefault(id(part), part.kind(rate.get(place, 0.0), part.inplace)))
         elif isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats:
             part.num_batches_tracked = torch.tensor(0)  # a checkpoint of the user's has it
     return net

@@ -34,7 +34,10 @@ class Batch:
 
 
 class Held:
-    """Arrays on the device: each is taken there once, whoever asks. Those of a CPU share the memory."""
+    """Arrays on the device: each is taken there once, whoever asks, and kept as long as the array is.
+
+    A tensor that shares an array's memory would keep it alive, and is made in no time: of these none is kept.
+    """
 
     def __init__(self, device: Any) -> None:
         self.device = device
@@ -46,8 +49,10 @@ class Held:
         if found is not None and found[0]() is array:
             return found[1]
         # PyTorch warns of memory that cannot be written to, though nothing here writes to it.
-        plain = array if array.flags.writeable and array.flags.c_contiguous else array.copy()
-        tensor = torch.from_numpy(plain).to(self.device)
+        shared = array.flags.writeable and array.flags.c_contiguous
+        tensor = torch.from_numpy(array if shared else array.copy()).to(self.device)
+        if shared and self.device.type == "cpu":
+            return tensor
         key = id(array)
         self._kept[key] = (weakref.ref(array, lambda _: self._kept.pop(key, None)), tensor)
         return tensor
