@@ -292,8 +292,8 @@ class Twice(nn.Module):
     ("factory", "text", "words"),
     [
         (Calls, "none", ["torch.nn.functional.dropout", "torch.nn.Dropout layer"]),
-        (lambda: nn.Linear(4, 1), "none", ["(4, 5)", "shape"]),
-        (lambda: nn.Linear(5, 3), "none", ["(4, 5)", "(4, 3)", "(4, 1)"]),
+        (lambda: nn.Linear(4, 1), "none", ["(2, 5)", "shape"]),
+        (lambda: nn.Linear(5, 3), "none", ["(2, 5)", "(2, 3)", "(2, 1)"]),
         (lambda: nn.Sequential(nn.Linear(5, 1), nn.Sigmoid()), "none", ["sigmoid", "logits"]),
         (lambda: 3, "none", ["int"]),
         (lambda: 1 / 0, "none", ["ZeroDivisionError"]),

@@ -274,7 +274,7 @@ def test_a_module_is_made_for_the_columns_that_each_fold_has_as_an_mlp_is(tmp_pa
 def test_a_factory_with_a_width_of_its_own_is_told_of_a_fold_with_fewer_columns() -> None:
     table, _ = rare_category()
     fixed = wf.module("fixed", lambda: Plain(4, 1))
-    with pytest.raises(UnsupportedError, match=r"fixed is bound to 4 inputs.* make 3.* keyword inputs.*\(4, 3\)"):
+    with pytest.raises(UnsupportedError, match=r"fixed is bound to 4 inputs.* make 3.* keyword inputs.*\(2, 3\)"):
         wf.compare(table, network=fixed, training=ADAM, cocktails="l2=1e-2", seeds=1, folds=3)
     with pytest.raises(SettingError, match="keyword inputs"):
         wf.search(table, network=fixed, budget=2000, folds=3, training=ADAM)

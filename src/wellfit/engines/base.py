@@ -298,8 +298,9 @@ def history(member: Member, state: State, data: TrainingData) -> History:
     linear = member.training.loss_and_parameter(data.task)[0] in ("absolute", "quantile")
     for name in ("train_loss", "stop_loss", "score_loss", "penalty"):
         curves[name] *= fold.target_scale if linear else fold.loss_unit
-    # Tables are looked at in float64, but images and the like, and modules, in the precision they were trained in.
-    kept = state.kept.astype(np.float64) if fold.x.dtype == np.float64 and isinstance(network, MLP) else state.kept
+    # MLPs are looked at in float64 on tables; modules, which may make tensors of their own, in the trained precision.
+    exact = isinstance(network, MLP) and fold.x.dtype == np.float64
+    kept = state.kept.astype(np.float64) if exact else state.kept
     plain = network.fold(kept, fold.inputs, data.outputs)
     variant = {"batch_norm": network.strengths(member.cocktail).batch_norm}
     raw = network.forward(plain, fold.x[fold.rows.score], data.outputs, **variant)

@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from typing import Any
 
@@ -18,15 +18,17 @@ import numpy as np
 
 from wellfit import rng
 from wellfit.errors import SettingError, UnsupportedError, WellfitError
+from wellfit.messages import say
 from wellfit.nets import surgery
 from wellfit.nets.identity import identity
-from wellfit.nets.layout import Layout, Slot, layout_of
+from wellfit.nets.layout import Layout, Slot, difference, homes_of, layout_of, on_device
 from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
 from wellfit.nets.samples import TOKENS, VALUES, tokens_like, values
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.torch_threads import alone
-from wellfit.nets.trial import Trial, before_activation, try_out, units_axis
+from wellfit.nets.trial import Trial, before_activation, look, settle, told, try_out, units_axis
+from wellfit.nets.watch import NoDraws, Structure
 from wellfit.records import Array
 
 torch: Any = require_torch()
@@ -50,12 +52,12 @@ class Built:
 
     def __init__(self, network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> None:
         self.network, self.inputs, self.outputs, self.batch_norm = network, inputs, outputs, batch_norm
-        self._tried: Trial | None = None
+        self._tried: Structure | None = None
         self.kinds: tuple[str, ...] = (VALUES,)
         net = self._made(0)
         trial = try_out(net, self.example(), outputs, self.name)
         self.net: Any = net
-        self.kinds, self.heard = trial.kinds, trial.heard
+        self.kinds, self.heard, self._ends, self._two = trial.kinds, trial.heard, trial.ends, trial.two
         self._counters = trial.counters
         self.layout: Layout = layout_of(net, self._counters)
         self.products, self.masks, self.activations = trial.products, trial.masks, trial.activations
@@ -63,8 +65,10 @@ class Built:
         self.rate_of = tuple(self._order.index(site) for site in trial.sites)
         self.places = len(self._order)
         self._sites = [net.get_submodule(site) for site in trial.sites]
+        self._dropouts = [part for part in net.modules() if isinstance(part, surgery.Site)]  # called or not
         # Where each tensor hangs. Ours stay there until the next call: the module is nobody else's.
-        self._homes, self._constants = _homes(net, self.layout)
+        self._homes, self._constants = homes_of(net, self.layout)
+        self._passed: set[tuple[bool, int]] = set()  # in training or not, and rows
         self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
         self.unfelt = self._unfelt(trial)
         self.entry = self._entry(trial)
@@ -80,6 +84,12 @@ class Built:
     def tokens(self) -> bool:
         """Whether it takes whole numbers, such as tokens."""
         return TOKENS in self.kinds
+
+    def misfit(self, task: str) -> str | None:
+        """Return why its outputs do not go with a task: probabilities, or two values for one; None where they do."""
+        if task != "regression":
+            return say("module.probabilities", name=self.name, end=self._ends) if self._ends else None
+        return say("trial.two_values", name=self.name) if self._two else None
 
     @cached_property
     def identity(self) -> str:
@@ -139,9 +149,9 @@ class Built:
         Its weights are (out, in, ...), so that columns belong to inputs: a linear layer or a plain convolution that
         learns. None where it is another kind, and where a weight is multiplied before.
         """
-        first = f"{trial.layers[0]}.weight".lstrip(".") if trial.layers else ""
-        if trial.early:
+        if trial.early or not trial.layers:
             return None
+        first = f"{trial.layers[0]}.weight".lstrip(".")
         for place, i in enumerate(self.layout.weights):
             slot = self.layout.slots[i]
             if slot.name == first and slot.orientation is not None and slot.orientation.inputs is not None:
@@ -182,7 +192,7 @@ class Built:
             net = self._made(seed, self._tried)
         there = layout_of(net, self._counters)
         if there != self.layout:
-            raise UnsupportedError("module.layers_differ", name=self.name, **_difference(self.layout, there))
+            raise UnsupportedError("module.layers_differ", name=self.name, **difference(self.layout, there))
         return self.pack(net)
 
     def pack(self, net: Any) -> Array:
@@ -219,13 +229,13 @@ class Built:
                 holder[key] = tensor.to(getattr(torch, slot.whole)) if slot.whole else tensor
         for part in self._recurrent:
             part._flat_weights = [getattr(part, name) for name in part._flat_weights_names]
-        for site in self._sites:
-            site.fed = []
+        for site in self._dropouts:
+            site.fed = None if feed is None else []
         for site, given in zip(self._sites, feed or (), strict=False):
             site.fed.append(given)
         if self.net.training != training:
             self.net.train(training)
-        constants = [_on(learned.device, *spot) for spot in self._constants]
+        constants = [on_device(learned.device, *spot) for spot in self._constants]
         out = self.net(x)
         for (holder, key), (tensor, version) in zip(self._constants, constants, strict=True):
             if holder[key] is not tensor or tensor._version != version:
@@ -238,6 +248,19 @@ class Built:
         """Return the outputs (n, k) in evaluation mode, of a vector (T,)."""
         return self.call(vector[: self.layout.learned], vector[self.layout.learned :], x)[0]
 
+    @contextmanager
+    def passing(self, x: Any, *, training: bool, stacked: bool = False) -> Iterator[None]:
+        """Be the context of a pass of inputs x, (n, ...), so that a module that fails is told of with their shape.
+
+        At the first pass of so many rows a draw of the module's own is refused, as the trial refuses it for a few rows;
+        of members that are ``stacked`` PyTorch does so itself. Raises `SettingError` and `UnsupportedError`.
+        """
+        mode, kind = say("trial.training" if training else "trial.evaluating"), (training, len(x))
+        heard = stacked or kind in self._passed
+        self._passed.add(kind)
+        with told(self.name, x, mode), nullcontext() if heard else NoDraws(self.name):
+            yield
+
     def forward(self, parameters: Array, x: Array) -> Array:
         """Return the outputs (n, k) float64 in evaluation mode, in the parameters' precision, on this thread."""
         vector = torch.tensor(parameters)
@@ -245,7 +268,8 @@ class Built:
         with torch.no_grad(), alone():
             for start in range(0, len(x), CHUNK):
                 rows = as_inputs(torch.tensor(x[start : start + CHUNK]), vector.dtype)
-                found[start : start + CHUNK] = self.evaluate(vector, channels_last(rows)).double().numpy()
+                with self.passing(rows, training=False):
+                    found[start : start + CHUNK] = self.evaluate(vector, channels_last(rows)).double().numpy()
         return found
 
     def unit_shares(self, parameters: Array, x: Array) -> tuple[float, float, float]:
@@ -275,7 +299,7 @@ class Built:
         shares = [float(torch.cat(part).double().mean()) for part in (on, off)]
         return shares[0], shares[1], float("nan")
 
-    def _made(self, seed: int, tried: Trial | None = None) -> Any:
+    def _made(self, seed: int, tried: Structure | None = None) -> Any:
         """Return a module of this kind, ready to be trained; ``tried`` is what trying it showed, before insertions."""
         if isinstance(self.network, MLP):
             net = surgery.of_mlp(self.network, int(np.prod(self.inputs)), self.outputs, self.batch_norm)
@@ -283,7 +307,7 @@ class Built:
             net = surgery.prepare(self._drawn(seed), self.name, keep_norm=self.batch_norm)
         dropout = isinstance(self.network, Module) and self.network.insert_dropout
         if isinstance(self.network, Module) and (self.batch_norm or dropout):
-            tried = tried or try_out(net, self.example(), self.outputs, self.name)
+            tried = tried or look(net, self.example(), self.name)
             surgery.insert(net, tried, self.name, batch_norm=self.batch_norm, dropout=dropout)
             self._tried = tried
         surgery.count_no_batches(net)
@@ -295,6 +319,8 @@ class Built:
         try:
             with drawing(seed) as state:
                 net = self.network.make(self.inputs, self.outputs)
+                if isinstance(net, torch.nn.Module):
+                    settle(net, self.example(), self.name)
                 seeded = torch.default_generator.initial_seed() != state
         except WellfitError:
             raise
@@ -371,36 +397,3 @@ def drawing(seed: int) -> Iterator[int]:
             yield state
         finally:
             torch.set_rng_state(before)
-
-
-Spot = tuple[dict[str, Any], str]  # where a tensor hangs: a module's dictionary, and its key there
-
-
-def _homes(net: Any, layout: Layout) -> tuple[list[list[Spot]], list[Spot]]:
-    """Return where each tensor of a layout hangs, a tied one in several places; and where all other buffers do."""
-    held: dict[int, list[Spot]] = {}
-    for part in net.modules():
-        for holder in (part._parameters, part._buffers):
-            for key, tensor in holder.items():
-                if tensor is not None:
-                    held.setdefault(id(tensor), []).append((holder, key))
-    own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-    homes = [held.pop(id(own[slot.name])) for slot in layout.slots]
-    return homes, [spot for spots in held.values() for spot in spots]
-
-
-def _on(device: Any, holder: dict[str, Any], key: str) -> tuple[Any, int]:
-    """Return the tensor that hangs there, moved to the device, and how often it was changed so far."""
-    if holder[key].device != device:
-        holder[key] = holder[key].to(device)
-    return holder[key], holder[key]._version
-
-
-def _difference(here: Layout, there: Layout) -> dict[str, object]:
-    """Return the first tensor in which two layouts differ, in words."""
-    pairs = zip((*here.slots, None), (*there.slots, None), strict=False)
-    first, second = next((a, b) for a, b in pairs if a != b)
-    return {
-        "first": "-" if first is None else f"{first.name} {first.shape}",
-        "second": "-" if second is None else f"{second.name} {second.shape}",
-    }

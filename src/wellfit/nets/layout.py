@@ -138,3 +138,36 @@ def is_weight(name: str, parameter: Any) -> bool:
     (True, False)
     """
     return parameter.ndim >= 2 and "bias" not in name.rpartition(".")[2]
+
+
+Home = tuple[dict[str, Any], str]  # where a tensor hangs: a module's dictionary, and its key there
+
+
+def homes_of(net: Any, layout: Layout) -> tuple[list[list[Home]], list[Home]]:
+    """Return where each tensor of a layout hangs, a tied one in several places; and where all other buffers do."""
+    held: dict[int, list[Home]] = {}
+    for part in net.modules():
+        for holder in (part._parameters, part._buffers):
+            for key, tensor in holder.items():
+                if tensor is not None:
+                    held.setdefault(id(tensor), []).append((holder, key))
+    own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    found = [held.pop(id(own[slot.name])) for slot in layout.slots]
+    return found, [home for spots in held.values() for home in spots]
+
+
+def on_device(device: Any, holder: dict[str, Any], key: str) -> tuple[Any, int]:
+    """Return the tensor that hangs there, moved to the device, and how often it was changed so far."""
+    if holder[key].device != device:
+        holder[key] = holder[key].to(device)
+    return holder[key], holder[key]._version
+
+
+def difference(here: Layout, there: Layout) -> dict[str, object]:
+    """Return the first tensor in which two layouts differ, in words."""
+    pairs = zip((*here.slots, None), (*there.slots, None), strict=False)
+    first, second = next((a, b) for a, b in pairs if a != b)
+    return {
+        "first": "-" if first is None else f"{first.name} {first.shape}",
+        "second": "-" if second is None else f"{second.name} {second.shape}",
+    }

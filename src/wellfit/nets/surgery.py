@@ -14,7 +14,7 @@ from wellfit.nets.network import LEAK, MLP
 from wellfit.nets.torch_door import require_torch
 
 if TYPE_CHECKING:
-    from wellfit.nets.trial import Trial
+    from wellfit.nets.watch import Structure
 
 torch: Any = require_torch()
 nn: Any = torch.nn
@@ -28,19 +28,22 @@ class Site(nn.Module):
     """A dropout layer whose masks come from outside, so that they depend on the member alone.
 
     ``fed`` holds (mask, scale) for each call to come: a mask of 0 and 1, (n, ...) like what passes, or (n, C, 1, ...)
-    for whole channels. Nothing is dropped where it is empty. ``kind`` is the layer of PyTorch's that it stands for, and
-    ``p`` and ``inplace`` are what that was made with, where a forward pass asks.
+    for whole channels. Where it is None nothing is dropped; a call for which no mask is left is an error. ``kind`` is
+    the layer of PyTorch's that it stands for, and ``p`` and ``inplace`` are what that was made with, where a forward
+    pass asks; ``owner`` is what errors call the module.
     """
 
-    def __init__(self, kind: type = nn.Dropout, p: float = 0.5, *, inplace: bool = False) -> None:
+    def __init__(self, kind: type = nn.Dropout, p: float = 0.5, *, inplace: bool = False, owner: str = "") -> None:
         super().__init__()
-        self.kind, self.p, self.inplace = kind, p, inplace
-        self.fed: list[tuple[Any, Any]] = []
+        self.kind, self.p, self.inplace, self.owner = kind, p, inplace, owner
+        self.fed: list[tuple[Any, Any]] | None = None
 
     def forward(self, x: Any) -> Any:
-        """Return what is kept, scaled."""
-        if not self.fed:
+        """Return what is kept, scaled. Raises `UnsupportedError` where no mask is left."""
+        if self.fed is None:
             return x
+        if not self.fed:
+            raise UnsupportedError("trial.more_dropout", name=self.owner)
         mask, scale = self.fed.pop(0)
         return x if mask is None else x * mask.to(x.dtype) * scale.to(x.dtype)
 
@@ -58,7 +61,8 @@ def prepare(net: Any, name: str, *, keep_norm: bool) -> Any:
         if kind := next((kind for kind in _DROPOUTS if isinstance(part, kind)), None):
             if type(part).forward is not kind.forward:
                 raise UnsupportedError("module.dropout_of_own", name=name, place=place, kind=type(part).__name__)
-            net = _replaced(net, place, sites.setdefault(id(part), Site(kind, part.p, inplace=part.inplace)))
+            site = sites.setdefault(id(part), Site(kind, part.p, inplace=part.inplace, owner=name))
+            net = _replaced(net, place, site)
         elif isinstance(part, nn.modules.batchnorm._BatchNorm):
             if part.momentum is None:
                 raise UnsupportedError("module.no_momentum", name=name, place=place)
@@ -80,7 +84,7 @@ def is_layer(part: Any) -> bool:
     return bool(places) and all(not place or place.startswith("parametrizations.") for place in places)
 
 
-def insert(net: Any, trial: Trial, name: str, *, batch_norm: bool, dropout: bool) -> None:
+def insert(net: Any, found: Structure, name: str, *, batch_norm: bool, dropout: bool) -> None:
     """Put batch normalization behind hidden weight layers where there is none, and dropout in front of all but one.
 
     Layers stay what and where they are, since a forward pass may read their attributes: what is inserted hangs in them
@@ -88,18 +92,18 @@ def insert(net: Any, trial: Trial, name: str, *, batch_norm: bool, dropout: bool
     Raises `UnsupportedError` for weights that are multiplied outside of a call of their layer.
     """
     batch_norm = batch_norm and not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in net.modules())
-    if (batch_norm or dropout) and trial.outside:
-        raise UnsupportedError("module.outside", name=name, weight=trial.outside[0])
-    for i, place in enumerate(trial.layers):
-        layer, shape = net.get_submodule(place), trial.shapes[place]
-        if batch_norm and i < len(trial.layers) - 1:
+    if (batch_norm or dropout) and found.outside:
+        raise UnsupportedError("module.outside", name=name, weight=found.outside[0])
+    for i, place in enumerate(found.layers):
+        layer, shape = net.get_submodule(place), found.shapes[place]
+        if batch_norm and i < len(found.layers) - 1:
             affine = isinstance(layer, nn.Linear) and len(shape) == 2
             if not affine and not isinstance(layer, nn.modules.conv._ConvNd):
                 raise UnsupportedError("module.no_batch_norm", name=name, place=place)
             layer.inserted_norm = getattr(nn, _BATCH_NORMS[len(shape)])(shape[1])
             layer.register_forward_hook(_normalized)
-        if dropout and i and place in trial.droppable:
-            layer.inserted_dropout = Site()
+        if dropout and i and place in found.droppable:
+            layer.inserted_dropout = Site(owner=name)
             layer.register_forward_pre_hook(_dropped, with_kwargs=True)
 
 

@@ -31,6 +31,12 @@ def require_torch() -> ModuleType:
     return torch
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory is used up: PyTorch has one kind for a GPU and another for a CPU."""
+    kind = type(error).__name__
+    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+
+
 @contextmanager
 def _waiting_asleep() -> Iterator[None]:
     """Have threads of PyTorch that wait for each other sleep and not spin, unless the user says otherwise.

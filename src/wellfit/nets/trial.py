@@ -1,302 +1,238 @@
-"""A module tried out: what a few rows show of its layers, its operations and what it keeps. Imports PyTorch."""
+"""A module tried out: what passes of a few rows show of its layers, its operations and what it keeps.
+
+Every pass is made on copies of parameters and buffers, in evaluation and in training mode, on two counts of rows; and
+then all is repeated, to the same bits, since a member's result may depend on nothing else. Imports PyTorch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import pickle
+import random
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from wellfit.errors import SettingError, UnsupportedError, WellfitError
-from wellfit.nets.layout import WHOLE, own_weights
-from wellfit.nets.samples import VALUES, kinds_of, tokens_like
-from wellfit.nets.surgery import BATCHES, Site, is_layer
-from wellfit.nets.torch_door import require_torch
+from wellfit.messages import say
+from wellfit.nets.copies import Copies, numbers_of, same_bits
+from wellfit.nets.samples import VALUES, kinds_of, tokens_like, values
+from wellfit.nets.torch_door import out_of_memory, require_torch
+from wellfit.nets.watch import Calls, Structure, Watch
 
 torch: Any = require_torch()
 nn: Any = torch.nn
-from torch.utils.flop_counter import flop_registry  # noqa: E402 (behind the door)
 
-# Fused operations that multiply by several weights.
-_FUSED = ("_native_multi_head_attention", "_transformer_encoder_layer_fwd")
+EVALUATED, TRAINED = 2, 3  # rows of a pass
 _ENDS = {"_softmax": "softmax", "sigmoid": "sigmoid"}  # of what should return logits
 
 
 @dataclass
-class Trial:
-    """What a forward pass of a few rows showed: names in the order of calls, with the shapes that left each layer."""
+class Trial(Structure):
+    """What passes of a few rows showed."""
 
-    products: int = 0
-    layers: list[str] = field(default_factory=list)
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    sites: list[str] = field(default_factory=list)
-    masks: list[tuple[int, ...]] = field(default_factory=list)  # of each call of a site, without the rows
-    follows: dict[str, str] = field(default_factory=dict)  # a batch normalization by the layer in front of it
+    products: int = 1  # of a row
     kinds: tuple[str, ...] = (VALUES,)  # what the module takes
     activations: int = 0  # numbers that all operations gave back, a row
-    heard: list[str] = field(default_factory=list)  # all operations of both passes, in words
+    heard: list[str] = field(default_factory=list)  # all operations of an evaluation and a training pass, in words
     counters: list[str] = field(default_factory=list)  # buffers of whole numbers that a pass changed
-    droppable: set[str] = field(default_factory=set)  # layers that are given values, and not by a dropout layer
-    outside: list[str] = field(default_factory=list)  # weights that are multiplied outside of a call of their layer
-    early: bool = False  # whether one is before any layer is called
+    ends: str = ""  # what gives probabilities, where that is the last operation of a pass
+    two: bool = False  # whether two logits stand for one
+
+
+@dataclass
+class _Pass:
+    """What one pass gave and left behind."""
+
+    out: Any
+    mode: str  # in words
+    watch: Watch
+    counters: list[str]
+    numbers: dict[str, float]  # plain attributes, after a training pass
 
 
 def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
-    """Run a few rows through, in evaluation and in training mode, and return what was seen.
+    """Run a few rows, made up in the shape and type of ``x``, through the module, and return what was seen.
 
-    Raises `SettingError` where the forward pass fails or does not give (n, outputs), or gives probabilities;
-    `UnsupportedError` where it draws random numbers of its own, or changes a buffer that no vector can hold.
+    Raises `SettingError` where a pass fails or does not give (n, outputs). Raises `UnsupportedError` where a pass draws
+    random numbers of its own; reads or changes what each member should have its own of and could not; keeps anything
+    outside of parameters and buffers; or where no gradient reaches the parameters.
     """
-    watch, buffers, numbers = _Watch(net), _Buffers(net), _numbers(net)
-    trial = Trial(kinds=kinds_of(net, x, name))
-    given = x if VALUES in trial.kinds else tokens_like(x)
-    calls = _Calls(net, trial, watch)
-    try:
-        with torch.no_grad(), watch:
-            out = net.train(False)(given)
-        trial.products = max(1, watch.flops // 2 // len(x))
-        trial.activations = watch.numbers // len(x)
-        trial.outside = list(dict.fromkeys(watch.weights.outside))
-        trial.early = watch.weights.early
-        calls.forget()
-        with torch.no_grad(), watch:
-            net.train()(given)
-        trial.heard = watch.heard
-        trial.counters = buffers.counters(name)
-        _refuse_counts(net, given, numbers, name)
-    except WellfitError:
-        raise
-    except Exception as error:
-        raise SettingError(
-            "module.forward_failed", name=name, given=tuple(x.shape), kind=type(error).__name__, error=error
-        ) from error
-    finally:
-        calls.forget()
-        buffers.put_back()
-    if watch.random:
-        raise UnsupportedError("module.own_dropout", name=name, operation=watch.random)
-    if watch.last in _ENDS:
-        raise SettingError("module.probabilities", name=name, end=_ENDS[watch.last])
-    shape = tuple(out.shape) if hasattr(out, "shape") else type(out).__name__
-    fine = [(len(x), outputs)] + ([(len(x),), (len(x), 2)] if outputs == 1 else [])
-    if shape not in fine:
-        raise SettingError("module.wrong_output", name=name, given=tuple(x.shape), got=shape, wanted=fine[0])
+    states = [_generators()]
+    copies, trial, few, many = _begun(net, x, name)
+    evaluated = _passed(net, few, name, copies)
+    _refuse_shape(evaluated, few, outputs, name)
+    trained = _passed(net, many, name, copies, trial)
+    _refuse_shape(trained, many, outputs, name)
+    states.append(_generators())
+    copies = Copies(net)  # others, so that what was kept of the first is seen
+    again = _passed(net, few, name, copies, repeated=True)
+    trained_again = _passed(net, many, name, copies, trial, repeated=True)
+    states.append(_generators())
+    _refuse_draws(states, name)
+    _refuse_counts(trained, trained_again, name)
+    _refuse_unlike(evaluated, again, name)
+    _refuse_unlike(trained, trained_again, name)
+    both = (evaluated, trained)
+    trial.products = max(1, trained.watch.flops // 2 // len(many))
+    trial.activations = trained.watch.numbers // len(many)
+    trial.heard = [words for seen in both for words in seen.watch.heard]
+    trial.counters = list(dict.fromkeys(counter for seen in both for counter in seen.counters))
+    trial.ends = next((_ENDS[seen.watch.last] for seen in both if seen.watch.last in _ENDS), "")
+    trial.two = outputs == 1 and any(seen.out.ndim == 2 and seen.out.shape[1] == 2 for seen in both)
     return trial
 
 
-def _numbers(net: Any) -> dict[str, float]:
-    """Return the plain numbers that a module and its parts have as attributes."""
-    parts = ((place, key, value) for place, part in net.named_modules() for key, value in vars(part).items())
-    return {
-        f"{place}.{key}".lstrip("."): v for place, key, v in parts if isinstance(v, int | float) and key != "training"
-    }
+def look(net: Any, x: Any, name: str) -> Structure:
+    """Return what one training pass shows of the layers, without a word on what else the module does."""
+    copies, trial, _, many = _begun(net, x, name)
+    _passed(net, many, name, copies, trial)
+    return trial
 
 
-def _refuse_counts(net: Any, x: Any, before: dict[str, float], name: str) -> None:
-    """Raise `UnsupportedError` where passes change a number of the module's, which all members would share.
+def settle(net: Any, x: Any, name: str) -> None:
+    """Have lazy layers take their shapes, and draw their weights, by a pass of ``x``, or of tokens of its shape."""
+    lazy = nn.parameter.UninitializedTensorMixin
+    if not any(isinstance(tensor, lazy) for tensor in (*net.parameters(), *net.buffers())):
+        return
+    net.train(False)
+    with told(name, x, say("trial.evaluating")), torch.no_grad():
+        try:
+            net(x)
+        except Exception as first:
+            try:
+                net(tokens_like(x))
+            except Exception:
+                raise first from None
+
+
+@contextmanager
+def told(name: str, x: Any, mode: str) -> Iterator[None]:
+    """Raise what a pass of inputs x fails with as a `SettingError` that says the shape; lost memory as it is."""
+    try:
+        yield
+    except WellfitError:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise SettingError(
+            "trial.failed", name=name, mode=mode, given=tuple(x.shape), kind=type(error).__name__, error=error
+        ) from error
+
+
+def _begun(net: Any, x: Any, name: str) -> tuple[Copies, Trial, Any, Any]:
+    """Return copies, an empty trial, and inputs of the kind that the module takes, for evaluation and for training."""
+    for place, part in net.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise UnsupportedError("trial.scripted", name=name, place=place or type(part).__name__)
+    copies = Copies(net)
+    with copies:
+        trial = Trial(kinds=kinds_of(net, x, name))
+    many = values((TRAINED, *x.shape[1:])).to(x.dtype)
+    many = many if VALUES in trial.kinds else tokens_like(many)
+    return copies, trial, many[:EVALUATED], many
+
+
+def _passed(
+    net: Any, x: Any, name: str, copies: Copies, found: Structure | None = None, *, repeated: bool = False
+) -> _Pass:
+    """Make one pass, in training mode where there is a structure to be ``found``.
+
+    A repeated training pass is given masks for all calls of dropout that were found, and goes back to the gradient.
+    """
+    training = found is not None
+    mode = say("trial.training" if training else "trial.evaluating")
+    with told(name, x, mode), copies, torch.set_grad_enabled(training):
+        watch = Watch(copies, name, repeated=repeated)
+        if found is None:
+            with watch:
+                out = net.train(False)(x)
+        elif not repeated:
+            with Calls(net, found, watch, len(x), name), watch:
+                out = net.train()(x)
+        else:
+            with _fed(net, x, found):
+                with watch:
+                    out = net.train()(x)
+                _refuse_lost_gradients(out, x, copies.learned, name)
+        counters = copies.counters(name)
+    return _Pass(out, mode, watch, counters, numbers_of(net) if training else {})
+
+
+@contextmanager
+def _fed(net: Any, x: Any, found: Structure) -> Iterator[None]:
+    """Give dropout layers a mask of ones for each call that was found: it is applied, and one call more is an error."""
+    sites = [net.get_submodule(place) for place in found.sites]
+    for site in sites:
+        site.fed = []
+    for site, shape in zip(sites, found.masks, strict=True):
+        site.fed.append((torch.ones((len(x), *shape)), torch.ones(())))
+    try:
+        yield
+    finally:
+        for site in sites:
+            site.fed = None
+
+
+def _generators() -> dict[str, object]:
+    """Return the states of the generators that a module may draw from past PyTorch, by what they are called."""
+    numpys = np.random.get_state(legacy=False)  # noqa: NPY002 (it is looked at only)
+    return {"random": random.getstate(), "numpy.random": pickle.dumps(numpys)}
+
+
+def _refuse_shape(seen: _Pass, x: Any, outputs: int, name: str) -> None:
+    """Raise `SettingError` for outputs that are not (n, k): (n,) and (n, 2) do for one."""
+    out, rows = seen.out, len(x)
+    shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+    fine = [(rows, outputs)] + ([(rows,), (rows, 2)] if outputs == 1 else [])
+    if shape not in fine:
+        given = tuple(x.shape)
+        raise SettingError("trial.wrong_output", name=name, mode=seen.mode, given=given, got=shape, wanted=fine[0])
+
+
+def _refuse_draws(states: Sequence[dict[str, object]], name: str) -> None:
+    """Raise `UnsupportedError` for a generator that moved each time: once may have been another thread."""
+    for generator in states[0]:
+        if all(before[generator] != after[generator] for before, after in pairwise(states)):
+            raise UnsupportedError("trial.draws", name=name, generator=generator)
+
+
+def _refuse_unlike(first: _Pass, again: _Pass, name: str) -> None:
+    """Raise `UnsupportedError` where a pass and its repetition, on equal parameters and buffers, are not the same."""
+    if first.watch.read != again.watch.read or not same_bits(first.out.detach(), again.out.detach()):
+        raise UnsupportedError("trial.remembers", name=name, mode=first.mode)
+
+
+def _refuse_counts(first: _Pass, again: _Pass, name: str) -> None:
+    """Raise `UnsupportedError` where passes go on changing a number of the module's, which all members would share.
 
     What changes once, as a size that a pass notes, is no count.
     """
-    once = _numbers(net)
-    changed = [key for key in before if once.get(key) != before[key]]
-    if not changed:
+    for key, value in again.numbers.items():
+        if key in first.numbers and repr(value) != repr(first.numbers[key]):
+            raise UnsupportedError("trial.counts", name=name, attribute=key)
+
+
+def _refuse_lost_gradients(out: Any, x: Any, learned: list[Any], name: str) -> None:
+    """Raise `UnsupportedError` where no gradient of the outputs reaches what is learned."""
+    if not learned:
         return
-    with torch.no_grad():
-        net(x)
-    twice = _numbers(net)
-    for key in changed:
-        if twice.get(key) != once.get(key):
-            raise UnsupportedError("module.counts", name=name, attribute=key)
-
-
-class _Buffers:
-    """A module's buffers as they were: to see which a pass changes, in place or by another tensor, and to put back."""
-
-    def __init__(self, net: Any) -> None:
-        self._parts = [(place, part, dict(part._buffers)) for place, part in net.named_modules()]
-        self._values = {id(b): b.clone() for *_, held in self._parts for b in held.values() if b is not None}
-
-    def counters(self, name: str) -> list[str]:
-        """Return the names of those that hold whole numbers and changed.
-
-        Raises `UnsupportedError` for one that was not there before, has another shape now, or holds what floats cannot.
-        """
-        found = []
-        for place, part, held in self._parts:
-            for key, now in part._buffers.items():
-                if now is None or (isinstance(part, nn.modules.batchnorm._BatchNorm) and key == BATCHES):
-                    continue
-                own, before = f"{place}.{key}".lstrip("."), held.get(key)
-                fits = before is not None and now.shape == before.shape and now.dtype == before.dtype
-                if fits and (now.is_floating_point() or torch.equal(now, self._values[id(before)])):
-                    continue
-                if not fits or now.is_complex() or bool((now.long().abs() > WHOLE).any()):
-                    raise UnsupportedError("module.odd_buffer", name=name, buffer=own, most=WHOLE)
-                found.append(own)
-        return found
-
-    def put_back(self) -> None:
-        """Undo what passes did."""
-        for _, part, held in self._parts:
-            part._buffers.clear()
-            part._buffers.update(held)
-            for buffer in filter(lambda b: b is not None, held.values()):
-                with torch.no_grad():
-                    buffer.copy_(self._values[id(buffer)])
-
-
-class _Calls:
-    """Tells a trial of layers as they are called."""
-
-    def __init__(self, net: Any, trial: Trial, watch: _Watch) -> None:
-        self.trial, self.watch, self.inside = trial, watch, watch.weights.inside
-        self._left: dict[str, Any] = {}  # what each layer gave
-        self._dropped: list[Any] = []  # what dropout layers gave
-        self._hooks: list[Any] = []
-        for place, part in net.named_modules():
-            if isinstance(part, Site):
-                self._hooks.append(part.register_forward_hook(partial(self._drop, place)))
-            elif isinstance(part, nn.modules.batchnorm._BatchNorm):
-                self._hooks.append(part.register_forward_hook(partial(self._norm, place)))
-            elif is_layer(part):
-                self._hooks.append(part.register_forward_pre_hook(partial(self._enter, place), with_kwargs=True))
-                # Before what was inserted behind the layer.
-                self._hooks.append(part.register_forward_hook(partial(self._leave, place), prepend=True))
-
-    def forget(self) -> None:
-        """Hear no more."""
-        for hook in self._hooks:
-            hook.remove()
-
-    def _drop(self, place: str, part: Site, given: tuple, out: Any) -> Any:
-        self.trial.sites.append(place)
-        self.trial.masks.append(part.mask_shape(tuple(given[0].shape)))
-        with self.watch.away():
-            out = out.clone()  # to be told from what came in, which may go elsewhere too
-        self._dropped.append(out)
-        return out
-
-    def _norm(self, place: str, _: Any, given: tuple, __: Any) -> None:
-        before = next((name for name, gave in self._left.items() if gave is given[0]), None)
-        if before is not None:
-            self.trial.follows.setdefault(before, place)
-
-    def _enter(self, place: str, _: Any, given: tuple, named: dict[str, Any]) -> None:
-        self.inside.append(place)
-        x = next(iter((*given, *named.values())), None)
-        values = isinstance(x, torch.Tensor) and x.is_floating_point()
-        if values and not any(_same_memory(x, out) for out in self._dropped):
-            self.trial.droppable.add(place)
-
-    def _leave(self, place: str, _: Any, __: tuple, out: Any) -> None:
-        self.inside.remove(place)
-        if place not in self.trial.layers:
-            self._left[place] = out
-            self.trial.layers.append(place)
-            self.trial.shapes[place] = tuple(out.shape) if hasattr(out, "shape") else ()
-
-
-def _same_memory(a: Any, b: Any) -> bool:
-    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
-
-
-class _Weights:
-    """Follows weights through operations, to see which are multiplied outside of a call of their layer."""
-
-    def __init__(self, net: Any) -> None:
-        self.inside: list[str] = []  # layers that are being called
-        self.outside: list[str] = []
-        self.early = False
-        self._called = False  # any layer, yet
-        self._owners: dict[int, tuple[str, set[str]]] = {}  # by address: a name, and the layers that have it
-        self._copies: list[Any] = []  # kept, so that no other tensor gets the address
-        for place, part in net.named_modules():
-            for key, tensor in own_weights(part):
-                name = f"{place}.{key}".lstrip(".")
-                self._owners.setdefault(tensor.untyped_storage().data_ptr(), (name, set()))[1].add(place)
-
-    def note(self, multiplies: bool, args: tuple, out: Any) -> None:
-        """Take note of an operation: of a product, or of what may be a weight's copy in another shape or type."""
-        given = [a for a in args if isinstance(a, torch.Tensor)]
-        pointers = [tensor.untyped_storage().data_ptr() for tensor in given]
-        mine = [self._owners[pointer] for pointer in pointers if pointer in self._owners]
-        self._called = self._called or bool(self.inside)
-        if multiplies:
-            self.early = self.early or bool(mine and not self._called)
-            called = any(places & set(self.inside) for _, places in mine)
-            self.outside += [] if called else [name for name, _ in mine]
-        elif len(given) == 1 and mine and isinstance(out, torch.Tensor):
-            self._owners.setdefault(out.untyped_storage().data_ptr(), mine[0])
-            self._copies.append(out)
-
-
-class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
-    """Hears every operation: the last one, the first that draws random numbers, and how much work there is."""
-
-    def __init__(self, net: Any) -> None:
-        super().__init__()
-        self.weights = _Weights(net)
-        self._away = False
-        self.last, self.random, self.numbers, self.flops = "", "", 0, 0
-        self.heard: list[str] = []
-
-    @contextmanager
-    def away(self) -> Iterator[None]:
-        """Hear nothing for a while: what is done is the trial's own."""
-        self._away = True
-        try:
-            yield
-        finally:
-            self._away = False
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Say no: yes makes PyTorch import its compiler, which takes seconds."""
-        return False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        """Note the operation and go on."""
-        kwargs = kwargs or {}
-        if self._away:
-            return func(*args, **kwargs)
-        named = func._schema.name.partition("::")[2]
-        draws = torch.Tag.nondeterministic_seeded in func.tags
-        if draws and not self.random and not _without_effect(func, args, kwargs):
-            self.random = named
-        if named not in ("detach", "view", "squeeze", "_unsafe_view", "alias"):
-            self.last = named
-        out = func(*args, **kwargs)
-        self.numbers += out.numel() if isinstance(out, torch.Tensor) else 0
-        plain = [a for a in (*args, *kwargs.values()) if isinstance(a, int | float | bool | str | list | tuple)]
-        shape = tuple(out.shape) if isinstance(out, torch.Tensor) else ""
-        self.heard.append(f"{named} {[a for a in plain if not _holds_tensors(a)]} {shape}")
-        # PyTorch's own mode for this takes seconds to begin; its formulas are there for the asking.
-        count = flop_registry.get(func.overloadpacket)
-        self.flops += count(*args, **kwargs, out_val=out) if count else 0
-        self.weights.note(count is not None or named in _FUSED, (*args, *kwargs.values()), out)
-        return out
-
-
-def _holds_tensors(value: Any) -> bool:
-    return isinstance(value, list | tuple) and any(isinstance(item, torch.Tensor) for item in value)
+    reached = False
+    if out.requires_grad:
+        with told(name, x, say("trial.backward")):
+            reached = any(g is not None for g in torch.autograd.grad(out.sum(), learned, allow_unused=True))
+    if not reached:
+        raise UnsupportedError("trial.no_gradient", name=name)
 
 
 def units_axis(part: Any) -> int:
     """Return the axis of a layer's outputs on which its units, or channels, stand: kernels put them behind the rows."""
     kernels = isinstance(part, nn.modules.batchnorm._BatchNorm | nn.modules.conv._ConvNd)
     return 1 if kernels or any(p.ndim > 2 for p in part.parameters(recurse=False)) else -1
-
-
-def _without_effect(func: Any, args: tuple, kwargs: dict) -> bool:
-    """Return whether an operation that may draw does not: attention with a dropout of 0, dropout in evaluation."""
-    told = func._schema.arguments  # what equals its default is not handed over
-    given = {a.name: a.default_value for a in told if a.has_default_value()}
-    given |= dict(zip((a.name for a in told), args, strict=False)) | kwargs
-    if given.get("train") is False:
-        return True
-    rates = [given[name] for name in ("dropout_p", "p", "dropout") if name in given]
-    return bool(rates) and not any(rates)
 
 
 def before_activation(trial: Trial) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from wellfit.errors import SettingError, WellfitError
 from wellfit.messages import say
 from wellfit.nets import Module
 from wellfit.nets.module import Inputs
-from wellfit.nets.torch_door import has_torch, require_torch
+from wellfit.nets.torch_door import has_torch, out_of_memory, require_torch
 from wellfit.nets.training import batches
 from wellfit.records import TrainingData
 
@@ -90,6 +90,8 @@ class TorchEngine:
             return str(error)
         if not built.layout.learned:
             return say("torch.nothing_to_learn", network=member.network)
+        if isinstance(member.network, Module) and (reason := built.misfit(data.task)):
+            return reason
         kind = data.folds[member.fold].x.dtype
         tokens = np.issubdtype(kind, np.integer) and kind != np.uint8
         if ("tokens" if tokens else "values") not in built.kinds and isinstance(member.network, Module):
@@ -187,7 +189,7 @@ class TorchEngine:
                 stack = Stack([members[i] for i in chosen], [found[i] for i in chosen], data, self._hold())
                 ended = stack.run([ends[i] for i in chosen], deadline)
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if len(chosen) == 1:
                 raise MemoryError(str(error)) from error
@@ -254,9 +256,3 @@ def _alike(members: Sequence[Member], states: Sequence[State | None], data: Trai
         )
         found.setdefault(key, []).append(i)
     return found
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory is used up: PyTorch has one kind for a GPU and another for a CPU."""
-    kind = type(error).__name__
-    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)

@@ -138,7 +138,7 @@ class Stack:
 
     def _objective(self, learned: Any, buffers: Any, x: Any, y: Any, weights: Any, feed: list) -> tuple[Any, Any]:
         """Return one member's mean loss on a batch, and the buffers afterwards."""
-        with self.passes():
+        with self.passes(), self.built.passing(x, training=True, stacked=len(self.own) > 1):
             out, after = self.built.call(learned, buffers, self._in_memory_order(x), feed, training=True)
         each = row_losses(self.data.task, *self.loss, out.to(self.dtype), y)
         return (each if weights is None else each * weights).mean(), after
@@ -155,8 +155,9 @@ class Stack:
 
     def evaluate(self, vectors: Any, x: Any) -> Any:
         """Return the outputs (M, n, k) in evaluation mode, of vectors (M, T) and inputs (M, n, ...)."""
-        with torch.no_grad(), self.passes():
-            if len(vectors) == 1:
+        stacked = len(vectors) > 1
+        with torch.no_grad(), self.passes(), self.built.passing(x[0], training=False, stacked=stacked):
+            if not stacked:
                 out = self.built.evaluate(vectors[0], self._in_memory_order(x[0]))[None]
             else:
                 out = torch.func.vmap(self.built.evaluate)(vectors, x)
