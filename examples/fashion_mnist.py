@@ -76,20 +76,24 @@ class Trained:
     seconds: float
 
 
-def train(table: Table, recipe: Recipe, rows: int | None) -> dict[str, Trained]:
+def cut(table: Table, rows: int | None = None) -> Fold:
+    """Return the images to learn from, ``rows`` of them or all, less those that the curves are measured on."""
+    learned = np.setdiff1d(np.arange(table.rows), table.test_rows)
+    learned = learned if rows is None else thinned(table, learned, rows, SEED)
+    held = thinned(table, learned, min(VALIDATION, len(learned) // 5), SEED)
+    return Fold(np.setdiff1d(learned, held), held[:0], held)
+
+
+def train(table: Table, recipe: Recipe, part: Fold, seed: int = SEED) -> dict[str, Trained]:
     """Train the recipe's networks one after another, and look at the test images. Raises `wf.WellfitError`."""
     assert table.inputs is not None
     assert table.test_rows is not None
     network = wf.module(recipe.network).bound(table.inputs.shape[1:], len(table.classes))
-    learned = np.setdiff1d(np.arange(table.rows), table.test_rows)
-    learned = learned if rows is None else thinned(table, learned, rows, SEED)
-    held = thinned(table, learned, min(VALIDATION, len(learned) // 5), SEED)
-    part = Fold(np.setdiff1d(learned, held), held[:0], held)
     metric, target = as_metric("accuracy", table.task), table.target[table.test_rows]
     _warm_up(table, part, network, recipe)
     found = {}
     for name, mix in recipe.cocktails.items():
-        member = Member(network, wf.Cocktail.parse(mix), recipe.training, SEED, 0)
+        member = Member(network, wf.Cocktail.parse(mix), recipe.training, seed, 0)
         began = time.perf_counter()
         [(history, model)] = fit_members(table, [part], [member])
         seconds = time.perf_counter() - began
@@ -180,7 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
         if table.inputs is None or table.test_rows is None:
             print(f"{options.data} holds no images with test images: give a folder of IDX files.", file=sys.stderr)
             return 2
-        found = train(table, recipe, options.rows)
+        found = train(table, recipe, cut(table, options.rows))
         written = draw(found, table.classes, options.out) if options.out else []
     except (wf.WellfitError, OSError) as error:
         print(error, file=sys.stderr)

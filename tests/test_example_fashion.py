@@ -44,7 +44,8 @@ def test_the_words_name_the_commonest_mistake() -> None:
 
     table = wf.load("fashion-mnist")
     recipe = fashion.RECIPES["fast"]
-    found = fashion.train(table, fashion.replace(recipe, training=fashion.replace(recipe.training, epochs=1)), 600)
+    short = fashion.replace(recipe, training=fashion.replace(recipe.training, epochs=1))
+    found = fashion.train(table, short, fashion.cut(table, 600))
     told = fashion.text(found, recipe, table.classes)
     last = found["dropout"].confusion
     assert last.sum() == 10_000
@@ -95,10 +96,10 @@ def test_no_network_pays_for_what_is_done_once(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(fashion, "fit_members", watched)
     recipe = fashion.Recipe(wf.Training("adam", 1e-3, 1, 8), fashion.BOTH)
-    warm = fashion.train(table, recipe, None)
+    warm = fashion.train(table, recipe, fashion.cut(table))
     assert calls == [("none", 16), ("dropout=0.5", 16), ("none", 48), ("dropout=0.5", 48)]
     monkeypatch.setattr(fashion, "_warm_up", lambda *_: None)
-    cold = fashion.train(table, recipe, None)
+    cold = fashion.train(table, recipe, fashion.cut(table))
     assert all((warm[name].confusion == cold[name].confusion).all() for name in warm)
 
 
