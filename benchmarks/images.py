@@ -3,7 +3,7 @@
     python benchmarks/images.py                          # the whole comparison: some minutes
     python benchmarks/images.py --seeds 0 1 2            # with several starts and orders of the images
     python benchmarks/images.py --recipes normalized     # other recipes of ours than fast and normalized
-    python benchmarks/images.py --epochs 1               # the tutorial shortened: its time is scaled up, its accuracy not
+    python benchmarks/images.py --epochs 1               # the tutorial shortened: its time scaled up, its accuracy not
 
 The peer is the tutorial as it is written: batches of 4 from a DataLoader, SGD at 0.001 with momentum 0.9, 5 epochs, in
 float32, on as many threads as PyTorch likes. Ours is ``examples/fashion_mnist.py``, by wellfit's engine, on two: one
