@@ -1,11 +1,13 @@
-"""Fashion-MNIST: the tutorial's own training script beside wellfit's recipe for the same network, in one process.
+"""Fashion-MNIST: the tutorial's own training script beside wellfit's recipes for the same network, in one process.
 
-    python benchmarks/images.py                 # the whole comparison: some minutes
-    python benchmarks/images.py --epochs 1      # the tutorial shortened: its time is scaled up, its accuracy not
+    python benchmarks/images.py                          # the whole comparison: some minutes
+    python benchmarks/images.py --seeds 0 1 2            # with several starts and orders of the images
+    python benchmarks/images.py --recipes normalized     # other recipes of ours than fast and normalized
+    python benchmarks/images.py --epochs 1               # the tutorial shortened: its time scaled up, its accuracy not
 
 The peer is the tutorial as it is written: batches of 4 from a DataLoader, SGD at 0.001 with momentum 0.9, 5 epochs, in
-float32, on as many threads as PyTorch likes. Ours is ``examples/fashion_mnist.py``, by wellfit's engine, on two:
-one network after another. Needs WELLFIT_DATA.
+float32, on as many threads as PyTorch likes. Ours is ``examples/fashion_mnist.py``, by wellfit's engine, on two: one
+network after another. Both learn from the same 58,000 images and know the same 10,000 at the end. Needs WELLFIT_DATA.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import importlib.util
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -41,9 +44,11 @@ class Tutorial(nn.Module):
         return self.fc2(self.drop(torch.relu(self.fc1(x.flatten(1)))))
 
 
-def tutorial(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray, epochs: int) -> tuple[float, float]:
+def tutorial(
+    x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray, epochs: int, seed: int
+) -> tuple[float, float]:
     """Train as the tutorial does; return the seconds of training and the test accuracy."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     images, labels = torch.from_numpy(x).float() / 127.5 - 1, torch.from_numpy(y)
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images, labels), batch_size=4, shuffle=True)
     net, loss = Tutorial(0.0), nn.CrossEntropyLoss()
@@ -64,8 +69,30 @@ def tutorial(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarra
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the tutorial's script (default %(default)s)")
-    parser.add_argument("--only", choices=("ours", "peer"), help="one side alone")
+    parser.add_argument("--recipes", nargs="+", default=["fast", "normalized"], help="of ours (default %(default)s)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of both (default %(default)s)")
     options = parser.parse_args()
+    example = _example()
+    table = wf.load("fashion-mnist")
+    part = example.cut(table)
+    sets = [(table.inputs[rows], table.target[rows]) for rows in (part.train, table.test_rows)]
+    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {len(part.train):,} images", flush=True)
+    for seed in options.seeds:
+        seconds, accuracy = tutorial(*sets[0], *sets[1], options.epochs, seed)
+        peer = seconds * EPOCHS / options.epochs
+        scaled = "" if options.epochs == EPOCHS else f" ({peer:.0f} s for {EPOCHS})"
+        print(
+            f"seed {seed}: tutorial, {options.epochs} epochs: {seconds:.1f} s{scaled}, accuracy {accuracy:.4f}",
+            flush=True,
+        )
+        for recipe in options.recipes:
+            for name, one in example.train(table, example.RECIPES[recipe], part, seed).items():
+                told = f"{one.seconds:.1f} s, accuracy {one.accuracy.mean:.4f}, {peer / one.seconds:.1f} times as fast"
+                print(f"seed {seed}: wellfit, {recipe} recipe, {name}: {told}", flush=True)
+    return 0
+
+
+def _example() -> ModuleType:
     here = Path(__file__).parents[1] / "examples" / "fashion_mnist.py"
     spec = importlib.util.spec_from_file_location("fashion_mnist", here)
     assert spec is not None
@@ -73,24 +100,7 @@ def main() -> int:
     example = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = example
     spec.loader.exec_module(example)
-    table = wf.load("fashion-mnist")
-    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
-    peer = None
-    if options.only != "ours":
-        rows = np.setdiff1d(np.arange(table.rows), table.test_rows)
-        test = table.test_rows
-        parts = (table.inputs[rows], table.target[rows], table.inputs[test], table.target[test])
-        seconds, accuracy = tutorial(*parts, options.epochs)
-        peer = seconds * EPOCHS / options.epochs
-        print(
-            f"tutorial, {options.epochs} epochs: {seconds:.1f} s ({peer:.0f} s for 5), accuracy {accuracy:.4f}",
-            flush=True,
-        )
-    if options.only != "peer":
-        for name, one in example.train(table, example.RECIPES["fast"], None).items():
-            ratio = "" if peer is None else f", {peer / one.seconds:.1f} times as fast"
-            print(f"wellfit, {name}: {one.seconds:.1f} s, accuracy {one.accuracy.mean:.4f}{ratio}", flush=True)
-    return 0
+    return example
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@
 
 Convolutions of 32 and 64 kernels, 128 hidden units, dropout 0.5 in front of the last layer, ten classes of clothing;
 pixels are read from -1 to 1, that is less 0.5 and divided by 0.5. The networks train on all but 2,000 of the 60,000
-training images; the curves are measured on those 2,000. The 10,000 test images are looked at once, at the end.
+training images; the curves are measured on those 2,000. The 10,000 test images are looked at once, at the end. Seconds
+are those of each training; what PyTorch does once, when it first trains such a network, is done before.
 
 The data: the folder fashion-mnist of the environment variable WELLFIT_DATA, or of ``--data``; else it is downloaded
 once, and checked. ``--rows`` learns from fewer images.
@@ -34,6 +35,7 @@ from wellfit.select.fitting import fit_members
 from wellfit.select.source import thinned
 
 VALIDATION, SEED = 2_000, 0
+LEAST_ROWS = 50  # five images of each class
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,24 @@ class Trained:
     seconds: float
 
 
-def train(table: Table, recipe: Recipe, rows: int | None) -> dict[str, Trained]:
-    """Train the recipe's networks one after another, and look at the test images. Raises `wf.WellfitError`."""
-    assert table.test_rows is not None
-    network = wf.module(recipe.network).bound(table.inputs.shape[1:], len(table.classes))
+def cut(table: Table, rows: int | None = None) -> Fold:
+    """Return the images to learn from, ``rows`` of them or all, less those that the curves are measured on."""
     learned = np.setdiff1d(np.arange(table.rows), table.test_rows)
     learned = learned if rows is None else thinned(table, learned, rows, SEED)
     held = thinned(table, learned, min(VALIDATION, len(learned) // 5), SEED)
-    part = Fold(np.setdiff1d(learned, held), held[:0], held)
+    return Fold(np.setdiff1d(learned, held), held[:0], held)
+
+
+def train(table: Table, recipe: Recipe, part: Fold, seed: int = SEED) -> dict[str, Trained]:
+    """Train the recipe's networks one after another, and look at the test images. Raises `wf.WellfitError`."""
+    assert table.inputs is not None
+    assert table.test_rows is not None
+    network = wf.module(recipe.network).bound(table.inputs.shape[1:], len(table.classes))
     metric, target = as_metric("accuracy", table.task), table.target[table.test_rows]
+    _warm_up(table, part, network, recipe)
     found = {}
     for name, mix in recipe.cocktails.items():
-        member = Member(network, wf.Cocktail.parse(mix), recipe.training, SEED, 0)
+        member = Member(network, wf.Cocktail.parse(mix), recipe.training, seed, 0)
         began = time.perf_counter()
         [(history, model)] = fit_members(table, [part], [member])
         seconds = time.perf_counter() - began
@@ -94,6 +102,14 @@ def train(table: Table, recipe: Recipe, rows: int | None) -> dict[str, Trained]:
         np.add.at(confusion, (target, outputs.argmax(1)), 1)
         found[name] = Trained(mix, history, test_interval(metric, target, outputs, SEED), confusion, seconds)
     return found
+
+
+def _warm_up(table: Table, part: Fold, network: wf.Network, recipe: Recipe) -> None:
+    """Train on two batches, so that the first network does not pay for what is loaded and set up once."""
+    few = Fold(part.train[: 2 * recipe.training.batch_size], part.stop, part.score[:2])
+    training = replace(recipe.training, epochs=1)
+    for mix in recipe.cocktails.values():
+        fit_members(table, [few], [Member(network, wf.Cocktail.parse(mix), training, SEED, 0)])
 
 
 def text(found: dict[str, Trained], recipe: Recipe, classes: tuple[str, ...]) -> str:
@@ -116,7 +132,6 @@ def draw(found: dict[str, Trained], classes: tuple[str, ...], folder: Path) -> l
 
     from wellfit.report.theme import drawing
 
-    folder.mkdir(parents=True, exist_ok=True)
     with drawing():
         figure, (curves, matrix) = plt.subplots(1, 2, figsize=(11, 4.6), constrained_layout=True)
         for (name, one), colour in zip(found.items(), ("C0", "C1"), strict=False):
@@ -151,17 +166,27 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="the folder of the four IDX files (by default WELLFIT_DATA's)")
     parser.add_argument("--recipe", choices=tuple(RECIPES), default="fast", help="default %(default)s")
     parser.add_argument("--epochs", type=int, help="other than the recipe's")
-    parser.add_argument("--rows", type=int, help="learn from so many images; by default from all 60,000")
+    parser.add_argument(
+        "--rows", type=int, help=f"learn from so many images, at least {LEAST_ROWS}; by default from all 60,000"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, nothing else")
     parser.add_argument("--out", type=Path, help="folder for the pictures; without it none is drawn")
     options = parser.parse_args(arguments)
+    if options.rows is not None and options.rows < LEAST_ROWS:
+        parser.error(f"argument --rows: at least {LEAST_ROWS} images are needed, not {options.rows}")
     recipe = RECIPES[options.recipe]
     try:
+        if options.out:  # before the training, which would be lost
+            options.out.mkdir(parents=True, exist_ok=True)
         if options.epochs is not None:
             recipe = replace(recipe, training=replace(recipe.training, epochs=options.epochs))
         table = wf.load("fashion-mnist" if options.data is None else options.data)
-        found = train(table, recipe, options.rows)
-    except wf.WellfitError as error:
+        if table.inputs is None or table.test_rows is None:
+            print(f"{options.data} holds no images with test images: give a folder of IDX files.", file=sys.stderr)
+            return 2
+        found = train(table, recipe, cut(table, options.rows))
+        written = draw(found, table.classes, options.out) if options.out else []
+    except (wf.WellfitError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     if options.json:
@@ -177,10 +202,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(figures, indent=1))
     else:
         print(text(found, recipe, table.classes))
-    if options.out:
-        written = draw(found, table.classes, options.out)
-        if not options.json:
-            print("Pictures:", *written, sep="\n  ")
+    if written and not options.json:
+        print("Pictures:", *written, sep="\n  ")
     return 0
 
 

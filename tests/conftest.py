@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-# Test processes share the cores: PyTorch's threads must not spin while they wait for each other. Read at import.
+# Test processes share the cores: see `wellfit.nets.torch_door`, which tests that import PyTorch first do not pass.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest

@@ -87,6 +87,16 @@ class Together(Seen):
         return super().advance(members, states, until, data)
 
 
+class Twofold(Seen):
+    """It trains a member on two threads."""
+
+    def threads_for(self, member, data):
+        return 2
+
+    def __reduce__(self):
+        return Twofold, super().__reduce__()[1]
+
+
 class Sleeper(CountingEngine):
     def __init__(self) -> None:
         super().__init__(0.01)

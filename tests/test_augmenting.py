@@ -6,11 +6,14 @@ import hashlib
 import json
 import subprocess
 import sys
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from image_data import image_folder, pictures
 from peers import import_torch
 from PIL import Image
 
@@ -192,10 +195,59 @@ def test_class_folders_stay_inside_and_apart() -> None:
         assert len(name) <= 110
     assert names[7] == "猫"
     assert names[4] == "class-4"
+    # A name that is made for one class may be another's own, in other letters too.
+    for classes in (("bag-2", "bag/", "bag:"), ("Bag-2", "Bag", "bag"), ("a", "A-1", "A"), ("caf\u00e9", "cafe\u0301")):
+        names = folder_names(classes)
+        assert len({unicodedata.normalize("NFD", name).casefold() for name in names}) == len(classes)
+        assert names[0] == classes[0]
+
+
+def test_classes_whose_names_collide_are_written_apart(tmp_path: Path) -> None:
+    table = replace(made(12, tests=0), classes=("bag-2", "bag/", "bag:"))
+    read = wf.load(wf.augment(table, tmp_path / "set", copies=1).folder)
+    assert np.bincount(read.target).tolist() == [8, 8, 8]
+
+
+@pytest.mark.parametrize(
+    "change", [{"classes": ("Bag", "T-shirt/top", "Ankle boot")}, {"test_rows": np.array([3, 7])}, {"test_rows": None}]
+)
+@pytest.mark.parametrize("format", ["png", "npz"])
+def test_a_set_of_other_names_or_test_rows_is_left_alone(tmp_path: Path, change: dict, format: str) -> None:
+    wf.augment(made(), tmp_path, copies=1, format=format)
+    before = digests(tmp_path)
+    with pytest.raises(wf.SettingError, match="other images or with other settings"):
+        wf.augment(replace(made(), **change), tmp_path, copies=1, format=format)
+    assert digests(tmp_path) == before
+
+
+def test_files_that_are_not_of_the_set_are_named_and_left_alone(tmp_path: Path) -> None:
+    wf.augment(made(), tmp_path, copies=1)
+    (tmp_path / "train" / "Bag" / "mine.png").write_bytes(b"mine")
+    (tmp_path / "train" / "Bag" / ".row-000001.png.77.tmp").write_bytes(b"of a process that was killed")
+    before = digests(tmp_path)
+    with pytest.raises(wf.SettingError, match=r"not of this augmented set: train/Bag/mine.png\."):
+        wf.augment(made(), tmp_path, copies=1)
+    assert digests(tmp_path) == before
+    (tmp_path / "train" / "Bag" / "mine.png").unlink()
+    wf.augment(made(), tmp_path, copies=1)
+
+
+def test_a_set_in_the_folder_of_its_images_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = image_folder(tmp_path / "photos", {"cat": pictures(3), "dog": pictures(3)})
+    link = tmp_path / "link"
+    link.symlink_to(photos)
+    for out in (photos / "enlarged", photos / "cat" / "x", photos, link / "y", tmp_path / "z" / ".." / "photos" / "x"):
+        with pytest.raises(wf.SettingError, match="the folder of the images"):
+            wf.augment(photos, out, copies=1)
+    with pytest.raises(wf.SettingError, match="the folder of the images"):
+        wf.augment(tmp_path / "photos", photos / "enlarged", test=photos)
+    assert sorted(path.name for path in photos.iterdir()) == ["cat", "dog"]
+    monkeypatch.chdir(tmp_path)
+    assert wf.augment("photos", "enlarged", copies=1).originals == 6
 
 
 def test_a_claim_is_whole_only_where_it_was_said_to_be(tmp_path: Path) -> None:
-    with claim(tmp_path / "x", {"seed": 1}):
+    with claim(tmp_path / "x", {"seed": 1}, ()):
         pass
     assert json.loads((tmp_path / "x" / "augmented.json").read_text()) == {"seed": 1, "complete": False}
 
@@ -230,8 +282,6 @@ def test_a_table_of_columns_is_refused(tmp_path: Path) -> None:
 
 
 def test_images_with_a_number_as_target_go_into_npz(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     ages = replace(made(), target=np.linspace(0.5, 80, 9), task="regression", classes=())
     with pytest.raises(wf.DataError, match="use the format npz"):
         wf.augment(ages, tmp_path / "set")

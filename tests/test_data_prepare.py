@@ -111,12 +111,30 @@ def test_regression_targets_are_standardized_by_training_rows() -> None:
         assert error == pytest.approx(np.mean((t.target - (0.3 * fold.target_scale + fold.target_mean)) ** 2))
 
 
-def test_rows_of_the_matrix_are_rows_of_the_table() -> None:
+@pytest.mark.parametrize("bent", [True, False])
+@pytest.mark.parametrize("whole", [True, False])
+def test_rows_of_the_matrix_are_rows_of_the_table(bent: bool, whole: bool) -> None:
+    """What is made ready once for all folds is what each fold would do alone."""
     t = made("binary")
-    for fold in prepare(t, cut(t)).folds:
+    more = {"c": np.exp(np.arange(60.0) / 9), "flat": np.ones(60)}
+    columns = {**t.columns, **more, **({"a": np.nan_to_num(t.columns["a"])} if whole else {})}
+    t = replace(t, columns=columns, kinds={**t.kinds, **dict.fromkeys(more, "numeric")})
+    for fold in prepare(t, cut(t), bent=bent).folds:
         assert len(fold.x) == len(fold.y) == t.rows
-        wanted = Preprocessor.fit(t, fold.rows.train).transform(t.columns)
+        wanted = Preprocessor.fit(t, fold.rows.train, bent=bent).transform(t.columns)
         assert (fold.x == wanted).all()
+
+
+@pytest.mark.parametrize("bent", [True, False])
+def test_one_part_alone_is_prepared_the_same(bent: bool) -> None:
+    t, rows = made("regression"), np.arange(0, 50, 2)
+    data, plan = room.prepare_rows(t, rows, bent=bent)
+    other = prepare(t, [Fold(rows, rows[:0], rows[:0])], bent=bent)
+    assert (data.task, data.outputs, data.fingerprint) == (other.task, other.outputs, other.fingerprint)
+    for name in ("x", "y"):
+        assert (getattr(data.folds[0], name) == getattr(other.folds[0], name)).all()
+    assert plan == Preprocessor.fit(t, rows, bent=bent)
+    assert data.folds[0].target_scale == other.folds[0].target_scale
 
 
 def test_equal_training_rows_share_one_matrix() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -158,14 +159,26 @@ def test_a_module_of_tokens(tmp_path) -> None:
     np.testing.assert_array_equal(again.predict_proba(tokens), model.predict_proba(tokens))
 
 
-def test_inserted_layers_are_there_with_their_rates() -> None:
-    network = wf.module("plain", Plain, insert_dropout=True)
-    model = trained(IMAGES, network, "dropout=(0.1, 0.2)")
+def three_layers(inputs: tuple[int, int, int], outputs: int) -> torch.nn.Module:
+    nn = torch.nn
+    body = [nn.Flatten(), nn.Linear(math.prod(inputs), 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU()]
+    return nn.Sequential(*body, nn.Linear(5, outputs))
+
+
+def test_inserted_layers_are_there_with_their_rates(tmp_path) -> None:
+    model = trained(IMAGES, wf.module("three", three_layers, insert_dropout=True), "dropout=(0.1, 0.2) + batch_norm")
     net = model.to_torch()
-    rates = [part.p for part in net.modules() if isinstance(part, torch.nn.Dropout | torch.nn.Dropout2d)]
-    assert sorted(rates) == [0.1, 0.2]
-    assert {name for name in net.state_dict() if "dense" in name} == {"dense.1.weight", "dense.1.bias"}
+    rates = {name: part.p for name, part in net.named_modules() if isinstance(part, torch.nn.Dropout)}
+    assert rates == {"3.inserted_dropout": 0.1, "5.inserted_dropout": 0.2}
+    assert [name for name, part in net.named_modules() if isinstance(part, torch.nn.BatchNorm1d)] == [
+        "1.inserted_norm",
+        "3.inserted_norm",
+    ]
+    assert {"1.weight", "3.weight", "5.weight"} <= set(net.state_dict())
+    x = torch.as_tensor(IMAGES.inputs)
+    assert not torch.allclose(net.train()(x), net.eval()(x))
     close(run_torch(model, IMAGES.inputs), model, IMAGES.inputs)
+    close(run_onnx(model, IMAGES.inputs, tmp_path / "m"), model, IMAGES.inputs)
 
 
 def test_values_of_a_module_are_in_the_targets_unit(tmp_path) -> None:

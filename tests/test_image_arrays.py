@@ -187,7 +187,7 @@ def test_images_that_do_not_fit_the_network_are_named(tmp_path: Path) -> None:
             read_images(source, shape, **options)  # type: ignore[arg-type]
         return f"{caught.value.key}: {caught.value}"
 
-    for word in ("other_size", "000.png", "6x5", "8x8"):
+    for word in ("model_size", "000.png", "6x5", "8x8"):
         assert word in said(folder, (1, 8, 8))
     for word in ("other_shape", "(3, 6, 5)"):
         assert word in said(folder, (1, 6, 5))

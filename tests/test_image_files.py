@@ -107,6 +107,31 @@ def test_idx_folders_that_leave_a_choice_say_so(tmp_path: Path) -> None:
     refused(one, "images.no_folder", "image_size", image_size=8)
 
 
+def test_parts_of_idx_files_are_whole_words_and_what_is_not_used_is_told(tmp_path: Path) -> None:
+    parts = {name: (pictures(12, seed=i), LABELS) for i, name in enumerate(("train", "val", "t10k", "medieval"))}
+    three = idx_folder(tmp_path / "three", {name: parts[name] for name in ("train", "val", "t10k")})
+    table = load(three)
+    np.testing.assert_array_equal(table.inputs[table.test_rows, 0], parts["t10k"][0])
+    (found,) = table.findings
+    assert found.kind == "unused_validation"
+    assert "val is not used" in found.text
+    castles = idx_folder(tmp_path / "castles", {"medieval-train": parts["medieval"], "my_test": parts["t10k"]})
+    table = load(castles)
+    np.testing.assert_array_equal(table.inputs[:12, 0], parts["medieval"][0])
+    np.testing.assert_array_equal(table.inputs[table.test_rows, 0], parts["t10k"][0])
+
+
+def test_a_long_path_keeps_the_name_of_its_file(tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / ("deep" * 40) / ("er" * 60), {"a" * 50: pictures(2), "b": pictures(2)})
+    (folder / "b" / "broken.png").write_bytes(b"x")
+    (folder / ("a" * 50) / "torn.png").write_bytes(b"x")
+    refused(folder / "b" / "broken.png", "images.one_image", "b/broken.png")
+    refused(folder, "images.no_image", "torn.png")
+    (found,) = load(folder, skip_corrupt=True).findings
+    assert "/torn.png" in found.text
+    assert "b/broken.png" in found.text
+
+
 # --- folders of images -----------------------------------------------------------------------------------------------
 
 
@@ -225,7 +250,7 @@ def test_what_is_in_no_class_is_told(tmp_path: Path) -> None:
     table = load(folder)
     assert table.classes == ("a", "b")
     assert table.target.tolist() == [0, 0, 1, 1, 1]
-    assert kinds(table) == ["empty_class", "loose_images"]
+    assert kinds(table) == ["other_files", "empty_class", "loose_images"]
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "1.png").write_bytes(encoded(pictures(1)[0]))
     refused(tmp_path / "flat", "images.no_class_folders", "flat")

@@ -12,9 +12,12 @@ from image_data import pictures
 from PIL import Image
 from test_image_files import kinds, refused
 from torch.utils.data import (
+    BatchSampler,
     DataLoader,
     Dataset,
+    DistributedSampler,
     IterableDataset,
+    RandomSampler,
     SequentialSampler,
     Subset,
     SubsetRandomSampler,
@@ -74,7 +77,51 @@ def test_a_loader_is_its_dataset_without_shuffling_and_batches() -> None:
     chosen = load(DataLoader(dataset, sampler=SubsetRandomSampler([7, 2, 6, 0, 9, 1])))
     np.testing.assert_array_equal(chosen.inputs, want[[0, 1, 2, 6, 7, 9]])
     weighted = load(DataLoader(dataset, sampler=WeightedRandomSampler([1.0] * 12, 12)))
-    assert (kinds(weighted), weighted.rows) == (["assumed_order"], 12)
+    assert (kinds(weighted), weighted.rows) == (["assumed_order", "assumed_scale"], 12)
+
+
+def test_a_loader_gives_the_items_that_its_sampler_can_give() -> None:
+    """Checked against what the loader itself gives, in one pass."""
+    dataset = TensorDataset(torch.tensor(X[:, None]), torch.arange(12) % 2)
+    for options in (
+        {"batch_sampler": BatchSampler(SubsetRandomSampler(range(2, 8)), 2, False)},
+        {"batch_sampler": BatchSampler(SequentialSampler(range(5)), 2, False)},
+        {"batch_sampler": [[4, 1], [8]]},
+        {"sampler": SequentialSampler(range(5))},
+        {"sampler": RandomSampler(range(6))},
+        {"sampler": [9, 3, 3, -1, 0]},
+        {"sampler": torch.tensor([9, 3, 0])},
+        {"sampler": SubsetRandomSampler(torch.tensor([9, 3, 0]))},
+        {"sampler": RandomSampler(dataset, num_samples=30)},
+        {"sampler": BatchSampler(SequentialSampler(range(5)), 2, False), "batch_size": None},
+    ):
+        loader = DataLoader(dataset, **options)
+        given = {image.tobytes() for images, _ in loader for image in images.numpy()}
+        read = load(loader).inputs
+        assert {image.tobytes() for image in read} == given
+        assert len(read) == len(given)
+    drawn = load(DataLoader(dataset, sampler=WeightedRandomSampler([0.0, 1, 2] * 4, 40)))
+    assert (kinds(drawn), drawn.rows) == (["assumed_order"], 8)
+    assert kinds(load(DataLoader(dataset, sampler=RandomSampler(dataset, replacement=True)))) == ["assumed_order"]
+
+
+def test_a_loader_whose_items_nobody_can_know_is_refused() -> None:
+    class Own(SequentialSampler):
+        def __iter__(self) -> Any:
+            return iter(range(3))
+
+    dataset = shoes()
+    for sampler in (
+        RandomSampler(dataset, num_samples=5),
+        WeightedRandomSampler([1.0] * 12, 5, replacement=False),
+        DistributedSampler(dataset, num_replicas=2, rank=0),
+        Own(dataset),
+        [0, 12],
+        ["a", "b"],
+    ):
+        refused(DataLoader(dataset, sampler=sampler), "pictures.sampler", type(sampler).__name__, "Subset")
+    batches = BatchSampler(RandomSampler(dataset, num_samples=5), 2, False)
+    refused(DataLoader(dataset, batch_sampler=batches), "pictures.sampler", "RandomSampler")
 
 
 def test_tensor_datasets_tokens_columns_and_measurements() -> None:

@@ -161,8 +161,8 @@ def test_dropout_and_batch_norm_are_inserted_where_there_is_none() -> None:
     kinds = [type(part).__name__ for part in built.net.modules()]
     assert kinds.count("Site") == kinds.count("BatchNorm1d") == 1
     assert [slot.name for slot in built.layout.slots] == [
-        *("body.0.weight", "body.0.bias", "head.1.weight", "head.1.bias"),
-        *("body.1.weight", "body.1.bias", "body.1.running_mean", "body.1.running_var"),
+        *("body.weight", "body.bias", "head.weight", "head.bias"),
+        *(f"body.inserted_norm.{name}" for name in ("weight", "bias", "running_mean", "running_var")),
     ]
     data = make_data("binary")
     one = Member(plain, as_cocktail("batch_norm + dropout=0.5 + l1=0.01"), Training("adam", 0.01, 5, 16), 0, 0)
@@ -176,7 +176,7 @@ def test_dropout_and_batch_norm_are_inserted_where_there_is_none() -> None:
 def test_other_kinds_of_modules_learn(factory: type) -> None:
     data = make_data("binary", rows=200)
     net = wf.module(factory.__name__, factory).bound(5, 1)
-    one = Member(net, as_cocktail("none"), Training("adam", 0.02, 30, 32), 0, 0)
+    one = Member(net, as_cocktail("none"), Training("adam", 0.01, 20, 32, precision="float64"), 0, 0)
     for stacked in (False, True):
         if stacked and factory is Recurrent:
             continue  # PyTorch cannot vmap an LSTM
@@ -269,7 +269,7 @@ def test_memory_that_does_not_suffice_halves_the_stack(monkeypatch: pytest.Monke
     assert sizes == [5, 2, 3, 1, 2]
     assert "5 members" in told[0]
     assert all(same(a, b, 1e-9) for a, b in zip(found, expected, strict=True))
-    monkeypatch.setattr(Stack, "run", lambda *_: (_ for _ in ()).throw(RuntimeError("not enough memory: 9 GB")))
+    monkeypatch.setattr(Stack, "run", lambda *_: torch.empty(1 << 50))  # what PyTorch says, not what we think it says
     with pytest.raises(MemoryError):
         finish(TorchEngine("cpu"), ones[:1], data)
 
@@ -292,8 +292,8 @@ class Twice(nn.Module):
     ("factory", "text", "words"),
     [
         (Calls, "none", ["torch.nn.functional.dropout", "torch.nn.Dropout layer"]),
-        (lambda: nn.Linear(4, 1), "none", ["(4, 5)", "shape"]),
-        (lambda: nn.Linear(5, 3), "none", ["(4, 5)", "(4, 3)", "(4, 1)"]),
+        (lambda: nn.Linear(4, 1), "none", ["(2, 5)", "shape"]),
+        (lambda: nn.Linear(5, 3), "none", ["(2, 5)", "(2, 3)", "(2, 1)"]),
         (lambda: nn.Sequential(nn.Linear(5, 1), nn.Sigmoid()), "none", ["sigmoid", "logits"]),
         (lambda: 3, "none", ["int"]),
         (lambda: 1 / 0, "none", ["ZeroDivisionError"]),

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,14 +18,18 @@ from tables import made_table  # noqa: E402 (PyTorch may be absent)
 from torch_modules import Plain, Tokens  # noqa: E402
 
 import wellfit as wf  # noqa: E402
+from wellfit import rng  # noqa: E402
 from wellfit.cocktail import as_cocktail  # noqa: E402
-from wellfit.engines.base import Member  # noqa: E402
+from wellfit.data import Preprocessor, folds  # noqa: E402
+from wellfit.engines.base import Member, threads_of  # noqa: E402
 from wellfit.engines.contract import finish, make_data  # noqa: E402
 from wellfit.engines.torch import TorchEngine  # noqa: E402
 from wellfit.engines.torch.stack import Stack  # noqa: E402
+from wellfit.errors import SettingError, UnsupportedError  # noqa: E402
 from wellfit.executors import MemberError, Threads  # noqa: E402
 from wellfit.nets import Training  # noqa: E402
 from wellfit.nets.built import build  # noqa: E402
+from wellfit.records import Table  # noqa: E402
 from wellfit.select.defaults import default_training  # noqa: E402
 
 nn = torch.nn
@@ -108,8 +117,9 @@ class Positioned(nn.Module):
 
 def test_normalization_is_put_behind_hidden_layers_and_not_behind_the_last() -> None:
     built = build(wf.module("p", Positioned).bound(5, 1), 5, 1, True)
-    assert [type(part).__name__ for part in built.net.body] == ["Linear", "BatchNorm1d"]
-    assert type(built.net.head) is nn.Linear
+    assert [name for name, part in built.net.named_modules() if isinstance(part, nn.BatchNorm1d)] == [
+        "body.inserted_norm"
+    ]
 
 
 def test_one_dropout_layer_in_two_places_is_one_layer() -> None:
@@ -150,7 +160,7 @@ def test_lost_memory_ends_a_run_in_an_error_once_the_others_are_done(monkeypatch
 
     def scarce(self: Stack, *given: object) -> list:
         if any(m.seed == 2 for m in self.members):
-            raise RuntimeError("not enough memory: you tried to allocate 9 GB")
+            torch.empty(1 << 50)
         return run(self, *given)
 
     monkeypatch.setattr(Stack, "run", scarce)
@@ -192,3 +202,98 @@ def test_a_ledger_knows_an_edited_factory_from_the_one_before() -> None:
     keys = [Member(wf.module("n", f).bound(5, 1), as_cocktail("none"), ADAM, 0, 0).key for f in factories]
     assert len(set(keys)) == 5
     assert keys[0] == keys[-1]
+
+
+class Frozen(nn.Module):
+    """A body that does not learn, as in transfer learning, and a head that does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.drop, self.head = nn.Linear(5, 8), nn.Dropout(), nn.Linear(8, 1)
+        self.body.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.drop(torch.relu(self.body(x))))
+
+
+@pytest.mark.parametrize("net", [Frozen, lambda: nn.Sequential(nn.Dropout(), nn.Linear(5, 1))])
+def test_dropout_in_front_of_the_only_layer_that_learns(net: object) -> None:
+    data = make_data("binary")
+    network = wf.module("head", net).bound(5, 1)
+    with_it, without = (Member(network, as_cocktail(mix), ADAM, 0, 0) for mix in ("dropout=0.5", "none"))
+    engine = TorchEngine("cpu")
+    assert engine.supports(with_it, data) is None
+    ends = [engine.advance([m], engine.init([m], data), [ADAM.epochs], data)[0] for m in (with_it, without)]
+    assert not np.allclose(ends[0].parameters, ends[1].parameters)
+
+
+def test_batch_norm_where_there_is_nothing_to_normalize_is_refused() -> None:
+    network = wf.module("line", lambda: nn.Linear(5, 1)).bound(5, 1)
+    with pytest.raises(wf.SettingError, match="nothing to normalize"):
+        network.strengths(as_cocktail("batch_norm"))
+
+
+def test_a_module_without_dropout_is_asked_whether_it_is_needed() -> None:
+    network = wf.module("two", lambda: nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1)))
+    found = wf.simplest(made_table(rows=60, columns=5), network=network, points=3, folds=2, seeds=1, training=ADAM)
+    assert "dropout" not in found.network_cocktail
+    assert found.network.startswith("two")
+
+
+def rare_category() -> tuple[Table, tuple[np.ndarray, ...]]:
+    """Return a table with a category that the first of three folds does not meet in training, and all training rows."""
+    draw = rng.generator(0, rng.DATA)
+    x, words = draw.normal(size=60), np.array(["a", "b"] * 30, dtype=object)
+    target = (x > 0).astype(np.int64)
+    kinds = {"x": "numeric", "word": "categorical"}
+    table = Table("words", {"x": x, "word": words}, kinds, target, "y", "binary", ("no", "yes"))
+    cut = folds(table, np.arange(60), folds=3, seed=0)
+    words[cut[0].score[:3]] = "rare"
+    return table, tuple(fold.train for fold in cut)
+
+
+def test_a_module_is_made_for_the_columns_that_each_fold_has_as_an_mlp_is(tmp_path: Path) -> None:
+    table, rows = rare_category()
+    widths = [len(Preprocessor.fit(table, some).feature_names) for some in (np.arange(60), *rows)]
+    assert widths == [4, 3, 4, 4]
+    training = Training("adam", 0.01, 3, 16)
+    own = wf.module("plain", Plain)
+    for network in ("7", own):
+        compared = wf.compare(table, network=network, training=training, cocktails="l2=1e-2", seeds=1, folds=3)
+        assert np.isfinite([r.score.mean for r in compared.results]).all()
+        found = wf.search(table, network=network, budget=2000, folds=3, training=training)
+        model = found.model
+        assert sorted(part.takes for part in model.parts) == sorted(widths[1:])
+        for part in model.parts:
+            assert part.weights[0].shape == (7, part.takes)
+        given = {"network": network} if network is own else {}
+        again = wf.Fitted.load(model.save(tmp_path / "model.wellfit"), **given)
+        np.testing.assert_array_equal(again.predict_proba(table.columns), model.predict_proba(table.columns))
+
+
+def test_a_factory_with_a_width_of_its_own_is_told_of_a_fold_with_fewer_columns() -> None:
+    table, _ = rare_category()
+    fixed = wf.module("fixed", lambda: Plain(4, 1))
+    with pytest.raises(UnsupportedError, match=r"fixed is bound to 4 inputs.* make 3.* keyword inputs.*\(2, 3\)"):
+        wf.compare(table, network=fixed, training=ADAM, cocktails="l2=1e-2", seeds=1, folds=3)
+    with pytest.raises(SettingError, match="keyword inputs"):
+        wf.search(table, network=fixed, budget=2000, folds=3, training=ADAM)
+
+
+def test_small_steps_have_one_thread_and_large_ones_two() -> None:
+    data = make_data("binary")
+    small = Member(wf.module("plain", Plain).bound(5, 1), as_cocktail("none"), ADAM, 0, 0)
+    wide = wf.module("wide", lambda: nn.Sequential(nn.Linear(5, 200_000), nn.ReLU(), nn.Linear(200_000, 1)))
+    large = Member(wide.bound(5, 1), as_cocktail("none"), ADAM, 0, 0)
+    engine = TorchEngine("cpu")
+    assert [threads_of(engine, ones, data) for ones in ([small], [large], [small, large])] == [1, 2, 2]
+
+
+def test_threads_that_wait_sleep_where_wellfit_imports_pytorch_and_the_user_says_nothing() -> None:
+    program = "import os; from wellfit.nets.torch_door import require_torch; require_torch(); print(dict(os.environ))"
+    settings = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | {"OMP_DISPLAY_ENV": "TRUE"}
+    for asked, policy in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        own = settings if asked is None else settings | {"OMP_WAIT_POLICY": asked}
+        found = subprocess.run([sys.executable, "-c", program], env=own, capture_output=True, text=True, check=True)
+        assert re.search(rf"OMP_WAIT_POLICY = '{policy}'", found.stderr)
+        assert ("OMP_WAIT_POLICY" in found.stdout) is (asked is not None), "the environment is put back"

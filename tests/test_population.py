@@ -360,6 +360,21 @@ def test_histories_can_be_handed_over_one_by_one(tmp_path):
         assert_same(found, expected[member])
 
 
+def test_no_ended_state_is_held_without_need():
+    """States of large networks would fill the memory if each waited for the last one."""
+    data, taken = make_data(), []
+    members = [Member(MLP((4,)), Cocktail(), QUICK, seed, 0) for seed in range(6)]
+
+    class Watched(Threads):
+        def run(self, *args, **options):
+            for count, item in enumerate(super().run(*args, **options)):
+                assert len(taken) == count, "each one is read before the next is asked for"
+                yield item
+
+    train_each(members, data, lambda *pair: taken.append(pair), engine=NumpyEngine(), executor=Watched(1))
+    assert len(taken) == len(members)
+
+
 def test_diverged_members_are_kept_and_told():
     data = make_data("regression")
     wild = Training("gd", 1e6, epochs=20, batch_size=None)

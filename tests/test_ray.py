@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy_engine import NumpyEngine, make_data
-from ray_engines import Deadly, Other, Seen, Sleeper, Together
+from ray_engines import Deadly, Other, Seen, Sleeper, Together, Twofold
 from threadpoolctl import threadpool_info
 
 import wellfit as wf
@@ -24,6 +26,7 @@ from wellfit.errors import MissingExtraError, SettingError
 from wellfit.executors import MemberError, Ray, Threads
 from wellfit.executors.contract import CountingEngine, ExecutorContract
 from wellfit.executors.gathering import Gathering
+from wellfit.executors.ray import room
 from wellfit.executors.remote import Answer, Recipe, recipe_of, writable
 from wellfit.executors.shards import Pace, Shards
 from wellfit.ledger import MemoryLedger
@@ -66,6 +69,13 @@ class TestRay(ExecutorContract):
         list(self.executor(3).run(engine, self.members(9), self.data()))
         assert engine.marks.most_at_once() == 3
 
+    @pytest.mark.parametrize(("workers", "most"), [(None, SLOTS // 2), (SLOTS, SLOTS)])
+    def test_a_member_on_two_threads_reserves_two_processors_where_there_is_room(self, workers, most):
+        """Of workers that were asked for, each reserves its share."""
+        engine = Twofold(0.02, None, self.folder)
+        list(self.executor(workers).run(engine, self.members(24), self.data()))
+        assert engine.marks.most_at_once() == most
+
     def test_members_that_are_wanted_together_come_in_one_call_and_in_order(self):
         data, members = self.data(), self.members(7)
         expected = self.alone(self.engine(), members, data)
@@ -81,6 +91,17 @@ class TestRay(ExecutorContract):
         members = self.members(8)
         with pytest.raises(MemberError, match=f"fold {members[2].fold}"):
             list(self.executor(1).run(Together(0.0, members[2].seed, self.folder), members, self.data()))
+
+
+@given(st.lists(st.integers(0, 64), max_size=6), st.integers(1, 8), st.none() | st.integers(1, 100))
+def test_workers_have_room_on_the_nodes_there_are(nodes, threads, workers) -> None:
+    at_once, reserved = room(nodes, threads, workers)
+    assert 1 <= reserved <= max(threads, 1)
+    assert reserved <= max([1, *nodes])
+    assert workers is None or at_once == workers
+    if workers is None and max(nodes, default=0) >= threads:
+        assert reserved == threads
+        assert at_once == sum(count // threads for count in nodes)
 
 
 def same(a, b) -> None:

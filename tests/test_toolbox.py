@@ -253,8 +253,8 @@ def test_penalty_refuses_what_it_would_not_do():
         wf.torch.penalty([nn.Linear(1, 1)], "l2=1")
     with pytest.raises(SettingError, match=r"2\.weight has no shape"):
         wf.torch.penalty(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.LazyLinear(2)), "l2=1")
-    with pytest.raises(SettingError, match="is no matrix"):
-        wf.torch.penalty(nn.Conv2d(1, 2, 3), "group_lasso=1")
+    with pytest.raises(SettingError, match="has no columns"):
+        wf.torch.penalty(nn.ConvTranspose2d(1, 2, 3), "group_lasso=1")
 
 
 # ---- groups -----------------------------------------------------------------------------------------------------

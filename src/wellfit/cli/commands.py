@@ -168,11 +168,12 @@ def sanity(data: str, **asked: Any) -> None:
 @click.argument("data")
 @option("--out", metavar="FILE", help=say("cli.opt_out_file"))
 @option("--network", metavar="FILE.py:NAME", help=say("export.opt_network"))
-def predict(model: str, data: str, out: str | None, network: str | None) -> None:
+@option("--skip-corrupt", is_flag=True, help=say("augment.opt_skip_corrupt"))
+def predict(model: str, data: str, out: str | None, network: str | None, skip_corrupt: bool) -> None:
     """Predict the rows of a table, or images, with a saved model."""
     from wellfit import job
 
-    text = job.predictions(model, data, network=network)
+    text = job.predictions(model, data, network=network, skip_corrupt=skip_corrupt, notice=tell)
     if out:
         job.write_whole(Path(out), text.encode("utf-8", "backslashreplace"))
         tell(say("cli.written", path=out))

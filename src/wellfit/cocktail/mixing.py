@@ -136,14 +136,16 @@ class Cocktail:
     def resolve(self, layers: int, places: int | None = None) -> Strengths:
         """Bind to a network of ``layers`` weight matrices. Raises `SettingError` where the counts do not fit.
 
-        ``places`` are those that dropout can act at, by default all hidden layers.
+        ``places`` are those that dropout can act at, by default all hidden layers; who gives them knows what its
+        layers can have, and has refused the rest.
         """
+        if places is None:
+            for kind in (Dropout, BatchNorm):
+                if layers == 1 and self.get(kind):
+                    raise SettingError("cocktail.hidden_only", ingredient=kind.name)
         return _resolved(self, layers, layers - 1 if places is None else places)
 
     def _bound(self, layers: int, places: int) -> Strengths:
-        for kind in (Dropout, BatchNorm):
-            if layers == 1 and self.get(kind):
-                raise SettingError("cocktail.hidden_only", ingredient=kind.name)
         net, stop, augment = self.get(ElasticNet), self.get(EarlyStopping), self.get(Augment)
         ones, twos = self._spread(L1, layers), self._spread(L2, layers)
         schedules = {i.name: i.schedule for i in self.ingredients if isinstance(i, Strong) and i.schedule != "constant"}

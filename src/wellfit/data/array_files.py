@@ -13,7 +13,7 @@ import numpy as np
 
 from wellfit.data.frames import read_pair, read_table, rename
 from wellfit.data.mat_files import read_arrays
-from wellfit.data.pixels import named_classes
+from wellfit.data.pixels import with_class_names
 from wellfit.data.raw import Finding, Raw, listing
 from wellfit.errors import DataError, MissingExtraError
 from wellfit.messages import say
@@ -23,7 +23,7 @@ X_KEYS = ("x", "xtrain", "data")
 Y_KEYS = ("y", "ytrain", "target")
 TEST_KEYS = (("xtest", "ytest"), ("xval", "yval"))
 NAME_KEYS = ("names", "featurenames", "columns")
-CLASS_KEYS = ("classes", "classnames", "labels")
+CLASS_KEYS = ("classes", "classnames")
 
 
 def read_npz(data: bytes, label: str, title: str) -> Raw:
@@ -102,9 +102,9 @@ def _from_arrays(arrays: Mapping[str, Any], label: str, title: str) -> Raw:
     if len(pairs) > 1:
         text = say("data.found_unused_validation")
         table = replace(table, findings=(*table.findings, Finding("unused_validation", text)))
-    names = next((plain[key] for key in NAME_KEYS if key in plain), None)
     if table.inputs is not None:
-        return _with_classes(table, next((plain[key] for key in CLASS_KEYS if key in plain), names), label)
+        return _with_classes(table, next((plain[key] for key in CLASS_KEYS if key in plain), None))
+    names = next((plain[key] for key in NAME_KEYS if key in plain), None)
     if names is None:
         return table
     labels = _words(names)
@@ -112,13 +112,12 @@ def _from_arrays(arrays: Mapping[str, Any], label: str, title: str) -> Raw:
     return replace(rename(table, labels), test=test)
 
 
-def _with_classes(table: Raw, names: Any, label: str) -> Raw:
+def _with_classes(table: Raw, names: Any) -> Raw:
     """Return a table of images with these names for its classes 0, 1, ..., in its test rows as well."""
     if names is None or table.target is None:
         return table
-    columns = {table.target: named_classes(table.columns[table.target], _words(names), label)}
-    test = None if table.test is None else _with_classes(table.test, names, label)
-    return replace(table, columns=columns, test=test)
+    test = None if table.test is None else _with_classes(table.test, names)
+    return replace(with_class_names(table, _words(names)), test=test)
 
 
 def _words(names: Any) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from wellfit.data.encoded import Coded
 from wellfit.data.image_checks import across, equal_inputs, inspect_inputs
 from wellfit.data.leaks import find_leaks
-from wellfit.data.preprocess import Coded
 from wellfit.data.raw import listing
 from wellfit.messages import say
 from wellfit.records import Array, Finding, Split, Table

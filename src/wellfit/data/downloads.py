@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from wellfit.data.raw import brief
+from wellfit.data.raw import brief_path
 from wellfit.errors import DataError
 
 VARIABLE = "WELLFIT_DATA"
@@ -43,9 +43,9 @@ def _checked(path: Path, checksum: str) -> Path:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise DataError("data.unreadable", label=brief(path, 200), reason=reason) from None
+        raise DataError("data.unreadable", label=brief_path(path), reason=reason) from None
     if found != checksum:
-        raise DataError("images.other_content", label=brief(path, 200))
+        raise DataError("images.other_content", label=brief_path(path))
     return path
 
 
@@ -72,7 +72,7 @@ def _downloaded(file: str, checksum: str, mirrors: Sequence[str], folder: Path) 
             reason = "images.download_damaged"
         except OSError:  # no connection, an answer that is an error, a folder that cannot be written
             reason = reason or "images.download_failed"
-    places = {"folder": brief(folder, 200), "variable": VARIABLE, "name": folder.name}
+    places = {"folder": brief_path(folder), "variable": VARIABLE, "name": folder.name}
     raise DataError(reason, file=file, mirrors=" ".join(mirrors), **places)
 
 

@@ -17,7 +17,7 @@ from wellfit.data.frames import is_frame, read_pair, read_table
 from wellfit.data.idx_files import is_idx, read_idx, read_idx_folder
 from wellfit.data.image_files import AS_THEY_ARE, ImageOptions, is_image
 from wellfit.data.image_folders import read_image_folder
-from wellfit.data.raw import Raw, brief
+from wellfit.data.raw import Raw, brief, brief_path
 from wellfit.data.torch_sources import is_torch, read_torch
 from wellfit.errors import DataError
 
@@ -31,7 +31,7 @@ def read_source(source: object, images: ImageOptions = AS_THEY_ARE) -> Raw:
     if isinstance(source, (str, os.PathLike)) and (folder := _folder(os.fspath(source))) is not None:
         return read_folder(folder, images)
     if images.given:
-        raise DataError("images.no_folder", label=brief(source, 200))
+        raise DataError("images.no_folder", label=brief_path(source))
     if isinstance(source, str) and (name := _builtin(source)):
         return BUILTIN[name]()
     if isinstance(source, (str, os.PathLike)):
@@ -69,16 +69,16 @@ def read_folder(folder: Path, images: ImageOptions) -> Raw:
             return read_image_folder(folder, images)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise DataError("data.unreadable", label=brief(folder, 200), reason=reason) from None
+        raise DataError("data.unreadable", label=brief_path(folder), reason=reason) from None
     if images.given:
-        raise DataError("images.no_folder", label=brief(folder, 200))
+        raise DataError("images.no_folder", label=brief_path(folder))
     return raw
 
 
 def read_path(given: str | bytes) -> Raw:
     """Read a file by what it holds, else by its name's ending. Raises `DataError` where it is no table."""
     text = os.fsdecode(given)
-    label = brief(text, 200)
+    label = brief_path(text)
     data = _bytes(text, label)
     name = Path(text).name
     if data.startswith(GZIP):

@@ -18,14 +18,16 @@ import numpy as np
 
 from wellfit.data.contents import contents
 from wellfit.data.pixels import image_table
-from wellfit.data.raw import Column, Numbers, Raw, brief, listing
+from wellfit.data.raw import Column, Numbers, Raw, brief, brief_path, listing
 from wellfit.errors import DataError
-from wellfit.records import Array
+from wellfit.messages import say
+from wellfit.records import Array, Finding
 
 _BYTES = 8
 _OTHERS = {9: "int8", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
 _NAME = re.compile(r"(idx\d?([-_.]ubyte)?|ubyte)(\.gz)?$", re.IGNORECASE)
-_TEST_PARTS = ("t10k", "test", "val")
+_TEST_PARTS = frozenset(("t10k", "test", "testing"))
+_VALIDATION_PARTS = frozenset(("val", "valid", "validation"))
 
 
 def is_idx(name: str, data: bytes = b"") -> bool:
@@ -71,17 +73,17 @@ def read_idx_pair(images: Path, labels: Path, title: str, names: tuple[str, ...]
 
     Raises `DataError` naming the file that is damaged, or both where their counts disagree.
     """
-    x = parse_idx(contents(images, brief(images, 200)), brief(images, 200))
-    y = parse_idx(contents(labels, brief(labels, 200)), brief(labels, 200))
+    x = parse_idx(contents(images, brief_path(images)), brief_path(images))
+    y = parse_idx(contents(labels, brief_path(labels)), brief_path(labels))
     if x.ndim not in (3, 4):
-        raise DataError("images.idx_images", label=brief(images, 200), shape=_times(x.shape))
+        raise DataError("images.idx_images", label=brief_path(images), shape=_times(x.shape))
     if y.ndim != 1:
-        raise DataError("images.idx_labels", label=brief(labels, 200), shape=_times(y.shape))
+        raise DataError("images.idx_labels", label=brief_path(labels), shape=_times(y.shape))
     if len(x) != len(y):
-        names_of = {"images": brief(images, 200), "labels": brief(labels, 200)}
+        names_of = {"images": brief_path(images), "labels": brief_path(labels)}
         raise DataError("images.idx_counts", **names_of, rows=len(x), targets=len(y))
     column: Column = Numbers(y.astype(np.float64))
-    return image_table(x, column, brief(images, 200), title, task="classification", names=names)
+    return image_table(x, column, brief_path(images), title, task="classification", names=names)
 
 
 def read_idx(path: Path) -> Raw:
@@ -91,11 +93,11 @@ def read_idx(path: Path) -> Raw:
     wanted = "images" if kind == "labels" else "labels"
     part, found = _split(path.name, kind)
     if not found:
-        raise DataError("images.idx_name", label=brief(path, 200))
+        raise DataError("images.idx_name", label=brief_path(path))
     beside = _part_of(others, wanted, part)
     if beside is None:
         name = path.name.lower().replace(kind, wanted).replace("idx3", "idx1")
-        raise DataError("images.idx_alone", label=brief(path, 200), wanted=brief(name))
+        raise DataError("images.idx_alone", label=brief_path(path), wanted=brief(name))
     pair = (path, beside) if kind == "images" else (beside, path)
     return read_idx_pair(*pair, brief(part or path.parent.name or path.stem))
 
@@ -109,19 +111,27 @@ def read_idx_folder(folder: Path) -> Raw | None:
     parts = list(dict.fromkeys(part for path in files for part, found in [_split(path.name, "images")] if found))
     if not parts:
         return None
-    tests = [part for part in parts if any(word in part for word in _TEST_PARTS)]
+    # Test images go before validation images.
+    tests = [part for names in (_TEST_PARTS, _VALIDATION_PARTS) for part in parts if names & _words(part)]
     trains = [part for part in parts if part not in tests] or tests
     tests = [part for part in tests if part not in trains]
-    # Test images go before validation images.
-    tests.sort(key=lambda part: "val" in part)
     if len(trains) > 1:
-        raise DataError("images.idx_many", label=brief(folder, 200), parts=listing(trains))
+        raise DataError("images.idx_many", label=brief_path(folder), parts=listing(trains))
     made = []
     for part in (trains[0], *tests[:1]):
         images = _part_of(files, "images", part)
         assert images is not None  # the part was found by its images
         made.append(replace(read_idx(images), title=brief(folder.resolve().name)))
-    return replace(made[0], label=brief(folder, 200), test=made[1] if len(made) > 1 else None)
+    raw = replace(made[0], label=brief_path(folder), test=made[1] if len(made) > 1 else None)
+    if len(tests) > 1:
+        text = say("pictures.found_unused_idx", label=raw.label, used=brief(tests[0]), unused=listing(tests[1:]))
+        raw = replace(raw, findings=(*raw.findings, Finding("unused_validation", text)))
+    return raw
+
+
+def _words(part: str) -> frozenset[str]:
+    """Return the words of a part's name: ``medieval-train`` holds no ``val``."""
+    return frozenset(re.split(r"[\W_]+", part))
 
 
 def _idx_files(folder: Path) -> list[Path]:

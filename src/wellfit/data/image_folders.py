@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from wellfit.data.image_files import BrokenImage, ImageOptions, is_image, read_image
-from wellfit.data.pixels import TARGET
-from wellfit.data.raw import Raw, Words, brief, clean_name, listing, tidy
+from wellfit.data.image_files import ImageOptions, is_image
+from wellfit.data.image_parts import Parts, class_folders, parts_of
+from wellfit.data.image_reading import files_below, read_files, stacked
+from wellfit.data.pixels import TARGET, refuse_equal
+from wellfit.data.raw import Raw, Words, brief, brief_path, listing
 from wellfit.errors import DataError
 from wellfit.messages import say
-from wellfit.records import Array, Finding
-
-_TRAIN = ("train", "training")
-_TEST = ("test", "testing")
-_VALIDATION = ("val", "valid", "validation")
+from wellfit.records import Finding
 
 
 def read_image_folder(folder: Path, options: ImageOptions) -> Raw:
     """Return the images below ``folder`` with the names of their class folders as target, in the order of their names.
 
-    Where it holds ``train/``, the images of ``test/`` (or else ``val/``) are test rows. An image is (1, height, width)
-    where all are grey, else (3, height, width), bytes. All need one size, or ``options.size`` to be resized to.
+    Where it holds ``train/``, the images of ``test/`` (or else ``val/``) are test rows: see `parts_of`. An image is
+    (1, height, width) where all are grey, else (3, height, width), bytes. All need one size, or ``options.size`` to be
+    resized to.
     Raises `DataError` naming the file that is damaged or of another size; damaged ones are left out, and named in a
     finding, with ``options.skip_corrupt``.
     """
-    below = _folders(folder)
-    named = {path.name.lower(): path for path in below}
-    train = _first(named, _TRAIN)
-    if train is None or not set(named) <= {*_TRAIN, *_TEST, *_VALIDATION}:
+    below = class_folders(folder)
+    parts = parts_of(folder, below)
+    if parts is None:
         return _read(folder, below, options)
-    test = _first(named, _TEST) or _first(named, _VALIDATION)
-    raw = replace(_read(train, _folders(train), options), title=brief(folder.resolve().name))
-    if _first(named, _TEST) and (unused := _first(named, _VALIDATION)):
-        text = say("images.found_unused_validation", label=brief(unused, 200))
-        raw = replace(raw, findings=(*raw.findings, Finding("unused_validation", text)))
+    raw = replace(_read(parts.train, class_folders(parts.train), options), title=brief(folder.resolve().name))
+    raw = replace(raw, findings=(*raw.findings, *_unused(folder, parts)))
+    test = parts.test or parts.validation
     if test is None:
         return raw
-    other = _read(test, _folders(test), options, like=raw)
+    other = _read(test, class_folders(test), options, like=raw)
     assert raw.inputs is not None
     assert other.inputs is not None
     if raw.inputs.shape[1] < other.inputs.shape[1]:  # test images in colour
@@ -49,46 +45,38 @@ def read_image_folder(folder: Path, options: ImageOptions) -> Raw:
     return replace(raw, test=replace(other, findings=()), findings=(*raw.findings, *other.findings))
 
 
-def _first(named: dict[str, Path], names: Sequence[str]) -> Path | None:
-    return next((named[name] for name in names if name in named), None)
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, hidden ones and archives' own left out; numbers in the order of numbers."""
-    found = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
-    if all(path.name.isdecimal() for path in found):
-        return sorted(found, key=lambda path: (int(path.name), path.name))
-    return sorted(found, key=lambda path: path.name)
-
-
-def images_below(folder: Path) -> list[Path]:
-    """Return the image files in a folder and its folders, in the order of their paths; hidden ones are left out."""
-    found = [path for path in folder.rglob("*") if is_image(path) and path.is_file()]
-    places = {path: path.relative_to(folder) for path in found}
-    seen = [path for path in found if not any(part.startswith(".") for part in places[path].parts)]
-    return sorted(seen, key=lambda path: places[path].as_posix())
+def _unused(folder: Path, parts: Parts) -> Iterator[Finding]:
+    if parts.test and parts.validation:
+        yield Finding("unused_validation", say("images.found_unused_validation", label=brief_path(parts.validation)))
+    if parts.others:
+        names = {"train": brief(parts.train.name), "names": listing(path.name for path in parts.others)}
+        text = say("pictures.found_beside", label=brief_path(folder), **names)
+        yield Finding("other_folders", text, count=len(parts.others))
 
 
 def _read(folder: Path, classes: list[Path], options: ImageOptions, like: Raw | None = None) -> Raw:
-    label = brief(folder, 200)
-    files = [(path, code) for code, name in enumerate(classes) for path in images_below(name)]
-    if not files:
-        loose = any(is_image(path) for path in folder.iterdir())
-        raise DataError("images.no_class_folders" if loose else "images.no_images", label=label)
-    pixels, kept, broken = read_files([path for path, _ in files], options, None if like is None else _size(like))
-    if not pixels:
-        raise DataError("images.all_broken", label=label, count=len(broken))
-    codes = np.array([files[i][1] for i in kept], dtype=np.int64)
+    label = brief_path(folder)
+    every = [(path, code) for code, name in enumerate(classes) for path in files_below(name)]
+    loose = sum(is_image(path) for path in folder.iterdir())
+    if loose and not any(is_image(path) for path, _ in every):
+        raise DataError("images.no_class_folders", label=label)
+    read = read_files(folder, [path for path, _ in every], options, None if like is None else _size(like))
+    codes = np.array([every[i][1] for i in read.kept], dtype=np.int64)
     # A name that is no text on this system is shown as well as can be.
-    names = tidy(codes, (clean_name(os.fsencode(path.name)) for path in classes))
-    words = Words(names.codes, names.words, categorical=True).take(np.arange(len(codes)))
+    names = tuple(os.fsencode(path.name).decode("utf-8", "replace") for path in classes)
+    refuse_equal(names, label)
+    words = Words(codes, names, categorical=True, literal=True).take(np.arange(len(codes)))
     empty = [path.name for code, path in enumerate(classes) if code not in codes]
-    findings = tuple(_findings(folder, empty, broken))
-    title = brief(folder.resolve().name)
-    columns = {TARGET: words}
-    inputs = stacked(pixels)
     return Raw(
-        label, title, columns, len(codes), target=TARGET, task="classification", inputs=inputs, findings=findings
+        label,
+        brief(folder.resolve().name),
+        {TARGET: words},
+        len(codes),
+        target=TARGET,
+        task="classification",
+        inputs=stacked(read.pixels),
+        findings=(*read.findings(), *_findings(folder, empty, loose)),
+        resized=options.size is not None,
     )
 
 
@@ -97,59 +85,11 @@ def _size(raw: Raw) -> tuple[int, int]:
     return raw.inputs.shape[2], raw.inputs.shape[3]
 
 
-def _findings(folder: Path, empty: list[str], broken: list[Path]) -> Iterator[Finding]:
-    """Yield what was left out: damaged images, class folders without an image, images in no class folder."""
-    if broken:
-        names = listing(str(path.relative_to(folder)) for path in broken)
-        text = say("images.found_corrupt", label=brief(folder, 200), count=len(broken), names=names)
-        yield Finding("corrupt_images", text, count=len(broken))
+def _findings(folder: Path, empty: list[str], loose: int) -> Iterator[Finding]:
+    """Yield what was left out: class folders without an image, images in no class folder."""
     if empty:
-        text = say("images.found_empty_class", label=brief(folder, 200), names=listing(empty))
+        text = say("images.found_empty_class", label=brief_path(folder), names=listing(empty))
         yield Finding("empty_class", text, count=len(empty))
-    loose = sum(is_image(path) for path in folder.iterdir())
     if loose:
-        text = say("images.found_loose", label=brief(folder, 200), count=loose)
+        text = say("images.found_loose", label=brief_path(folder), count=loose)
         yield Finding("loose_images", text, count=loose)
-
-
-def read_files(
-    paths: Sequence[Path], options: ImageOptions, expected: tuple[int, int] | None = None
-) -> tuple[list[Array], list[int], list[Path]]:
-    """Return the pixels of image files, the positions of those that could be read, and those that could not.
-
-    ``expected`` is the size (height, width) that all need; without it, that of the first. Raises `DataError` naming
-    the first that is damaged, unless ``options.skip_corrupt``, or that has another size.
-    """
-    pixels: list[Array] = []
-    kept: list[int] = []
-    broken: list[Path] = []
-    expected = options.size or expected
-    for i, path in enumerate(paths):
-        try:
-            here = read_image(path, options.size)
-        except BrokenImage as damaged:
-            if not options.skip_corrupt:
-                raise damaged.error from None
-            broken.append(path)
-            continue
-        expected = expected or (here.shape[0], here.shape[1])
-        if here.shape[:2] != expected:
-            sizes = {"size": _by(here.shape[:2]), "expected": _by(expected)}
-            raise DataError("images.other_size", label=brief(path, 200), **sizes)
-        pixels.append(here)
-        kept.append(i)
-    return pixels, kept, broken
-
-
-def _by(size: Sequence[int]) -> str:
-    return "x".join(map(str, size))
-
-
-def stacked(pixels: Sequence[Array], channels: int | None = None) -> Array:
-    """Return images (n, channels, height, width) of pixels (h, w) or (h, w, 3): one channel where all are grey."""
-    colour = channels == 3 if channels else any(image.ndim == 3 for image in pixels)
-    height, width = pixels[0].shape[:2]
-    out = np.empty((len(pixels), 3 if colour else 1, height, width), dtype=np.uint8)
-    for i, image in enumerate(pixels):
-        out[i] = np.moveaxis(image, 2, 0) if image.ndim == 3 else image
-    return out

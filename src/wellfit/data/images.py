@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +16,72 @@ from wellfit.data.files import read_source
 from wellfit.data.frames import dense
 from wellfit.data.idx_files import is_idx, parse_idx
 from wellfit.data.image_files import ImageOptions, is_image
-from wellfit.data.image_folders import images_below, read_files, stacked
+from wellfit.data.image_reading import files_below, read_files, stacked
 from wellfit.data.pixels import channels_first, settle_inputs
-from wellfit.data.raw import Raw, brief
+from wellfit.data.raw import Raw, brief_path
 from wellfit.errors import DataError
 from wellfit.messages import say
-from wellfit.records import Array, Scale
+from wellfit.records import Array, Finding, Scale
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Images to predict: ``inputs`` (n, *shape), the ``names`` of their files as paths from the folder, or none where
+    they do not come from image files, and ``findings`` about what was left out.
+    """
+
+    inputs: Array
+    names: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def read_images(source: Any, shape: Sequence[int], scale: Scale = "bytes", *, resize: bool = False) -> Array:
     """Return inputs (n, *shape) for a network that was trained on inputs of this shape and `Table.scale`.
 
-    ``source`` is the path of an image, of a folder of images (in the order of their paths; class folders count for
-    nothing), of IDX images or of an ``.npz`` with X; an array (n, ...) or one image; or what `wellfit.data.load` takes,
-    whose target is not used. ``resize`` resizes image files. Raises `DataError` that names what does not fit.
+    The rest is as in `read_pictures`.
 
     >>> read_images(np.zeros((8, 8)), (1, 8, 8)).shape, read_images(np.zeros((5, 8, 8, 3)), (3, 8, 8)).shape
     ((1, 1, 8, 8), (5, 3, 8, 8))
     """
-    raw = _read(source, tuple(shape), resize)
+    return read_pictures(source, shape, scale, resize=resize).inputs
+
+
+def read_pictures(
+    source: Any, shape: Sequence[int], scale: Scale = "bytes", *, resize: bool = False, skip_corrupt: bool = False
+) -> Pictures:
+    """Return the images of a source as a network takes them that was trained on inputs of this shape and `Table.scale`.
+
+    ``source`` is the path of an image, of a folder of images (in the order of their paths; class folders count for
+    nothing), of IDX images or of an ``.npz`` with X; an array (n, ...) or one image; or what `wellfit.data.load` takes,
+    whose target is not used. ``resize`` resizes image files, and ``skip_corrupt`` leaves out those that cannot be read.
+    Raises `DataError` that names what does not fit.
+    """
+    path = _files_at(source)
+    if path is not None:
+        options = ImageOptions((shape[-2], shape[-1]) if resize and len(shape) == 3 else None, skip_corrupt)
+        raw, names = _image_files(path, tuple(shape), options)
+    elif skip_corrupt:
+        raise DataError("images.no_folder", label=brief_path(source))
+    else:
+        raw, names = _read(source, tuple(shape)), ()
     like = Raw(raw.label, raw.title, {}, 1, inputs=np.empty((1, *shape), dtype=np.float32), scale=scale)
     settled = settle_inputs(raw, [], like=like).inputs
     assert settled is not None
-    return settled
+    return Pictures(settled, names, raw.findings)
 
 
-def _read(source: Any, shape: tuple[int, ...], resize: bool) -> Raw:
+def _files_at(source: Any) -> Path | None:
+    """Return the path of a folder, or of an image; None for any other source."""
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    path = Path(os.fspath(source)).expanduser()
+    return path if path.is_dir() or is_image(path) else None
+
+
+def _read(source: Any, shape: tuple[int, ...]) -> Raw:
     if isinstance(source, (str, os.PathLike)):
         path = Path(os.fspath(source)).expanduser()
-        label = brief(path, 200)
-        if path.is_dir() or is_image(path):
-            return _image_files(path, label, shape, resize)
+        label = brief_path(path)
         if is_idx(path.name):
             return _array(parse_idx(contents(path, label), label), label, shape)
         if path.suffix.lower() == ".npz":
@@ -61,15 +97,16 @@ def _read(source: Any, shape: tuple[int, ...], resize: bool) -> Raw:
     return raw
 
 
-def _image_files(path: Path, label: str, shape: tuple[int, ...], resize: bool) -> Raw:
-    files = images_below(path) if path.is_dir() else [path]
-    if not files:
-        raise DataError("images.no_images", label=label)
+def _image_files(path: Path, shape: tuple[int, ...], options: ImageOptions) -> tuple[Raw, tuple[str, ...]]:
+    """Return the images of a folder, or one image, with the names of their files."""
+    label = brief_path(path)
+    folder, files = (path, files_below(path)) if path.is_dir() else (path.parent, [path])
     if len(shape) != 3:
         raise DataError("images.takes_no_images", label=label, expected=shape)
-    size = (shape[1], shape[2])
-    pixels, _, _ = read_files(files, ImageOptions(size if resize else None), size)
-    return Raw(label, path.name, {}, len(pixels), inputs=stacked(pixels))
+    read = read_files(folder, files, options, (shape[1], shape[2]), "pictures.model_size")
+    names = tuple(files[i].relative_to(folder).as_posix() for i in read.kept)
+    raw = Raw(label, path.name, {}, len(names), inputs=stacked(read.pixels), findings=tuple(read.findings()))
+    return raw, names
 
 
 def _array(x: Array, label: str, shape: tuple[int, ...]) -> Raw:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wellfit.data.preprocess import Coded
+from wellfit.data.encoded import Coded
 from wellfit.data.raw import write_float
 from wellfit.records import Array, Table
 

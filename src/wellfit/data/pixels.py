@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wellfit.data.raw import Column, Numbers, Raw, Words
+from wellfit.data.raw import Column, Numbers, Raw, Words, brief, listing
 from wellfit.errors import DataError
 from wellfit.messages import say
 from wellfit.records import Array, Finding, Scale
@@ -43,8 +43,8 @@ def image_table(
     if x.size == 0:
         raise DataError("data.empty_table", label=label)
     x, findings = channels_first(x, label)
-    column = named_classes(y, names, label) if names else y
-    return Raw(label, title, {target: column}, len(x), target=target, task=task, inputs=x, findings=findings)
+    raw = Raw(label, title, {target: y}, len(x), target=target, task=task, inputs=x, findings=findings)
+    return with_class_names(raw, names) if names else raw
 
 
 def channels_first(x: Array, label: str) -> tuple[Array, tuple[Finding, ...]]:
@@ -68,15 +68,48 @@ def channels_first(x: Array, label: str) -> tuple[Array, tuple[Finding, ...]]:
     return (x if first else np.moveaxis(x, 3, 1)), ()
 
 
+def with_class_names(raw: Raw, names: tuple[str, ...]) -> Raw:
+    """Return the table with these names for the classes 0, 1, ... of its target. Raises what `named_classes` does."""
+    assert raw.target is not None
+    column = named_classes(raw.columns[raw.target], names, raw.label)
+    return replace(raw, columns={**raw.columns, raw.target: column}, class_names=names)
+
+
 def named_classes(y: Column, names: tuple[str, ...], label: str) -> Words:
-    """Return codes 0, 1, ... as classes with names. Raises `DataError` for a code without a name."""
-    values = y.values if isinstance(y, Numbers) else np.array([np.nan])
-    bad = ~np.isin(values, np.arange(len(names)))
-    if bad.any():
-        value = f"{values[np.argmax(bad)]:g}" if isinstance(y, Numbers) else y.words[0]
-        raise DataError("images.code_without_name", label=label, value=value, names=len(names))
-    words = Words(values.astype(np.int64), names, categorical=True)
-    return words.take(np.arange(len(values)))  # a class that no row has is none
+    """Return codes 0, 1, ..., or words that are among the names, as classes with names.
+
+    Raises `DataError` for two equal names, for a code or a word without a name.
+    """
+    refuse_equal(names, label)
+    if isinstance(y, Numbers):
+        codes = np.where(np.isin(y.values, np.arange(len(names))), y.values, -1)
+    else:
+        # Words were stripped when they were read.
+        places = {name.strip(): i for i, name in enumerate(names)} | {name: i for i, name in enumerate(names)}
+        codes = np.array([places.get(word, -1) for word in y.words])[y.codes]
+    if (codes < 0).any():
+        row = int(np.argmax(codes < 0))
+        value = f"{y.values[row]:g}" if isinstance(y, Numbers) else brief(y.words[y.codes[row]])
+        shown = {"names": listing(names), "last": len(names) - 1}
+        raise DataError("images.code_without_name", label=label, value=value, **shown)
+    words = Words(codes.astype(np.int64), names, categorical=True, literal=True)
+    return words.take(np.arange(len(codes)))  # a class that no row has is none
+
+
+def refuse_equal(names: tuple[str, ...], label: str) -> None:
+    """Raise `DataError` where two classes have the same name."""
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise DataError("pictures.equal_names", label=label, name=brief(twice), count=names.count(twice))
+
+
+def coded_alike(test: Raw, train: Raw) -> Raw:
+    """Return test rows without names of classes whose whole numbers are codes of the names that ``train`` has."""
+    column = test.columns.get(test.target or "")
+    names = train.class_names
+    if not names or test.class_names or not isinstance(column, Numbers):
+        return test
+    return with_class_names(test, names) if np.isin(column.values, np.arange(len(names))).all() else test
 
 
 def settle_inputs(raw: Raw, findings: list[Finding], like: Raw | None = None) -> Raw:
@@ -89,12 +122,13 @@ def settle_inputs(raw: Raw, findings: list[Finding], like: Raw | None = None) ->
     assert raw.inputs is not None
     if raw.scale is None:
         x, found = _on_scale(raw, None if like is None else like.scale)
-        if found == "given" and like is None:
-            findings.append(Finding("assumed_scale", say("images.found_given", label=raw.label, **_range(raw.inputs))))
         raw = replace(raw, inputs=x, scale=found)
+    assert raw.inputs is not None
+    if raw.scale == "given" and raw.inputs.ndim == 4 and like is None:
+        key = "pictures.found_unit" if _in_unit(raw.inputs) else "images.found_given"
+        findings.append(Finding("assumed_scale", say(key, label=raw.label, **_range(raw.inputs))))
     if like is not None:
         return _fitted(raw, like)
-    assert raw.inputs is not None
     if raw.inputs.dtype == np.uint8 and (top := int(raw.inputs.max())) < _DIM:
         findings.append(Finding("dim", say("images.found_dim", label=raw.label, top=top)))
     return raw
@@ -151,6 +185,29 @@ def _fitted(raw: Raw, like: Raw) -> Raw:
     if raw.scale != like.scale:  # bytes, where those to learn from were prepared in a way that nobody told
         raise DataError("images.other_scale", label=raw.label, **_range(x))
     return replace(raw, inputs=x)
+
+
+def extremes(x: Array) -> Array:
+    """Return the least and the largest number of each channel of each image (n, C, H, W), as (n, 2, C)."""
+    return np.stack([x.min(axis=(2, 3)), x.max(axis=(2, 3))], axis=1)
+
+
+def tones(found: Array) -> Array:
+    """Return what is black and what white to images with these `extremes`, (n, 2, C), by channel: (2, C).
+
+    Fractions from 0 to 1 have black at 0 and white at 1; other numbers at the least and the largest of each channel.
+
+    >>> tones(np.array([[[0.1], [0.9]], [[0.2], [0.8]]])).tolist(), tones(np.array([[[-2.0], [2.2]]])).tolist()
+    ([[0.0], [1.0]], [[-2.0], [2.2]])
+    """
+    black, white = found[:, 0].min(axis=0), found[:, 1].max(axis=0)
+    if _in_unit(found):
+        black, white = np.zeros_like(black), np.ones_like(white)
+    return np.stack([black, white])
+
+
+def _in_unit(x: Array) -> bool:
+    return bool(x.min() >= 0 and x.max() <= 1)
 
 
 def joined(parts: list[Array]) -> Array:

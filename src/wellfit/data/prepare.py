@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from wellfit.data import preprocess
-from wellfit.data.pixels import as_read
-from wellfit.data.preprocess import Coded, Preprocessor
+from wellfit.data.encoded import Coded, Encoded
+from wellfit.data.pixels import as_read, extremes, tones
+from wellfit.data.preprocess import Preprocessor
 from wellfit.errors import DataError
 from wellfit.records import Array, Fold, FoldData, Table, TrainingData
 
@@ -31,14 +32,13 @@ def prepare(
     constant there, or where the target is too large or too small to be squared.
 
     Where the table has ``inputs`` in place of columns, all folds share them as they are; ``flat``, for networks that
-    take rows, makes them (n, d) float64, bytes read as x / 127.5 - 1. Nothing is fitted to any row.
+    take rows, makes them (n, d) float64, bytes read as x / 127.5 - 1. Nothing is fitted to any row, except what
+    augmentation takes for black and white in images that are no bytes: to the fold's training rows (`FoldData.tones`).
     """
-    columns: dict[str, Any] = dict(table.columns)
-    for name, kind in table.kinds.items():
-        if kind == "categorical":
-            columns[name] = Coded.of(columns[name])
+    columns = Encoded(table)
     table = replace(table, columns=columns)
     x = None if table.inputs is None else flattened(table.inputs) if flat else table.inputs
+    each = None if flat else _extremes(table)
     made: dict[bytes, FoldData] = {}
     out = []
     for fold in folds:
@@ -46,10 +46,28 @@ def prepare(
         if key not in made:
             if len(fold.train) == 0:
                 raise DataError("splits.no_training_rows")
-            made[key] = _with_target(table, fold, _matrix(table, fold, bins, bent) if x is None else x)
+            if x is None:
+                # Where no number is missing, what it would be filled with is not looked for.
+                plan = Preprocessor.fit(table, fold.train, bins=bins, bent=bent, fills=not columns.whole)
+                made[key] = _with_target(table, fold, _matrix(plan, columns))
+            else:
+                made[key] = _with_target(table, fold, x)
+            if each is not None:
+                made[key] = replace(made[key], tones=tones(each[fold.train]))
         out.append(replace(made[key], rows=fold))
-    outputs = len(table.classes) if table.task == "multiclass" else 1
-    return TrainingData(table.task, outputs, tuple(out), fingerprint(table, folds, bins=bins, bent=bent, flat=flat))
+    mark = fingerprint(table, folds, bins=bins, bent=bent, flat=flat)
+    return TrainingData(table.task, _outputs(table), tuple(out), mark)
+
+
+def prepare_rows(table: Table, rows: Array, *, bent: bool = True) -> tuple[TrainingData, Preprocessor]:
+    """Return one fold that trains on ``rows`` (m,) and scores none, as `prepare` would, and its preprocessing."""
+    part, plan = Fold(rows, rows[:0], rows[:0]), Preprocessor.fit(table, rows, bent=bent)
+    fold = _with_target(table, part, _matrix(plan, table.columns))
+    return TrainingData(table.task, _outputs(table), (fold,), fingerprint(table, [part], bent=bent)), plan
+
+
+def _outputs(table: Table) -> int:
+    return len(table.classes) if table.task == "multiclass" else 1
 
 
 def flattened(x: Array) -> Array:
@@ -85,6 +103,8 @@ def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: boo
     if table.inputs is not None:
         add("inputs", f"{table.inputs.dtype.str} {table.inputs.shape} {'flat' if flat else ''}".encode())
         add("values", np.ascontiguousarray(table.inputs).reshape(-1).view(np.uint8).data)
+        if table.scale == "given" and not flat:
+            add("tones", b"1")
     if table.weights is not None:
         add("weights", _view(table.weights, np.float64))
     for fold in folds:
@@ -93,17 +113,22 @@ def fingerprint(table: Table, folds: Sequence[Fold], *, bins: int = 0, bent: boo
     return total.hexdigest()
 
 
+def _extremes(table: Table) -> Array | None:
+    """Return the `extremes` of images whose black and white nothing but the images themselves tells, else None."""
+    x = table.inputs
+    return extremes(x) if x is not None and x.ndim == 4 and table.scale == "given" else None
+
+
 def _view(values: Array, kind: type) -> memoryview:
     """Return the bytes of values as they are kept, without a copy."""
     return np.ascontiguousarray(values, dtype=kind).reshape(-1).view(np.uint8).data
 
 
-def _matrix(table: Table, fold: Fold, bins: int, bent: bool) -> Array:
-    """Return the design matrix (n, d) made with the training rows of a fold."""
-    preprocessor = Preprocessor.fit(table, fold.train, bins=bins, bent=bent)
+def _matrix(preprocessor: Preprocessor, columns: Mapping[str, Any]) -> Array:
+    """Return the design matrix (n, d)."""
     if not preprocessor.feature_names:
         raise DataError("splits.no_features")
-    return preprocessor.transform(table.columns)
+    return preprocessor.transform(columns)
 
 
 def _with_target(table: Table, fold: Fold, x: Array) -> FoldData:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from wellfit.data.encoded import Coded, Encoded
 from wellfit.errors import DataError
 from wellfit.records import Array, Kind, Table
 
@@ -29,27 +30,6 @@ KNEE, LIMIT = 3.0, 6.0
 FARTHEST = 1e100  # of a standardized value that is not bent
 # A numeric column of so many different values or fewer gets no bins.
 FEW = 4
-
-
-@dataclass(frozen=True, eq=False)
-class Coded:
-    """A categorical column encoded once for many folds: row i holds ``levels[codes[i]]``, missing where that is -1."""
-
-    codes: Array
-    levels: tuple[str, ...]
-
-    @classmethod
-    def of(cls, values: Any) -> Coded:
-        """Encode a column, (n,) of str or None; a coded one is returned as it is."""
-        import pandas as pd
-
-        if isinstance(values, cls):
-            return values
-        codes, levels = pd.factorize(np.asarray(values, dtype=object))
-        return cls(codes, tuple(map(str, levels)))
-
-    def __len__(self) -> int:
-        return len(self.codes)
 
 
 @dataclass(frozen=True)
@@ -126,18 +106,22 @@ class Preprocessor:
     plans: tuple[Numeric | Categorical, ...]
 
     @classmethod
-    def fit(cls, table: Table, rows: Array, *, bins: int = 0, bent: bool = True) -> Preprocessor:
+    def fit(cls, table: Table, rows: Array, *, bins: int = 0, bent: bool = True, fills: bool = True) -> Preprocessor:
         """Return the preprocessing that the training ``rows`` (indices into the table) ask for.
 
         ``bins`` is how many bins stand beside each numeric column of enough different values; 0 for none. Without
         ``bent`` numeric columns are centred and scaled by their plain mean and standard deviation and left straight.
+        Without ``fills`` medians may be left out, as NaN: for tables that lack no number.
         """
-        rows = np.asarray(rows)
+        rows, columns = np.asarray(rows), table.columns
         numeric = [name for name, kind in table.kinds.items() if kind != "categorical"]
         made: dict[str, Numeric | Categorical] = {}
         if numeric:
-            x = np.array([table.columns[name].take(rows) for name in numeric])
-            fill, mean, scale, known = _measure(x.T, fences=True) if bent else _measure_plainly(x)
+            if isinstance(columns, Encoded):
+                x = columns.by_column.take(rows, axis=1)
+            else:
+                x = np.array([columns[name].take(rows) for name in numeric])
+            fill, mean, scale, known = _measure(x.T, fences=True) if bent else _measure_plainly(x, fills=fills)
             missing = (known > 0) & (known < len(rows))
             for j, name in enumerate(numeric):
                 numbers = float(fill[j]), float(mean[j]), float(scale[j])
@@ -169,7 +153,10 @@ class Preprocessor:
         if lacking:
             raise DataError("splits.lacking", columns=", ".join(lacking))
         numeric = [plan for plan in self.plans if isinstance(plan, Numeric)]
-        x = np.column_stack([_numbers(p.name, columns[p.name]) for p in numeric]) if numeric else np.empty((0, 0))
+        if isinstance(columns, Encoded):
+            x = columns.some([plan.name for plan in numeric])
+        else:
+            x = np.column_stack([_numbers(p.name, columns[p.name]) for p in numeric]) if numeric else np.empty((0, 0))
         if numeric and all(plan.features == (plan.name,) for plan in self.plans):  # a column each
             return _scaled(numeric, x)
         count = len(columns[self.plans[0].name]) if self.plans else len(next(iter(columns.values()), ()))
@@ -256,16 +243,21 @@ def _measure(x: Array, *, fences: bool) -> tuple[Array, Array, Array, Array]:
     return median, mean * unit, np.where(constant | (count == 0), 0.0, scale * unit), count
 
 
-def _measure_plainly(x: Array) -> tuple[Array, Array, Array, Array]:
-    """Return what `_measure` does without fences, of the columns x (p, n), without sorting those that are whole."""
+def _measure_plainly(x: Array, *, fills: bool = True) -> tuple[Array, Array, Array, Array]:
+    """Return what `_measure` does without fences, of the columns x (p, n), without sorting those that are whole.
+
+    Without ``fills`` the medians of whole columns are left out, as NaN.
+    """
     count = x.shape[1]
     if not count or np.isnan(x).any():
         return _measure(x.T, fences=False)
-    half = count // 2
-    halves = np.partition(x, half, axis=1)
-    upper = halves[:, half]
-    lower = upper if count % 2 else halves[:, :half].max(axis=1)
-    median = np.where(lower == upper, lower, lower / 2 + upper / 2)
+    median = np.full(len(x), np.nan)
+    if fills:
+        half = count // 2
+        halves = np.partition(x, half, axis=1)
+        upper = halves[:, half]
+        lower = upper if count % 2 else halves[:, :half].max(axis=1)
+        median = np.where(lower == upper, lower, lower / 2 + upper / 2)
     low, top = x.min(axis=1), x.max(axis=1)
     largest = np.maximum(np.abs(low), np.abs(top))
     # In units of the largest magnitude no square overflows or vanishes.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,17 +39,19 @@ class Words:
     """A column of text: row i holds ``words[codes[i]]``; the empty word is missing.
 
     ``words`` are distinct and stripped, and each occurs. ``categorical`` where the source states categories, whose
-    order is then kept.
+    order is then kept. ``literal`` where they are names that the source states, not cells: ``NA`` is one like any
+    other, as are ``1`` and ``1.0``, ``x`` and `` x``.
     """
 
     codes: Array
     words: tuple[str, ...]
     categorical: bool = False
+    literal: bool = False
 
     def take(self, rows: Array) -> Words:
         """Return the same column for these rows; words that no longer occur are dropped."""
         used, codes = np.unique(self.codes[rows], return_inverse=True)
-        return Words(codes, tuple(self.words[i] for i in used), self.categorical)
+        return replace(self, codes=codes, words=tuple(self.words[i] for i in used))
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -67,6 +69,8 @@ class Raw:
     were made up for an array; ``test`` holds the test rows that came along; ``origin`` the positions of the rows as
     they were read. ``inputs`` are images (n, channels, height, width) or other inputs (n, ...) in place of features,
     whose numbers are on the ``scale`` that their source states, or None where that is still to be read off them.
+    ``class_names`` are those that the source states for the classes 0, 1, ..., whether a row has them or not.
+    ``resized`` says that image files were resized as they were read.
     """
 
     label: str
@@ -83,6 +87,8 @@ class Raw:
     findings: tuple[Finding, ...] = ()
     inputs: Array | None = None
     scale: Scale | None = None
+    class_names: tuple[str, ...] = ()
+    resized: bool = False
 
     def place(self, row: int) -> str:
         """Return where a row stands, for a message: its line in a text file, else its number counted from 1."""
@@ -201,10 +207,21 @@ def brief(value: object, top: int = 40) -> str:
     return text if len(text) <= top else text[: top - 3] + "..."
 
 
-def listing(names: Iterable[str], top: int = 10) -> str:
-    """Return names for a message, cut short after ``top``."""
+def brief_path(path: object, top: int = 200) -> str:
+    """Return a path for a message: as `brief` does, but cut in the middle, for its end names the file.
+
+    >>> brief_path("/home/ada/photos/of/cats/17.png", 20)
+    '/home.../cats/17.png'
+    """
+    text = brief(path, len(str(path)))
+    first = (top - 3) // 3
+    return text if len(text) <= top else f"{text[:first]}...{text[first + 3 - top :]}"
+
+
+def listing(names: Iterable[str], top: int = 10, shorten: Callable[[object], str] = brief) -> str:
+    """Return names for a message, cut short after ``top``, each made short by ``shorten``."""
     names = list(names)
-    shown = join(brief(name) for name in names[:top])
+    shown = join(shorten(name) for name in names[:top])
     return shown if len(names) <= top else say("data.and_more", shown=shown, count=len(names) - top)
 
 

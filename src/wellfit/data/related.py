@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wellfit.data.preprocess import Coded, Preprocessor
+from wellfit.data.encoded import Coded
+from wellfit.data.preprocess import Preprocessor
 from wellfit.records import Array, Table
 
 _SHUFFLES = 500

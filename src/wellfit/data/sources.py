@@ -12,7 +12,7 @@ from wellfit.data.files import read_source
 from wellfit.data.frames import rename
 from wellfit.data.image_files import ImageOptions
 from wellfit.data.infer import Reader, category
-from wellfit.data.pixels import joined, settle_inputs
+from wellfit.data.pixels import coded_alike, joined, settle_inputs
 from wellfit.data.raw import Numbers, Raw, brief, encode, find_name, listing, write_float
 from wellfit.data.target import Goal, choose_target, missing_targets, read_target, settle, understand
 from wellfit.errors import DataError
@@ -104,7 +104,8 @@ def load(
             test_raw = settle_inputs(test_raw, findings, like=raw)
         test_reader = Reader(test_raw, strict=True, day_first=reader.day_first)
         parts.append(_part(test_reader, goal, roles, parts[0]))
-    return _table(parts, goal, name or raw.title, tuple(findings), raw.scale)
+    table = _table(parts, goal, name or raw.title, tuple(findings), raw.scale)
+    return replace(table, resized=raw.resized)
 
 
 def read_features(source: Any, kinds: Mapping[str, Kind]) -> dict[str, Array]:
@@ -277,6 +278,7 @@ def _aligned(test: Raw, train: Raw, goal: Goal, like: _Part, roles: _Roles) -> R
     """Return the test table with the names of the training table. Raises `DataError` where columns lack."""
     if (test.inputs is None) != (train.inputs is None):
         raise DataError("images.not_both", label=test.label)
+    test = coded_alike(test, train)
     if test.target is not None and test.target != goal.name and goal.name not in test.columns:
         columns = {goal.name if name == test.target else name: column for name, column in test.columns.items()}
         test = replace(test, columns=columns, target=goal.name)

@@ -101,6 +101,8 @@ def missing_targets(column: Column) -> Array:
     """Return (n,) True where a row of a settled column has no target; among classes ``-`` and ``None`` are classes."""
     if isinstance(column, Numbers):
         return np.isnan(column.values)
+    if column.literal:
+        return np.zeros(len(column), dtype=bool)
     return np.isin(column.codes, [i for i, word in enumerate(column.words) if word in MISSING])
 
 
@@ -165,11 +167,16 @@ def _classes(raw: Raw, column: Column, name: str) -> tuple[tuple[str, ...], Arra
         refuse_unbounded(raw, name, column, column.values)
         distinct, counts = np.unique(column.values, return_counts=True)
         return tuple(_write_class(v, column) for v in distinct), counts
-    labels = [category(word) or word for word in column.words]
+    labels = _labels(column)
     order = list(dict.fromkeys(labels if column.categorical else sorted(labels)))
     position = {label: i for i, label in enumerate(order)}
     codes = np.array([position[label] for label in labels])[column.codes]
     return tuple(order), np.bincount(codes, minlength=len(order))
+
+
+def _labels(column: Words) -> list[str]:
+    """Return the class that each word of a column stands for."""
+    return list(column.words) if column.literal else [category(word) or word for word in column.words]
 
 
 def _write_class(value: float, column: Numbers) -> str:
@@ -188,7 +195,7 @@ def read_target(raw: Raw, goal: Goal) -> Array:
         distinct, codes = np.unique(column.values, return_inverse=True)
         labels = [_write_class(v, column) for v in distinct]
     else:
-        codes, labels = column.codes, [category(word) or word for word in column.words]
+        codes, labels = column.codes, _labels(column)
     position = {label: i for i, label in enumerate(goal.classes)}
     known = np.array([position.get(label, -1) for label in labels], dtype=np.int64)[codes]
     if (known < 0).any():

@@ -15,8 +15,9 @@ import numpy as np
 
 from wellfit.data.frames import read_table, to_target
 from wellfit.data.image_files import pixels_of
-from wellfit.data.pixels import TARGET, named_classes
+from wellfit.data.pixels import TARGET, with_class_names
 from wellfit.data.raw import Column, Raw, brief
+from wellfit.data.torch_samplers import items_of
 from wellfit.errors import DataError
 from wellfit.messages import say
 from wellfit.records import Array, Finding, Scale
@@ -36,7 +37,7 @@ def is_torch(value: object, *names: str) -> bool:
 def read_torch(source: Any) -> Raw:
     """Return the items (input, target) of a dataset, read once in their order, as a raw table.
 
-    Of a data loader its dataset is read: no batches, no shuffling; of a ``SubsetRandomSampler`` its rows. Whole numbers
+    Of a data loader its dataset is read, those items that it can give: no batches, no shuffling. Whole numbers
     and words as targets are classes, named by the dataset's ``classes`` where it has them; of other numbers
     `wellfit.data.target.understand` decides. Inputs are taken as they come: rows of fractions or bytes (d,) become
     columns, whole numbers tokens, bytes images. No global generator of random numbers is left changed. Raises
@@ -57,14 +58,13 @@ def read_torch(source: Any) -> Raw:
     title = type(dataset).__name__
     names = _class_names(dataset)
     _, column = to_target(targets, len(rows), TARGET)
-    if names and targets.dtype.kind in "iu":
-        column = named_classes(column, names, _label())
     if inputs.ndim == 1 or (inputs.ndim == 2 and inputs.dtype.kind != "i"):
         raw = _columns(inputs, column, title)
     else:
         raw = _inputs(inputs, column, title)
     task = None if targets.dtype.kind == "f" else "classification"
-    return replace(raw, label=_label(), target=TARGET, task=task, findings=findings)
+    raw = replace(raw, label=_label(), target=TARGET, task=task, findings=findings)
+    return with_class_names(raw, names) if names and targets.dtype.kind in "iu" else raw
 
 
 def _label() -> str:
@@ -86,24 +86,15 @@ def _inputs(x: Array, y: Column, title: str) -> Raw:
 
 def _rows_of(source: Any) -> tuple[Any, Array, tuple[Finding, ...]]:
     """Return the dataset behind a source, the items of it that count, and what was assumed."""
-    findings: tuple[Finding, ...] = ()
-    chosen = None
-    dataset = source
-    if is_torch(source, "DataLoader"):
-        dataset = source.dataset
-        sampler = source.sampler
-        if is_torch(sampler, "SubsetRandomSampler"):
-            chosen = np.sort(np.asarray(list(sampler.indices), dtype=np.int64))
-        elif not is_torch(sampler, "SequentialSampler", "RandomSampler") and not is_torch(dataset, "IterableDataset"):
-            text = say("images.found_sampler", type=type(sampler).__name__)
-            findings = (Finding("assumed_order", text),)
+    loader = source if is_torch(source, "DataLoader") else None
+    dataset = source if loader is None else loader.dataset
     try:
         count = len(dataset)
     except TypeError:
         raise DataError("images.no_length", type=type(dataset).__name__) from None
     if is_torch(dataset, "IterableDataset"):
         raise DataError("images.no_length", type=type(dataset).__name__)
-    return dataset, np.arange(count) if chosen is None else chosen, findings
+    return (dataset, np.arange(count), ()) if loader is None else (dataset, *items_of(loader, count))
 
 
 @contextmanager
@@ -142,7 +133,7 @@ def _array(value: Any, index: int = 0) -> Array:
     torch = sys.modules["torch"]
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(value, pillow.Image):
-        pixels = pixels_of(value)
+        pixels = pixels_of(value, say("pictures.label_item", item=index), form=value.format)
         return np.moveaxis(pixels, 2, 0) if pixels.ndim == 3 else pixels[None]
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()

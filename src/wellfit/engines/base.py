@@ -17,6 +17,7 @@ from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
 from wellfit.nets import MLP, Network, Training
 from wellfit.nets.network import link
+from wellfit.nets.training import checkpoints
 from wellfit.records import Array, FoldData, History, TrainingData, hash_once
 
 # The columns of State.curves.
@@ -89,6 +90,20 @@ class State:
         """Return this state with other starting parameters, (T,): to begin from given weights."""
         given = np.asarray(parameters, dtype=self.parameters.dtype)
         return replace(self, parameters=given.copy(), average=given.copy() if self.average.size else self.average)
+
+
+def initial_state(member: Member, data: TrainingData) -> State:
+    """Return a member's state before training, of an engine that goes by steps."""
+    strengths, inputs = member.network.strengths(member.cocktail), data.folds[member.fold].inputs
+    drawn = member.network.initialize(member.seed, inputs, data.outputs, batch_norm=strengths.batch_norm)
+    parameters = drawn.astype(member.training.stored)
+    return State(
+        parameters=parameters,
+        moments=np.zeros((2, parameters.size), parameters.dtype),
+        best_parameters=parameters.copy() if strengths.early_stopping else parameters[:0].copy(),
+        curves=np.full((len(checkpoints(member.training.epochs)), len(CURVES)), np.nan),
+        average=parameters.copy() if strengths.ema else parameters[:0].copy(),
+    )
 
 
 class Engine(Protocol):
@@ -164,9 +179,15 @@ def in_step(engine: Engine) -> bool:
 
 
 def threads_of(engine: Engine, members: Sequence[Member], data: TrainingData) -> int:
-    """Return how many threads a member's training takes, the most that any of the members does."""
-    engines = {id(own): own for own in (engine_of(engine, member, data) for member in members)}
-    return max((int(getattr(own, "member_threads", 1)) for own in engines.values()), default=1)
+    """Return how many threads a member's training takes, the most that any of the members does.
+
+    An engine whose members take more than one says so by a method ``threads_for(member, data)``.
+    """
+    found = 1
+    for member in members:
+        asked = getattr(engine_of(engine, member, data), "threads_for", None)
+        found = max(found, 1 if asked is None else asked(member, data))
+    return found
 
 
 def refuse_misfits(engine: Engine, members: Sequence[Member], data: TrainingData) -> None:
@@ -272,10 +293,13 @@ def histories(engine: Engine, members: Sequence[Member], states: Sequence[State]
     return [found[i] for i in range(len(members))]
 
 
+def reads_together(engine: Engine, member: Member, data: TrainingData) -> bool:
+    """Whether the engine reads many members faster than one after another, so that states may wait for others."""
+    return hasattr(engine_of(engine, member, data), "histories")
+
+
 def history(member: Member, state: State, data: TrainingData) -> History:
     """Return the record of a member from its state: curves in the user's unit, predictions on its score rows."""
-    from wellfit.nets.training import checkpoints
-
     fold, network = data.folds[member.fold], member.network
     reached = ~np.isnan(state.curves[:, CURVES.index("train_loss")])
     measured = state.curves[reached]
@@ -283,15 +307,17 @@ def history(member: Member, state: State, data: TrainingData) -> History:
     linear = member.training.loss_and_parameter(data.task)[0] in ("absolute", "quantile")
     for name in ("train_loss", "stop_loss", "score_loss", "penalty"):
         curves[name] *= fold.target_scale if linear else fold.loss_unit
-    # Tables are looked at in float64, images and the like in the precision they were trained in.
-    kept = state.kept.astype(np.float64) if fold.x.dtype == np.float64 else state.kept
+    # MLPs are looked at in float64 on tables; modules, which may make tensors of their own, in the trained precision.
+    exact = isinstance(network, MLP) and fold.x.dtype == np.float64
+    kept = state.kept.astype(np.float64) if exact else state.kept
     plain = network.fold(kept, fold.inputs, data.outputs)
+    variant = {"batch_norm": network.strengths(member.cocktail).batch_norm}
 
     def predicted(rows: Array) -> Array:
-        found = link(data.task, network.forward(plain, fold.x[rows], data.outputs))
+        found = link(data.task, network.forward(plain, fold.x[rows], data.outputs, **variant))
         return found * fold.target_scale + fold.target_mean if data.task == "regression" else found
 
-    weights = network.weights(kept, fold.inputs, data.outputs)
+    weights = network.weights(kept, fold.inputs, data.outputs, **variant)
     most = UNIT_ROWS if fold.x.ndim == 2 else UNIT_IMAGES  # an image has many positions
     looked_at = fold.rows.train[:: max(1, len(fold.rows.train) // most)]
     return History(
@@ -306,7 +332,7 @@ def history(member: Member, state: State, data: TrainingData) -> History:
         zero_weights=sum(int((w == 0).sum()) for w in weights),
         weights=sum(w.size for w in weights),
         inputs_used=_inputs_used(weights, network.bound(fold.inputs, data.outputs).entry),
-        units=network.unit_shares(plain, fold.x[looked_at], data.outputs),
+        units=network.unit_shares(plain, fold.x[looked_at], data.outputs, **variant),
         seen=predicted(seen_rows(fold, data.outputs)),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -75,14 +76,7 @@ class Engines:
         self, members: Sequence[Member], states: Sequence[State], until: Sequence[int], data: TrainingData
     ) -> list[State]:
         """Return the states at the absolute epochs ``until``."""
-        found: dict[int, State] = {}
-        shared = self._shared(members, data)
-        if len(shared) == 1:
-            return shared[0][0].advance(members, states, until, data)
-        for engine, places in shared:
-            mine, begun, ends = [members[i] for i in places], [states[i] for i in places], [until[i] for i in places]
-            found |= zip(places, engine.advance(mine, begun, ends, data), strict=True)
-        return [found[i] for i in range(len(members))]
+        return self.advance_for(members, states, until, data, math.inf)
 
     def advance_for(
         self,

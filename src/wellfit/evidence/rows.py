@@ -52,7 +52,8 @@ def row_errors(changes: Array, folds: int, units: Array | None = None) -> list[R
     count = sums.shape[1]
     if count <= folds:
         return [None] * len(sums)
-    squares = (sums**2).sum(axis=1) * count / (count - folds)
+    # In C order, so that no sum depends on how many there are.
+    squares = (np.ascontiguousarray(sums) ** 2).sum(axis=1) * count / (count - folds)
     return [RowError(error, count - folds) for error in np.sqrt(squares).tolist()]
 
 

@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from wellfit.engines.base import Engine, Member, State
+from wellfit.engines.base import Engine, Member, State, threads_of
 from wellfit.engines.blas import one_blas_thread
 from wellfit.errors import MissingExtraError, SettingError
 from wellfit.executors.base import KEEP_SECONDS, Keep, Progress, check_lengths
@@ -37,7 +37,10 @@ LIVES = 5  # workers that may be lost with the same members before these are bla
 
 
 class Ray:
-    """Run members on the Ray cluster at ``address``, ``workers`` at once (by default one on each of its processors).
+    """Run members on the Ray cluster at ``address``, ``workers`` at once (by default as many as its processors allow).
+
+    A worker reserves a processor for each thread that its engine trains a member on, as far as a node has them; where
+    more ``workers`` are asked for than there is room for, each reserves its share.
 
     ``address`` is what ``ray.init`` takes: ``"auto"`` is the cluster that this machine belongs to, ``"host:6379"``
     another one. None takes the environment's ``RAY_ADDRESS``, else starts Ray on this machine alone, out of reach of
@@ -71,7 +74,7 @@ class Ray:
     @property
     def threads(self) -> int:
         """How many members run side by side now. Connects."""
-        return self.workers or _processors(self._connected())
+        return self.workers or max(1, sum(_processors(self._connected())))
 
     def run(
         self,
@@ -181,18 +184,23 @@ class _Job:
         self.arrived: list[Any] = []
         self.seen = 0
         self.wake = threading.Event()
-        self.workers = 1
-        self.counted = -COUNT_SECONDS
         self.halted = False
         if not work.over:
             self.ray = executor._connected()
             self.data = executor._kept(self.ray, work.data)
-            self.task = self.ray.remote(num_cpus=1, max_retries=0)(_task)
+            self.threads = threads_of(work.engine, work.members, work.data)
+            self.task = self.ray.remote(max_retries=0)(_task)
+            self.count()
+
+    def count(self) -> None:
+        """See what the cluster has now, and so how many workers there are and what each reserves."""
+        self.workers, self.reserved = room(_processors(self.ray), self.threads, self.executor.workers)
+        self.counted = perf_counter()
 
     def send(self) -> None:
         """Send shards until every worker has one and, where nothing bounds their number, another in reserve."""
         if perf_counter() - self.counted > COUNT_SECONDS:
-            self.workers, self.counted = self.executor.workers or _processors(self.ray), perf_counter()
+            self.count()
         most = self.workers if self.executor.workers else 2 * self.workers
         while len(self.out) < most and not self.work.over:
             began = perf_counter()
@@ -200,7 +208,7 @@ class _Job:
             if shard is None:
                 return
             order = self.work.order(shard, self.recipe, self.data[0], self.name)
-            reference = self.task.remote(order, [self.data[1]])
+            reference = self.task.options(num_cpus=self.reserved).remote(order, [self.data[1]])
             future = reference.future()
             self.out[future] = (shard, reference)
             # Called in a thread of Ray's: it only notes that something came.
@@ -283,8 +291,23 @@ def _line(error: BaseException, which: int) -> str:
     return lines[which].strip().rstrip(".") if lines else type(error).__name__
 
 
-def _processors(ray: Any) -> int:
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+def _processors(ray: Any) -> list[int]:
+    """Return the processors of each node that is there now."""
+    return [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+
+
+def room(nodes: Sequence[int], threads: int, workers: int | None) -> tuple[int, int]:
+    """Return how many workers there are at once, and how many processors each reserves.
+
+    ``nodes`` are the processors of each node: no worker can have more than those of one. ``threads`` is what a worker
+    trains on, ``workers`` how many were asked for, if any were: they share what there is.
+
+    >>> room([8, 5], 2, None), room([1, 1], 2, None), room([4], 2, 3), room([4], 2, 2)
+    ((6, 2), (2, 1), (3, 1), (2, 2))
+    """
+    share = threads if workers is None else sum(nodes) // workers
+    reserved = max(1, min(threads, share, max(nodes, default=1)))
+    return workers or max(1, sum(count // reserved for count in nodes)), reserved
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -183,9 +183,8 @@ def writable(data: TrainingData) -> TrainingData:
 
     def fold(given: FoldData) -> FoldData:
         rows = Fold(own(given.rows.train), own(given.rows.stop), own(given.rows.score))
-        weights = None if given.weights is None else own(given.weights)
-        plain = (given.loss_unit, given.target_mean, given.target_scale)
-        return FoldData(own(given.x), own(given.y), rows, *plain, weights)
+        weights, tones = (None if array is None else own(array) for array in (given.weights, given.tones))
+        return replace(given, x=own(given.x), y=own(given.y), rows=rows, weights=weights, tones=tones)
 
     return TrainingData(data.task, data.outputs, tuple(map(fold, data.folds)), data.fingerprint)
 

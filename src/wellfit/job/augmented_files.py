@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 import re
+import unicodedata
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 
+from wellfit.data.raw import listing
 from wellfit.errors import SettingError
 from wellfit.messages import say
 from wellfit.nets.storage import write_whole
@@ -33,10 +36,11 @@ class Item:
 
 
 @contextmanager
-def claim(folder: Path, settings: dict[str, object]) -> Iterator[Callable[[], None]]:
+def claim(folder: Path, settings: dict[str, object], owned: Collection[str]) -> Iterator[Callable[[], None]]:
     """Take a folder for a set with these settings; what is yielded is to be called when all is written.
 
-    Raises `SettingError` where the folder holds anything but a set with the same settings, whole or interrupted.
+    ``owned`` are the paths of all its files, from the folder. Raises `SettingError` where the folder holds anything but
+    a set with the same settings, whole or interrupted.
     """
     note = folder / SETTINGS
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -45,9 +49,18 @@ def claim(folder: Path, settings: dict[str, object]) -> Iterator[Callable[[], No
             raise SettingError("augment.not_ours", folder=folder)
         if {**found, "complete": None} != {**settings, "complete": None}:
             raise SettingError("augment.other_settings", folder=folder)
+        foreign = _visible(folder) - {SETTINGS, *owned}
+        if foreign:
+            raise SettingError("pictures.foreign_files", folder=folder, names=listing(sorted(foreign)))
     folder.mkdir(parents=True, exist_ok=True)
     _write(note, {**settings, "complete": False})
     yield lambda: _write(note, {**settings, "complete": True})
+
+
+def _visible(folder: Path) -> set[str]:
+    """Return the paths of the files in a folder; hidden ones, which nothing reads as images, are left out."""
+    places = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return {place.as_posix() for place in places if not any(part.startswith(".") for part in place.parts)}
 
 
 def left(folder: str | Path) -> str:
@@ -83,8 +96,7 @@ class Writer:
     def add(self, item: Item) -> None:
         """Add an image of the training rows, or a copy of one."""
         if self.format == "png":
-            end = f"-copy-{item.copy}" if item.copy else ""
-            self._png(item.image, TRAIN, item.row, end)
+            self._png(item.image, TRAIN, item.row, item.copy)
         else:
             self.items.append(item)
         self._count()
@@ -92,7 +104,7 @@ class Writer:
     def add_test(self, image: Array, row: int) -> None:
         """Add a test image."""
         if self.format == "png":
-            self._png(image, TEST, row, "")
+            self._png(image, TEST, row, 0)
         else:
             self.tests.append(Item(image, row, 0))
         self._count()
@@ -107,10 +119,21 @@ class Writer:
         if self.progress is not None:
             self.progress(self.done, self.total)
 
-    def _png(self, image: Array, part: str, row: int, end: str) -> None:
-        place = self.folder / part / self.names[int(self.table.target[row])]
-        place.mkdir(parents=True, exist_ok=True)
-        write_whole(place / f"row-{row:06}{end}.png", png(image))
+    def files(self, rows: Array, copies: int, tests: Array) -> set[str]:
+        """Return the paths, from the folder, of all files of the set: of copies of ``rows``, and of ``tests``."""
+        if self.format == "npz":
+            return {SHEET, ARRAYS}
+        made = {self._place(TRAIN, int(row), copy) for row in rows for copy in range(copies + 1)}
+        return {SHEET, *made, *(self._place(TEST, int(row), 0) for row in tests)}
+
+    def _place(self, part: str, row: int, copy: int) -> str:
+        end = f"-copy-{copy}" if copy else ""
+        return f"{part}/{self.names[int(self.table.target[row])]}/row-{row:06}{end}.png"
+
+    def _png(self, image: Array, part: str, row: int, copy: int) -> None:
+        place = self.folder / self._place(part, row, copy)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(place, png(image))
 
     def _arrays(self) -> dict[str, Array]:
         made = {
@@ -155,9 +178,14 @@ def folder_names(classes: tuple[str, ...]) -> tuple[str, ...]:
     >>> folder_names(("T-shirt/top", "Bag", "bag", ".."))
     ('T-shirt_top', 'Bag', 'bag-2', 'class-3')
     """
-    names: list[str] = []
+    names: dict[str, str] = {}  # by what a file system may take for the same name
     for code, label in enumerate(classes):
-        name = re.sub(r"[^\w .()+-]", "_", label)[:100].strip(" ._") or f"class-{code}"
-        taken = {known.casefold() for known in names}
-        names.append(name if name.casefold() not in taken else f"{name}-{code}")
-    return tuple(names)
+        plain = re.sub(r"[^\w .()+-]", "_", label)[:100].strip(" ._") or f"class-{code}"
+        tried = chain([plain], (f"{plain}-{number}" for number in count(code)))
+        name = next(name for name in tried if _alike(name) not in names)
+        names[_alike(name)] = name
+    return tuple(names.values())
+
+
+def _alike(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -84,7 +85,8 @@ def augment(
     its ``source_row`` and ``copy``, 0 for the original). Each file is there whole or not at all; the same call writes
     the same bytes. ``progress(done, total)`` counts images.
 
-    Raises `SettingError` for impossible settings and a folder that holds anything else, `DataError` for a source that
+    Raises `SettingError` for impossible settings and a folder that holds anything else or lies in that of the images,
+    `DataError` for a source that
     is no set of images in bytes, `MissingExtraError` without PyTorch.
 
     >>> import tempfile
@@ -102,14 +104,17 @@ def augment(
     if format not in FORMATS:
         raise SettingError("augment.bad_format", value=format, known=", ".join(FORMATS))
     require_torch()
+    for images in (source, options.get("test")):
+        _refuse_inside(images, Path(out))
     table = _images(source, options, format)
     tests = np.array([], np.int64) if table.test_rows is None else np.asarray(table.test_rows)
     rows = np.setdiff1d(np.arange(table.rows), tests)
     set_ = _Set(table, asked, int(seed))
     settings = {"images": set_.fingerprint(), "augment": str(asked), "copies": int(copies), "seed": int(seed)}
     folder = Path(out)
-    with claim(folder, {**settings, "format": format}) as done:
-        writer = Writer(folder, table, format, total=len(rows) * (1 + int(copies)) + len(tests), progress=progress)
+    writer = Writer(folder, table, format, total=len(rows) * (1 + int(copies)) + len(tests), progress=progress)
+    owned = writer.files(rows, int(copies), tests)
+    with claim(folder, {**settings, "format": format}, owned) as done:
         for item in set_.items(rows, int(copies)):
             writer.add(item)
         for row in tests:
@@ -134,6 +139,14 @@ def _asked(given: Augment | str | None) -> Augment:
     return parts[0]
 
 
+def _refuse_inside(images: object, out: Path) -> None:
+    """Raise `SettingError` where the set would stand in the folder of the images themselves, as a class of its own."""
+    if isinstance(images, (str, os.PathLike)):
+        folder = Path(os.fsdecode(images)).expanduser()
+        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise SettingError("pictures.out_inside", out=out, images=folder)
+
+
 def _images(source: object, options: dict[str, Any], format: str) -> Table:
     """Return a table of images in bytes. Raises `DataError` for anything else."""
     from wellfit.data import load
@@ -153,11 +166,13 @@ class _Set:
 
     def __init__(self, table: Table, asked: Augment, seed: int) -> None:
         assert table.inputs is not None
-        self.inputs, self.target, self.asked, self.seed = table.inputs, table.target, asked, seed
+        self.table, self.inputs, self.target, self.asked, self.seed = table, table.inputs, table.target, asked, seed
 
     def fingerprint(self) -> str:
-        """Return a hash of all images and targets."""
-        digest = blake2b(repr(self.inputs.shape).encode(), digest_size=16)
+        """Return a hash of all images and targets, what the targets mean and which rows are test rows."""
+        tests = None if self.table.test_rows is None else self.table.test_rows.tolist()
+        about = (self.inputs.shape, self.table.task, self.table.classes, tests)
+        digest = blake2b(repr(about).encode("utf-8", "surrogatepass"), digest_size=16)
         for row in self.inputs:
             digest.update(row.tobytes())
         digest.update(self.target.tobytes())

@@ -7,13 +7,13 @@ from time import perf_counter
 
 from wellfit.cocktail import Augment, Cocktail, Dropout
 from wellfit.errors import SettingError
+from wellfit.executors.threads import usable_cores
 from wellfit.job.study import Study
 from wellfit.messages import say
 from wellfit.nets import MLP, Module, Training
 from wellfit.records import Array, Finding, Frames, Path, Simplest, Split
 from wellfit.select import default_seeds, default_training
-from wellfit.select.axes import AXES
-from wellfit.select.budget import Budget, as_budget
+from wellfit.select.budget import STANDARD, Budget, as_budget
 from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.defaults import FOLDS, can_have
 from wellfit.select.frames import frames
@@ -35,8 +35,9 @@ MODULE_POINTS, EACH_MODULE_PATH, LAST_TRAINING = 6, 0.08, 0.25
 # The share of the linear model's paths, their points, and what they take: so many second derivatives a point, made at
 # so many multiplications a second on two cores.
 LINEAR, LINEAR_POINTS, HESSIANS, EXACT_SPEED = 0.04, 8, 2, 1.6e10
-# Fitting again, testing and the report, about; the search gets this share of a budget at least.
-WRITING, LEAST = 6.5, 0.15
+# Fitting again, testing and the report, about; the search gets this share of a budget at least, and trains for this
+# share of what it gets.
+WRITING, LEAST, TRAINED = 6.5, 0.15, 0.85
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,12 @@ def paths(study: Study, rows: Array, plan: Plan) -> tuple[tuple[Path, ...], tupl
 
 def path_names(study: Study, plan: Plan) -> list[str]:
     """Return the ingredients that a run turns up, those that the network can have."""
-    if isinstance(study.network, Module):
-        network, examples = study.network, {"dropout": Dropout(0.5), "augment": Augment(1.0)}
-        asked = QUICK_OVER_MODULE if plan.quick else OVER_MODULE
-        return [n for n in asked if n not in examples or can_have(network, Cocktail((examples[n],)))]
-    names = QUICK_OVER if plan.quick else OVER
-    return [name for name in names if not study.network.linear or AXES[name].kind is not Dropout]
+    module = isinstance(study.network, Module)
+    asked: tuple[str, ...] = OVER_MODULE if module else OVER
+    if plan.quick:
+        asked = QUICK_OVER_MODULE if module else QUICK_OVER
+    examples = {"dropout": Dropout(0.5), "augment": Augment(1.0)}
+    return [n for n in asked if n not in examples or can_have(study.network, Cocktail((examples[n],)))]
 
 
 def one_path(study: Study, rows: Array, plan: Plan, name: str) -> Path:
@@ -172,13 +173,14 @@ def _recipe(study: Study, rows: Array, members: int, plan: Plan) -> Training:
     given = study.asked.training
     if isinstance(given, Training) or "epochs" in (given or {}):
         return study.training
+    each = EACH_MODULE_PATH if isinstance(study.network, Module) else EACH_PATH
     share = default_training(
         study.table,
         rows,
         quick=plan.quick,
         network=study.network,
         members=members,
-        seconds=(EACH_MODULE_PATH if isinstance(study.network, Module) else EACH_PATH) * plan.seconds,
+        seconds=each * plan.seconds / (study.slowness or 1.0),
     )
     return replace(study.training, epochs=min(share.epochs, study.training.epochs))
 
@@ -192,7 +194,7 @@ def explore(study: Study, rows: Array, plan: Plan, began: float, kept: float = 0
     return search(
         study.table,
         rows=rows,
-        budget=plan.of_search(began, kept),
+        budget=_search_budget(study, plan, began, kept),
         network=None if asked.network is None else study.network,
         training=study.training if asked.training else None,
         folds=FOLDS if asked.folds is None else asked.folds,
@@ -203,3 +205,20 @@ def explore(study: Study, rows: Array, plan: Plan, began: float, kept: float = 0
         ledger=study.ledger,
         progress=asked.progress,
     )
+
+
+def _search_budget(study: Study, plan: Plan, began: float, kept: float) -> Budget:
+    """Return what the search may spend, in steps where the pace is known: then it needs no trial of its own.
+
+    The steps are noted in the ledger, so that a run that is continued searches the same.
+    """
+    budget = plan.of_search(began, kept)
+    if budget.seconds is None or study.slowness is None:
+        return budget
+    name = f"steps of the search {plan.limit} {study.network.key} {study.training!r} {study.slowness}"
+    noted = study.ledger.note(name)
+    if noted is None:
+        pace = usable_cores() / (STANDARD * study.slowness)
+        noted = str(max(1, int(TRAINED * budget.seconds * pace)))
+        study.ledger.put_note(name, noted)
+    return Budget(steps=int(noted))

@@ -21,7 +21,7 @@ from wellfit.job.portraits import portraits
 from wellfit.job.refit import refit, roles
 from wellfit.job.study import Asked, Cocktails, Study, default_folder, opened, read_table
 from wellfit.job.testing import on_test_rows
-from wellfit.job.thinning import last_training, sample
+from wellfit.job.thinning import last_training, repaced, sample
 from wellfit.messages import say
 from wellfit.nets import NetworkLike, Training
 from wellfit.nets.fitted import Predictor
@@ -115,7 +115,9 @@ def answer_table(
     study, chosen = sample(study, split.train, plan)
     split = replace(split, train=chosen.rows)
     study.asked.warn(chosen.findings())
+    began = perf_counter()
     comparison = _compare(study, split.train)
+    study = repaced(study, plan, perf_counter() - began)
     study = replace(study, findings=(*study.findings, *chosen.findings(), *_diverged(study, comparison)))
     along: tuple[Path, ...] = ()
     turned: tuple[Frames, ...] = ()

@@ -13,7 +13,7 @@ from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.job.files import COEFFICIENTS, COEFFICIENTS_PICTURE, PATH, PICTURE
 from wellfit.job.outputs import csv_text
-from wellfit.job.study import Asked, default_folder, opened, read_table
+from wellfit.job.study import Asked, Study, default_folder, opened, read_table
 from wellfit.messages import standard
 from wellfit.nets import NetworkLike, Training
 from wellfit.nets.storage import write_whole
@@ -71,36 +71,44 @@ def path_into(
     asked = replace(asked, executor=executor, shard=part, reference=along.base, arguments=tuple(arguments))
     out = default_folder(source, part) if out is None and part else out
     with opened(table, findings, rows, asked, out) as study:
-        found = path(
-            table,
-            over,
-            points=points,
-            rows=rows,
-            cocktail=along.base,
-            network=study.network,
-            training=training,
-            metric=metric,
-            folds=FOLDS if folds is None else folds,
-            seeds=default_seeds(rows, quick=quick) if seeds is None else seeds,
-            seed=seed,
-            quick=quick,
-            warm=warm,
-            engine=study.engine,
-            executor=study.executor,
-            ledger=study.ledger,
-            progress=progress,
-        )
+        found = _trained(study, over, rows, points, warm=warm)
         if study.folder is not None:
-            from wellfit.report.figures.path import path_svg
-
-            write_whole(study.folder / PATH, path_text(found).encode())
-            write_whole(study.folder / PICTURE, path_svg(found).encode())
-            if found.linear is not None:
-                from wellfit.report.figures.coefficients import coefficients_svg
-
-                write_whole(study.folder / COEFFICIENTS, coefficients_csv(found).encode())
-                write_whole(study.folder / COEFFICIENTS_PICTURE, coefficients_svg(found).encode())
+            _write(study.folder, found)
     return found
+
+
+def _trained(study: Study, over: str, rows: Array, points: int, *, warm: bool) -> Path:
+    asked = study.asked
+    return path(
+        study.table,
+        over,
+        points=points,
+        rows=rows,
+        cocktail=asked.reference,
+        network=study.network,
+        training=asked.training,
+        metric=asked.metric,
+        folds=FOLDS if asked.folds is None else asked.folds,
+        seeds=default_seeds(rows, quick=asked.quick) if asked.seeds is None else asked.seeds,
+        seed=asked.seed,
+        quick=asked.quick,
+        warm=warm,
+        engine=study.engine,
+        executor=study.executor,
+        ledger=study.ledger,
+        progress=asked.progress,
+    )
+
+
+def _write(folder: Folder, found: Path) -> None:
+    from wellfit.report.figures.coefficients import coefficients_svg
+    from wellfit.report.figures.path import path_svg
+
+    write_whole(folder / PATH, path_text(found).encode())
+    write_whole(folder / PICTURE, path_svg(found).encode())
+    if found.linear is not None:
+        write_whole(folder / COEFFICIENTS, coefficients_csv(found).encode())
+        write_whole(folder / COEFFICIENTS_PICTURE, coefficients_svg(found).encode())
 
 
 def written(path: Path) -> tuple[str, ...]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from wellfit.job.outputs import csv_text
 from wellfit.messages import standard
@@ -11,16 +14,34 @@ from wellfit.nets.fitted import Fitted
 from wellfit.records import Array
 
 
-def predictions(model: str | Path, source: object, *, network: NetworkLike | None = None) -> str:
+def predictions(
+    model: str | Path,
+    source: object,
+    *,
+    network: NetworkLike | None = None,
+    skip_corrupt: bool = False,
+    notice: Callable[[str], None] | None = None,
+) -> str:
     """Return one line for each row of ``source``: the prediction and, for classes, the probability of each.
 
     ``model`` is a file or the folder of a run, ``network`` its module where that is the user's own. ``source`` is a
-    table, or images for a model of images. Raises `ModelFileError` for the model and `DataError` for the source,
-    naming the columns that it lacks.
+    table, or images for a model of images; image files have their path in front, from the folder that was given, and
+    ``skip_corrupt`` leaves out those that cannot be read. ``notice`` gets each sentence about what was left out. Raises
+    `ModelFileError` for the model and `DataError` for the source, naming the columns that it lacks.
     """
     fitted = Fitted.load(model, network=network)
-    labels, chances = fitted.read_outputs(fitted.outputs_of(fitted.read(source)))
-    columns: dict[str, Array] = {standard("job.column_prediction"): labels}
+    columns: dict[str, Array] = {}
+    if fitted.inputs:
+        pictures = fitted.pictures(source, skip_corrupt=skip_corrupt)
+        if pictures.names:
+            columns[standard("pictures.column_file")] = np.array(pictures.names, dtype=object)
+        for finding in pictures.findings if notice is not None else ():
+            notice(finding.text)  # type: ignore[misc]
+        outputs = fitted.outputs_of(pictures.inputs)
+    else:
+        outputs = fitted.outputs_of(fitted.read(source, skip_corrupt=skip_corrupt))
+    labels, chances = fitted.read_outputs(outputs)
+    columns[standard("job.column_prediction")] = labels
     for i, label in enumerate(fitted.classes):
         columns[standard("job.column_chance", label=label)] = chances[:, i]
     return csv_text(columns)

@@ -70,7 +70,11 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """A table read and looked over, with the settings bound to it. ``folder`` is None where nothing is written."""
+    """A table read and looked over, with the settings bound to it. ``folder`` is None where nothing is written.
+
+    ``slowness`` is how many times longer training takes here and now than the formula of its cost says, on all cores;
+    None where that was not measured.
+    """
 
     table: Table
     findings: tuple[Finding, ...]
@@ -81,6 +85,7 @@ class Study:
     executor: Executor
     ledger: LedgerLike
     folder: Path | None = None
+    slowness: float | None = None
 
 
 def _is_note(finding: Finding) -> bool:

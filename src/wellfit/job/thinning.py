@@ -18,7 +18,6 @@ from wellfit.job.study import Study
 from wellfit.messages import say
 from wellfit.nets import Module, Training
 from wellfit.nets.ensemble import Ensemble
-from wellfit.nets.module import Inputs
 from wellfit.nets.training import batches
 from wellfit.records import Array, Finding
 from wellfit.select.budget import step_seconds
@@ -37,14 +36,10 @@ SEEDS, MOST_PASSES = 2, 40
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The rows that questions are asked of, (m,), out of ``all`` rows that may be learned from, (n,).
-
-    ``seconds`` is about how long one pass of one row takes on one core, 0 where that was of no interest.
-    """
+    """The rows that questions are asked of, (m,), out of ``all`` rows that may be learned from, (n,)."""
 
     rows: Array
     all: Array
-    seconds: float
 
     @property
     def thinned(self) -> bool:
@@ -66,9 +61,10 @@ def sample(study: Study, rows: Array, plan: Plan | None) -> tuple[Study, Sample]
     makes `PASSES` passes over its fold within the comparison's share. What a pass costs is found by a short trial.
     """
     if plan is None or not isinstance(study.network, Module):
-        return study, Sample(rows, rows, 0.0)
+        return study, Sample(rows, rows)
     members = len(default_cocktails(quick=plan.quick, network=study.network)) * FOLDS
     slowness = _slowness(study, rows, plan)
+    study = replace(study, slowness=slowness)
     each = _seconds_a_row(study) * slowness
     count = int(COMPARISON * plan.seconds * usable_cores() / (each * PASSES * members * (FOLDS - 1) / FOLDS))
     chosen = thinned(study.table, rows, max(count, LEAST_ROWS), study.asked.seed)
@@ -81,7 +77,7 @@ def sample(study: Study, rows: Array, plan: Plan | None) -> tuple[Study, Sample]
             seconds=COMPARISON * plan.seconds / slowness,
         )
         study = replace(study, training=replace(recipe, **(study.asked.training or {})))
-    return study, Sample(chosen, rows, each)
+    return study, Sample(chosen, rows)
 
 
 def _slowness(study: Study, rows: Array, plan: Plan) -> float:
@@ -106,6 +102,22 @@ def _slowness(study: Study, rows: Array, plan: Plan) -> float:
     return float(noted)
 
 
+def repaced(study: Study, plan: Plan | None, seconds: float) -> Study:
+    """Return the study with the pace that the comparison had, which took ``seconds``, where that was slower than meant.
+
+    A short trial may fall into a moment in which nothing else runs. The pace is noted in the ledger, so that a run that
+    is continued, whose comparison takes no time, goes on as it would have.
+    """
+    if plan is None or study.slowness is None:
+        return study
+    name = f"pace of the comparison {plan.limit} {study.network.key} {study.training!r} {study.slowness}"
+    noted = study.ledger.note(name)
+    if noted is None:
+        noted = f"{study.slowness * max(1.0, seconds / (COMPARISON * plan.seconds)):.3g}"
+        study.ledger.put_note(name, noted)
+    return replace(study, slowness=float(noted))
+
+
 def last_training(study: Study, sample: Sample, found: Search, plan: Plan, began: float) -> Search:
     """Return the search with its model trained anew on all rows: its best candidate, as long as the budget allows.
 
@@ -118,7 +130,7 @@ def last_training(study: Study, sample: Sample, found: Search, plan: Plan, began
     if noted is None:
         left = plan.seconds - (perf_counter() - began) - WRITING
         members = -(-SEEDS // usable_cores())  # one after another
-        passes = int(left / (sample.seconds * len(rows) * members))
+        passes = int(left / (_seconds_a_row(study) * (study.slowness or 1.0) * len(rows) * members))
         noted = str(int(np.clip(passes, 1, MOST_PASSES)))
         study.ledger.put_note(name, noted)
     training = replace(best.training, epochs=int(noted))
@@ -145,10 +157,10 @@ def last_training(study: Study, sample: Sample, found: Search, plan: Plan, began
 def _seconds_a_row(study: Study) -> float:
     """Return about how long one pass of one row takes in training on one core."""
     table, network, training = study.table, study.network, study.training
-    inputs: Inputs = table.inputs.shape[1:] if table.inputs is not None else (network.inputs or 1)  # type: ignore[union-attr]
     outputs = len(table.classes) if table.task == "multiclass" else 1
     _, batch = batches(table.rows, training.batch_size)
     halved = training.precision == "bfloat16"
     assert isinstance(network, Module)
+    assert network.inputs is not None  # a study's network is bound
     network.strengths(Cocktail())  # made here, so that it is not made in the middle of a measurement
-    return step_seconds(network, inputs, outputs, batch, halved=halved) / batch
+    return step_seconds(network, network.inputs, outputs, batch, halved=halved) / batch

@@ -5,32 +5,38 @@ Imports PyTorch: only what needs it imports this.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from wellfit import rng
 from wellfit.errors import SettingError, UnsupportedError, WellfitError
+from wellfit.messages import say
 from wellfit.nets import surgery
-from wellfit.nets.layout import Layout, Slot, layout_of
+from wellfit.nets.identity import identity
+from wellfit.nets.layout import Layout, Slot, difference, homes_of, layout_of, on_device
 from wellfit.nets.module import Inputs, Module
 from wellfit.nets.network import MLP
+from wellfit.nets.samples import TOKENS, VALUES, tokens_like, values
 from wellfit.nets.torch_door import require_torch
 from wellfit.nets.torch_threads import alone
+from wellfit.nets.trial import Trial, before_activation, look, settle, told, try_out, units_axis
+from wellfit.nets.watch import NoDraws, Structure
 from wellfit.records import Array
 
 torch: Any = require_torch()
 
 SAMPLE, CHUNK = 4, 128  # rows of the trial input; rows evaluated at once
 KEPT = 8  # modules kept for each thread
-_NOTHING = 1e-10  # of the largest gradient
-_drawing = threading.Lock()
+NOTHING = {torch.float64: 1e-10, torch.float32: 1e-5}  # of the largest gradient
+_drawing = threading.RLock()  # a factory may make another module
 _mine = threading.local()
 
 
@@ -40,30 +46,34 @@ class Built:
     ``net`` is one thread's: a forward pass changes what its layers hold. ``layout`` says where its tensors stand in the
     flat vector (T,). ``masks`` are the shapes of dropout masks, without the rows, one for each call of a dropout layer,
     in order; ``rate_of`` names the ``places`` whose rate each takes. ``products`` are the multiplications of one row,
-    ``unfelt`` the biases that have no effect; ``tokens`` says whether it takes whole numbers and not values.
+    ``unfelt`` the biases that have no effect; ``kinds`` are what it takes, values, tokens (whole numbers) or either;
+    ``heard`` are the operations of its passes, in words.
     """
 
     def __init__(self, network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> None:
         self.network, self.inputs, self.outputs, self.batch_norm = network, inputs, outputs, batch_norm
-        self._tried: surgery.Trial | None = None
+        self._tried: Structure | None = None
+        self.kinds: tuple[str, ...] = (VALUES,)
         net = self._made(0)
-        trial = surgery.try_out(net, self.example(), outputs, self.name)
+        trial = try_out(net, self.example(), outputs, self.name)
         self.net: Any = net
-        self.layout: Layout = layout_of(net)
+        self.kinds, self.heard, self._ends, self._two = trial.kinds, trial.heard, trial.ends, trial.two
+        self._counters = trial.counters
+        self.layout: Layout = layout_of(net, self._counters)
         self.products, self.masks, self.activations = trial.products, trial.masks, trial.activations
-        self.tokens = trial.tokens
         self._order = list(dict.fromkeys(trial.sites))
         self.rate_of = tuple(self._order.index(site) for site in trial.sites)
         self.places = len(self._order)
         self._sites = [net.get_submodule(site) for site in trial.sites]
+        self._dropouts = [part for part in net.modules() if isinstance(part, surgery.Site)]  # called or not
         # Where each tensor hangs. Ours stay there until the next call: the module is nobody else's.
-        self._homes = _homes(net, self.layout)
+        self._homes, self._constants = homes_of(net, self.layout)
+        self._passed: set[tuple[bool, int]] = set()  # in training or not, and rows
         self._recurrent = [part for part in net.modules() if isinstance(part, torch.nn.RNNBase)]
         self.unfelt = self._unfelt(trial)
         self.entry = self._entry(trial)
-        self.recurrent = bool(self._recurrent)
-        self._heard = trial.heard
-        self._watched = surgery.before_activation(trial)
+        self._watched = before_activation(trial)
+        self.normalized = any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in net.modules())
 
     @property
     def name(self) -> str:
@@ -71,56 +81,101 @@ class Built:
         return str(self.network)
 
     @property
+    def tokens(self) -> bool:
+        """Whether it takes whole numbers, such as tokens."""
+        return TOKENS in self.kinds
+
+    def misfit(self, task: str) -> str | None:
+        """Return why its outputs do not go with a task: probabilities, or two values for one; None where they do."""
+        if task != "regression":
+            return say("module.probabilities", name=self.name, end=self._ends) if self._ends else None
+        return say("trial.two_values", name=self.name) if self._two else None
+
+    @cached_property
+    def identity(self) -> str:
+        """See `wellfit.nets.identity.identity`."""
+        return identity(self)
+
+    @cached_property
     def signature(self) -> str:
-        """A short hash of the layers, of all that a forward pass does and of how weights begin.
+        """A short hash of what the module is and does, with and without batch normalization; an edited one has another.
 
-        An edited factory has another one. Spreads of weights are rounded, since processors differ in last bits.
+        Where one of the two cannot be made the other one speaks for both.
         """
-        start = self.initialize(0)
-        spread = [f"{start[slot.start : slot.stop].std():.3g}" for slot in self.layout.slots]
-        text = "\n".join([repr(self.net), repr(self.layout.slots), *self._heard, *spread])
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        found = []
+        for batch_norm in (False, True):
+            with suppress(WellfitError):
+                found.append(build(self.network, self.inputs, self.outputs, batch_norm).identity)
+        return hashlib.sha256("\n\n".join(found).encode()).hexdigest()[:8]
 
-    def example(self) -> Any:
-        """Return a batch of inputs, (SAMPLE, ...), to try the module on: numbers between -1 and 1."""
+    def example(self, dtype: Any = None) -> Any:
+        """Return a batch of inputs, (SAMPLE, ...), to try the module on: numbers between -1 and 1, or tokens."""
         shape = (self.inputs,) if isinstance(self.inputs, int) else self.inputs
-        size = int(np.prod((SAMPLE, *shape)))
-        values = np.sin(np.arange(size, dtype=np.float64) * 12.9898).reshape(SAMPLE, *shape)
-        return torch.tensor(values, dtype=torch.get_default_dtype())
+        x = values((SAMPLE, *shape)).to(dtype or torch.get_default_dtype())
+        return x if VALUES in self.kinds else tokens_like(x)
 
-    def _unfelt(self, trial: surgery.Trial) -> tuple[Slot, ...]:
+    def slopes(self, vector: Any, feed: list | None = None) -> tuple[Any, Any, Any]:
+        """Return outputs (n, k), buffers (B,) and the gradient (P,) of a fixed sum of the outputs, in training mode.
+
+        ``vector`` is (T,), in whose precision all is computed, on the example.
+        """
+        size = self.layout.learned
+        learned = vector[:size].clone().requires_grad_()
+        out, buffers = self.call(learned, vector[size:], self.example(vector.dtype), feed, training=True)
+        total = (out * values(out.shape).to(out.dtype)).sum() + 0 * learned.sum()  # nothing may be learned
+        (gradient,) = torch.autograd.grad(total, learned)
+        return out.detach(), buffers.detach(), gradient
+
+    def _unfelt(self, trial: Trial) -> tuple[Slot, ...]:
         """Return the biases without effect: what stands in front of a batch normalization and goes nowhere else.
 
-        Their gradient is rounding, of which Adam makes steps; here it is found to be that, in float64.
+        Their gradient is rounding, of which Adam makes steps; here it is found to be that, in float64 where the module
+        runs in it.
         """
         asked = {f"{place}.bias" for place in trial.follows}
         slots = [slot for slot in self.layout.slots[: self.layout.count] if slot.name in asked]
         if not slots:
             return ()
-        twin = copy.deepcopy(self.net).double().train()
-        x = self.example()
-        out = surgery.logits(twin(torch.zeros_like(x, dtype=torch.long) if self.tokens else x.double()), self.outputs)
-        value = (out * torch.sin(torch.arange(out.numel(), dtype=torch.float64).view(out.shape) + 1)).sum()
-        held = dict(twin.named_parameters())
-        every = [held[slot.name] for slot in self.layout.slots[: self.layout.count]]
-        felt = torch.autograd.grad(value, every, allow_unused=True)
-        sizes = {
-            slot.name: 0.0 if g is None else float(g.abs().max())
-            for slot, g in zip(self.layout.slots, felt, strict=False)
-        }
-        return tuple(slot for slot in slots if sizes[slot.name] < _NOTHING * max(sizes.values()))
+        start = torch.tensor(self.pack(self.net))
+        for dtype, nothing in NOTHING.items():
+            with suppress(Exception):  # training meets it, and says of what member
+                sizes = self.slopes(start.to(dtype))[2].abs()
+                return tuple(s for s in slots if sizes[s.start : s.stop].max() < nothing * sizes.max())
+        return ()
 
-    def _entry(self, trial: surgery.Trial) -> int | None:
+    def _entry(self, trial: Trial) -> int | None:
         """Return the place, among the weights, of the layer that an input meets first.
 
-        Its weights are (out, in, ...), so that columns belong to inputs: a linear layer or a plain convolution. None
-        where it is another kind.
+        Its weights are (out, in, ...), so that columns belong to inputs: a linear layer or a plain convolution that
+        learns. None where it is another kind, and where a weight is multiplied before.
         """
-        names = [self.layout.slots[i].name for i in self.layout.weights]
-        first = next((place for place in trial.layers if f"{place}.weight" in names), None)
-        if first is None or not surgery.has_columns(self.net.get_submodule(first)):
+        if trial.early or not trial.layers:
             return None
-        return names.index(f"{first}.weight")
+        first = f"{trial.layers[0]}.weight".lstrip(".")
+        for place, i in enumerate(self.layout.weights):
+            slot = self.layout.slots[i]
+            if slot.name == first and slot.orientation is not None and slot.orientation.inputs is not None:
+                return place
+        return None
+
+    @cached_property
+    def stacks(self) -> bool:
+        """Whether `torch.func.vmap` can train several at once: no recurrent layers, no branch that values decide."""
+        if self._recurrent:
+            return False
+        learned, buffers = torch.zeros(2, self.layout.learned), torch.zeros(2, self.layout.total - self.layout.learned)
+        x = torch.stack([self.example()] * 2)
+
+        def trained(learned: Any, buffers: Any, x: Any) -> Any:
+            return self.call(learned, buffers, x, training=True)[0].sum()
+
+        try:
+            with alone(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of operations that PyTorch stacks by a loop
+                torch.func.vmap(torch.func.grad(trained))(learned, buffers, x)
+        except RuntimeError:
+            return False
+        return True
 
     def bytes_for(self, batch: int) -> int:
         """Return the memory that one member of a stack needs in training, in bytes, about; rather more than less."""
@@ -128,18 +183,16 @@ class Built:
         return 4 * (vectors + 3 * batch * self.activations)
 
     def initialize(self, seed: int) -> Array:
-        """Return the starting parameters, (T,) float64, that the factory draws with this seed.
+        """Return the starting parameters, (T,) float64, that a module's factory draws with this seed.
 
         Raises `UnsupportedError` where its layers are other ones than before.
         """
-        if isinstance(self.network, MLP):
-            shape = int(np.prod(self.inputs))
-            return self.network.initialize(seed, shape, self.outputs, batch_norm=self.batch_norm)
+        assert isinstance(self.network, Module)  # an MLP draws its own: see `MLP.initialize`
         with alone():
             net = self._made(seed, self._tried)
-        there = layout_of(net)
+        there = layout_of(net, self._counters)
         if there != self.layout:
-            raise UnsupportedError("module.layers_differ", name=self.name, **_difference(self.layout, there))
+            raise UnsupportedError("module.layers_differ", name=self.name, **difference(self.layout, there))
         return self.pack(net)
 
     def pack(self, net: Any) -> Array:
@@ -166,27 +219,47 @@ class Built:
         """
         slots = self.layout.slots
         sizes = [slot.stop - slot.start for slot in slots]
-        # One split gives the gradient as one concatenation. Running statistics are changed in place.
-        pieces = torch.split(learned, sizes[: self.layout.count])
-        own = [piece.clone() for piece in torch.split(buffers, sizes[self.layout.count :])]
+        count = self.layout.count
+        # One split gives the gradient as one concatenation. A pass may change buffers in place: they are copies.
+        pieces = torch.split(learned, sizes[:count])
+        own = [piece.clone() for piece in torch.split(buffers, sizes[count:])]
         for homes, slot, part in zip(self._homes, slots, (*pieces, *own), strict=True):
+            tensor = part.view(slot.shape)
             for holder, key in homes:
-                holder[key] = part.view(slot.shape)
+                holder[key] = tensor.to(getattr(torch, slot.whole)) if slot.whole else tensor
         for part in self._recurrent:
             part._flat_weights = [getattr(part, name) for name in part._flat_weights_names]
-        for site in self._sites:
-            site.fed = []
+        for site in self._dropouts:
+            site.fed = None if feed is None else []
         for site, given in zip(self._sites, feed or (), strict=False):
             site.fed.append(given)
         if self.net.training != training:
             self.net.train(training)
+        constants = [on_device(learned.device, *spot) for spot in self._constants]
         out = self.net(x)
-        after = torch.cat([piece.reshape(-1) for piece in own]) if own else buffers
-        return surgery.logits(out, self.outputs), after
+        for (holder, key), (tensor, version) in zip(self._constants, constants, strict=True):
+            if holder[key] is not tensor or tensor._version != version:
+                raise UnsupportedError("module.late_buffer", name=self.name, buffer=key)
+        # Read where they hang: a pass may have put another tensor there.
+        ended = [holder[key].reshape(-1).to(buffers.dtype) for (holder, key), *_ in self._homes[count:]]
+        return surgery.logits(out, self.outputs), torch.cat(ended) if ended else buffers
 
     def evaluate(self, vector: Any, x: Any) -> Any:
         """Return the outputs (n, k) in evaluation mode, of a vector (T,)."""
         return self.call(vector[: self.layout.learned], vector[self.layout.learned :], x)[0]
+
+    @contextmanager
+    def passing(self, x: Any, *, training: bool, stacked: bool = False) -> Iterator[None]:
+        """Be the context of a pass of inputs x, (n, ...), so that a module that fails is told of with their shape.
+
+        At the first pass of so many rows a draw of the module's own is refused, as the trial refuses it for a few rows;
+        of members that are ``stacked`` PyTorch does so itself. Raises `SettingError` and `UnsupportedError`.
+        """
+        mode, kind = say("trial.training" if training else "trial.evaluating"), (training, len(x))
+        heard = stacked or kind in self._passed
+        self._passed.add(kind)
+        with told(self.name, x, mode), nullcontext() if heard else NoDraws(self.name):
+            yield
 
     def forward(self, parameters: Array, x: Array) -> Array:
         """Return the outputs (n, k) float64 in evaluation mode, in the parameters' precision, on this thread."""
@@ -195,7 +268,8 @@ class Built:
         with torch.no_grad(), alone():
             for start in range(0, len(x), CHUNK):
                 rows = as_inputs(torch.tensor(x[start : start + CHUNK]), vector.dtype)
-                found[start : start + CHUNK] = self.evaluate(vector, channels_last(rows)).double().numpy()
+                with self.passing(rows, training=False):
+                    found[start : start + CHUNK] = self.evaluate(vector, channels_last(rows)).double().numpy()
         return found
 
     def unit_shares(self, parameters: Array, x: Array) -> tuple[float, float, float]:
@@ -215,16 +289,17 @@ class Built:
             for hook in hooks:
                 hook.remove()
         on, off = [], []
-        for outs in seen.values():
-            # (n, units, ...) each: a unit is what stands on the second axis.
-            least = torch.stack([out.transpose(0, 1).flatten(1).amin(1) for out in outs]).amin(0)
-            most = torch.stack([out.transpose(0, 1).flatten(1).amax(1) for out in outs]).amax(0)
+        for place, outs in seen.items():
+            axis = units_axis(self.net.get_submodule(place))
+            by_unit = [out.movedim(axis, 0).flatten(1) for out in outs]
+            least = torch.stack([out.amin(1) for out in by_unit]).amin(0)
+            most = torch.stack([out.amax(1) for out in by_unit]).amax(0)
             on.append(least > 0)
             off.append(most <= 0)
         shares = [float(torch.cat(part).double().mean()) for part in (on, off)]
         return shares[0], shares[1], float("nan")
 
-    def _made(self, seed: int, tried: surgery.Trial | None = None) -> Any:
+    def _made(self, seed: int, tried: Structure | None = None) -> Any:
         """Return a module of this kind, ready to be trained; ``tried`` is what trying it showed, before insertions."""
         if isinstance(self.network, MLP):
             net = surgery.of_mlp(self.network, int(np.prod(self.inputs)), self.outputs, self.batch_norm)
@@ -232,7 +307,7 @@ class Built:
             net = surgery.prepare(self._drawn(seed), self.name, keep_norm=self.batch_norm)
         dropout = isinstance(self.network, Module) and self.network.insert_dropout
         if isinstance(self.network, Module) and (self.batch_norm or dropout):
-            tried = tried or surgery.try_out(net, self.example(), self.outputs, self.name)
+            tried = tried or look(net, self.example(), self.name)
             surgery.insert(net, tried, self.name, batch_norm=self.batch_norm, dropout=dropout)
             self._tried = tried
         surgery.count_no_batches(net)
@@ -242,14 +317,19 @@ class Built:
         """Return what the factory makes with PyTorch's generator seeded."""
         assert isinstance(self.network, Module)
         try:
-            with drawing(seed):
+            with drawing(seed) as state:
                 net = self.network.make(self.inputs, self.outputs)
+                if isinstance(net, torch.nn.Module):
+                    settle(net, self.example(), self.name)
+                seeded = torch.default_generator.initial_seed() != state
         except WellfitError:
             raise
         except Exception as error:
             raise SettingError(
                 "module.factory_failed", name=self.name, kind=type(error).__name__, error=error
             ) from error
+        if seeded:
+            raise SettingError("module.seeds_itself", name=self.name)
         if not isinstance(net, torch.nn.Module):
             raise SettingError("module.not_a_module", name=self.name, kind=type(net).__name__)
         return net
@@ -278,12 +358,24 @@ def channels_last(x: Any) -> Any:
 
 
 def build(network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool) -> Built:
-    """Return the module as built for a shape, made once for each thread."""
+    """Return the module as built for a shape, made once for each thread.
+
+    Raises `SettingError` and `UnsupportedError` for modules that cannot be trained; where the shape is another one than
+    the module is bound to, as of a fold of a table with fewer columns, the error says so.
+    """
     kept: OrderedDict[tuple, Built] = _mine.__dict__.setdefault("kept", OrderedDict())
     key = (network, inputs, outputs, batch_norm)
     if key not in kept:
         with alone():
-            kept[key] = Built(network, inputs, outputs, batch_norm)
+            try:
+                kept[key] = Built(network, inputs, outputs, batch_norm)
+            except SettingError as error:
+                bound = network.inputs if isinstance(network, Module) else None
+                if bound is None or bound == inputs:
+                    raise
+                raise SettingError(
+                    "module.other_inputs", name=network, bound=bound, given=inputs, reason=str(error).rstrip(".。")
+                ) from error
     kept.move_to_end(key)
     while len(kept) > KEPT:
         kept.popitem(last=False)
@@ -291,36 +383,17 @@ def build(network: Module | MLP, inputs: Inputs, outputs: int, batch_norm: bool)
 
 
 @contextmanager
-def drawing(seed: int) -> Iterator[None]:
-    """Have PyTorch's default generator draw as a function of ``seed``, and put it back as it was."""
+def drawing(seed: int) -> Iterator[int]:
+    """Have PyTorch's default generator draw as a function of ``seed``, and put it back as it was.
+
+    Yields what it was seeded with.
+    """
     words = rng.words(seed, rng.INIT, 2)
     state = (int(words[0]) << 31) ^ int(words[1])
     with _drawing:
         before = torch.get_rng_state()
         torch.default_generator.manual_seed(state)
         try:
-            yield
+            yield state
         finally:
             torch.set_rng_state(before)
-
-
-def _homes(net: Any, layout: Layout) -> list[list[tuple[dict[str, Any], str]]]:
-    """Return the dictionaries of modules that hold each tensor, and its keys there; a tied one has several."""
-    held: dict[int, list[tuple[dict[str, Any], str]]] = {}
-    for part in net.modules():
-        for holder in (part._parameters, part._buffers):
-            for key, tensor in holder.items():
-                if tensor is not None:
-                    held.setdefault(id(tensor), []).append((holder, key))
-    own = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-    return [held[id(own[slot.name])] for slot in layout.slots]
-
-
-def _difference(here: Layout, there: Layout) -> dict[str, object]:
-    """Return the first tensor in which two layouts differ, in words."""
-    pairs = zip((*here.slots, None), (*there.slots, None), strict=False)
-    first, second = next((a, b) for a, b in pairs if a != b)
-    return {
-        "first": "-" if first is None else f"{first.name} {first.shape}",
-        "second": "-" if second is None else f"{second.name} {second.shape}",
-    }

@@ -38,6 +38,7 @@ class Ensemble(Predictor):
     kinds: Mapping[str, Kind] = field(init=False)
     inputs: tuple[int, ...] = field(init=False)
     scale: Scale = field(init=False)
+    resized: bool = field(init=False)
 
     def __post_init__(self) -> None:
         weights = np.asarray(self.weights, dtype=np.float64)
@@ -45,7 +46,7 @@ class Ensemble(Predictor):
         if not fits or abs(weights.sum() - 1) > SUM_ERROR or not 0 < self.temperature < np.inf:
             raise SettingError("fitted.bad_ensemble", networks=len(self.parts), weights=weights.shape)
         first = self.parts[0]
-        common = [(p.task, p.target_name, p.classes, p.inputs, p.scale) for p in self.parts]
+        common = [(p.task, p.target_name, p.classes, p.inputs, p.scale, p.resized) for p in self.parts]
         if any(each != common[0] for each in common):
             raise SettingError("fitted.unlike_parts")
         values = {
@@ -56,6 +57,7 @@ class Ensemble(Predictor):
             "kinds": {name: kind for part in self.parts for name, kind in part.kinds.items()},
             "inputs": first.inputs,
             "scale": first.scale,
+            "resized": first.resized,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wellfit.cocktail import BatchNorm, Cocktail
-from wellfit.errors import UnsupportedError
+from wellfit.errors import DataError, UnsupportedError
 from wellfit.nets.network import MLP, Inputs, Network, NetworkLike, link
 from wellfit.nets.training import Training
 from wellfit.records import Array, Kind, Scale, Table, Task
 
 if TYPE_CHECKING:
     from wellfit.data import Preprocessor
+    from wellfit.data.images import Pictures
     from wellfit.nets.built import Built
     from wellfit.nets.ensemble import Ensemble
 
@@ -36,6 +37,7 @@ class Predictor:
     classes: tuple[str, ...]
     inputs: tuple[int, ...]
     scale: Scale
+    resized: bool
 
     @property
     def groups(self) -> list[list[tuple[Fitted, float]]]:
@@ -55,24 +57,26 @@ class Predictor:
             return self.outputs_of(table.inputs[rows])
         return self.outputs_of({name: table.columns[name][rows] for name in self.kinds})
 
-    def predict(self, source: object) -> Array:
+    def predict(self, source: object, *, skip_corrupt: bool = False) -> Array:
         """Return the predictions, (n,): class labels (text) or values in the target's unit.
 
         ``source`` is a path, a DataFrame or a mapping of columns by name, whose other columns are ignored; for a model
         of images one or several of them: the path of an image, a folder, an ``.npz`` or an IDX file, or an array
-        (n, channels, height, width) or (n, height, width). Raises `DataError` where the source cannot be read, lacks
-        columns, naming them, or holds images of another shape.
+        (n, channels, height, width) or (n, height, width). Image files are resized where those that the model learned
+        from were (``resized``); with ``skip_corrupt`` those that cannot be read have no prediction (`pictures` tells
+        which have one). Raises `DataError` where the source cannot be read, lacks columns, naming them, or holds images
+        of another shape.
         """
-        return self.read_outputs(self.outputs_of(self.read(source)))[0]
+        return self.read_outputs(self.outputs_of(self.read(source, skip_corrupt=skip_corrupt)))[0]
 
-    def predict_proba(self, source: object) -> Array:
+    def predict_proba(self, source: object, *, skip_corrupt: bool = False) -> Array:
         """Return the probability of each class, (n, classes), in the order of ``classes``.
 
         Raises `UnsupportedError` for a regression, and what `predict` raises.
         """
         if self.task == "regression":
             raise UnsupportedError("fitted.no_probabilities", target=self.target_name)
-        return self.read_outputs(self.outputs_of(self.read(source)))[1]
+        return self.read_outputs(self.outputs_of(self.read(source, skip_corrupt=skip_corrupt)))[1]
 
     def read_outputs(self, outputs: Array) -> tuple[Array, Array]:
         """Return (predictions (n,), probabilities (n, classes)) for outputs (n, k) as of `outputs_of`.
@@ -87,11 +91,24 @@ class Predictor:
         labels[np.isnan(chances).any(1)] = None
         return labels, chances
 
-    def read(self, source: object) -> Rows:
+    def read(self, source: object, *, skip_corrupt: bool = False) -> Rows:
         """Return the rows of a source as `outputs_of` takes them. ``source`` and errors are those of `predict`."""
-        from wellfit.data import read_features, read_images
+        from wellfit.data import read_features
 
-        return read_images(source, self.inputs, self.scale) if self.inputs else read_features(source, self.kinds)
+        if self.inputs:
+            return self.pictures(source, skip_corrupt=skip_corrupt).inputs
+        if skip_corrupt:
+            raise DataError("images.no_folder", label=self.target_name)
+        return read_features(source, self.kinds)
+
+    def pictures(self, source: object, *, skip_corrupt: bool = False) -> Pictures:
+        """Return the images of a source for a model of images, with the names of their files, where it has files.
+
+        ``source`` and errors are those of `predict`.
+        """
+        from wellfit.data.images import read_pictures
+
+        return read_pictures(source, self.inputs, self.scale, resize=self.resized, skip_corrupt=skip_corrupt)
 
     def prepared(self, source: object) -> tuple[Array, ...]:
         """Return what the networks take for the rows of a source: one array for each preprocessing.
@@ -148,9 +165,9 @@ class Fitted(Predictor):
     ``parameters`` is flat, (P,), float32 or float64, in the layout of `MLP`, or (T,) in that of a module (`Layout`).
     ``kinds`` names the columns it reads and what each is. Where the table had inputs in place of columns, there is no
     ``preprocessor``, and ``inputs`` is the shape of one of them, (channels, height, width), with the `Table`'s
-    ``scale``. ``target_mean`` and ``target_scale`` turn outputs back into the target's unit (regression).
-    ``rows`` is the number of rows it was trained on, ``stop_rows`` that of the rows early stopping looked at, ``seed``
-    its member's. ``notes`` says where it comes from: ``engine``, ``version``, ``data``, plain text by name.
+    ``scale`` and ``resized``. ``target_mean`` and ``target_scale`` turn outputs back into the target's unit
+    (regression). ``rows`` is the number of rows it was trained on, ``stop_rows`` that of the rows early stopping looked
+    at, ``seed`` its member's. ``notes`` says where it comes from: ``engine``, ``version``, ``data``, text by name.
     """
 
     network: Network
@@ -170,6 +187,7 @@ class Fitted(Predictor):
     notes: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[int, ...] = ()
     scale: Scale = "bytes"
+    resized: bool = False
 
     @property
     def groups(self) -> list[list[tuple[Fitted, float]]]:
@@ -197,7 +215,7 @@ class Fitted(Predictor):
     @property
     def weights(self) -> list[Array]:
         """The weight matrices and kernels, as views, in order."""
-        return self.network.weights(self.parameters, self.takes, self.outputs)
+        return self.network.weights(self.parameters, self.takes, self.outputs, batch_norm=self._normalized)
 
     @property
     def layers(self) -> list[tuple[Array, Array]]:
@@ -245,7 +263,8 @@ class Fitted(Predictor):
         if isinstance(self.network, MLP):
             parameters = parameters.astype(np.float64)
             x = flattened(x) if self.preprocessor is None else x
-        outputs = link(self.task, self.network.forward(parameters, x, self.outputs))
+        raw = self.network.forward(parameters, x, self.outputs, batch_norm=self._normalized)
+        outputs = link(self.task, raw)
         return outputs * self.target_scale + self.target_mean if self.task == "regression" else outputs
 
     @property
@@ -253,9 +272,12 @@ class Fitted(Predictor):
         """The network as a PyTorch module made ready: see `wellfit.nets.built`. Needs the extra ``torch``."""
         from wellfit.nets.built import build
 
-        # An MLP's normalization is folded into its weights.
-        normalized = not isinstance(self.network, MLP) and self.cocktail.get(BatchNorm) is not None
-        return build(self.network, self.takes, self.outputs, normalized)
+        return build(self.network, self.takes, self.outputs, self._normalized)
+
+    @property
+    def _normalized(self) -> bool:
+        """Whether the network normalizes; an MLP's normalization is folded into its weights."""
+        return not isinstance(self.network, MLP) and self.cocktail.get(BatchNorm) is not None
 
     def code(self, dialect: str) -> str:
         """Return a script that builds and trains this network in another library: ``keras``, ``torch``, ``sklearn``.

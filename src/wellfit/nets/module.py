@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from wellfit.cocktail import BatchNorm, Cocktail, Dropout, GroupLasso, Strengths
 from wellfit.errors import SettingError
-from wellfit.records import Array
+from wellfit.records import Array, inputs_of
 
 if TYPE_CHECKING:
     from wellfit.nets.built import Built
@@ -29,13 +30,16 @@ class Module:
     ``factory`` is called for each member, with the keywords ``inputs`` (the shape of one input, or the number of
     features) and ``outputs`` (logits or values, k) as far as it takes them, and returns an ``nn.Module`` that maps
     (n, ...) to (n, k): logits of each class, one logit for two classes ((n, 2) is understood too), or values. Its
-    starting weights are those that the factory draws with PyTorch's generator seeded by the member's seed.
+    starting weights are those that the factory draws with PyTorch's generator seeded by the member's seed: one that
+    seeds it itself, or draws elsewhere, is refused.
 
     What a cocktail does to it: penalties reach weight matrices and kernels, in the order of ``named_parameters``, and
     never biases or normalization layers. Dropout sets the rates of the module's own ``nn.Dropout`` layers, in the order
     in which an input meets them, whatever rate they were made with; with ``insert_dropout`` layers are put in front of
-    every weight layer but the first, after the activation. Batch normalization layers of the module's own are there
-    with ``batch_norm`` and left out without; where it has none they are put behind every weight layer but the last.
+    every weight layer but the first, after the activation, where there is none. Batch normalization layers of the
+    module's own are there with ``batch_norm`` and left out without; where it has none they are put behind every weight
+    layer but the last. Where either is put in, a module that multiplies by weights outside of a call of their layer, as
+    attention does, is refused.
 
     Equal names and settings with another factory are another network.
     """
@@ -52,6 +56,14 @@ class Module:
             raise SettingError("module.bad_name", value=self.name)
         if not callable(self.factory):
             raise SettingError("module.bad_factory", name=self.name, kind=type(self.factory).__name__)
+        torch = sys.modules.get("torch")  # who made a module has imported it
+        if torch is not None and isinstance(self.factory, torch.nn.Module):
+            raise SettingError("module.made_already", name=self.name, kind=type(self.factory).__name__)
+        try:
+            hash(self.factory)
+        except TypeError:
+            kind = type(self.factory).__name__
+            raise SettingError("module.unhashable", name=self.name, kind=kind) from None
 
     def __str__(self) -> str:
         """Return the name, with what differs from the usual."""
@@ -86,9 +98,16 @@ class Module:
         built = self._here(batch_norm=cocktail.get(BatchNorm) is not None)
         if cocktail.get(Dropout) is not None and not built.places:
             raise SettingError("module.no_dropout", name=self.name)
+        if cocktail.get(BatchNorm) is not None and not built.normalized:
+            raise SettingError("module.nothing_to_normalize", name=self.name)
         if cocktail.get(GroupLasso) is not None and built.entry is None:
             raise SettingError("module.no_columns", name=self.name)
-        return cocktail.resolve(len(built.layout.weights), built.places)
+        strengths = cocktail.resolve(len(built.layout.weights), built.places)
+        for place, bound in zip(built.layout.weights, strengths.max_norm, strict=True):
+            slot = built.layout.slots[place]
+            if math.isfinite(bound) and slot.orientation is None:
+                raise SettingError("module.no_units", name=self.name, weight=slot.name)
+        return strengths
 
     def size(self, inputs: Inputs, outputs: int) -> int:
         """Return the number of learned parameters, without those of normalization that a cocktail adds."""
@@ -107,21 +126,26 @@ class Module:
         del inputs, outputs
         return parameters
 
-    def weights(self, parameters: Array, inputs: Inputs, outputs: int) -> list[Array]:
-        """Return views of the weight matrices and kernels in a flat vector (T,), in order."""
-        return self._of(parameters, inputs, outputs).layout.weights_in(parameters)
+    def weights(self, parameters: Array, inputs: Inputs, outputs: int, *, batch_norm: bool = False) -> list[Array]:
+        """Return views of the weight matrices and kernels in a flat vector (T,), in order.
 
-    def forward(self, parameters: Array, x: Array, outputs: int) -> Array:
+        Here and below ``batch_norm`` says which variant the vector is of. Raises `SettingError` where it does not fit.
+        """
+        return self._of(parameters, inputs, outputs, batch_norm).layout.weights_in(parameters)
+
+    def forward(self, parameters: Array, x: Array, outputs: int, *, batch_norm: bool = False) -> Array:
         """Return the outputs before any link, (n, k) float64, for inputs (n, ...), in evaluation mode."""
-        return self._of(parameters, _inputs_of(x), outputs).forward(parameters, x)
+        return self._of(parameters, inputs_of(x), outputs, batch_norm).forward(parameters, x)
 
-    def unit_shares(self, parameters: Array, x: Array, outputs: int) -> tuple[float, float, float]:
+    def unit_shares(
+        self, parameters: Array, x: Array, outputs: int, *, batch_norm: bool = False
+    ) -> tuple[float, float, float]:
         """Return which shares of the hidden units, or channels, are always on, always off and saturated on x.
 
         A channel counts as on where it is so at every position; the values looked at are those that leave a weight
         layer, or the normalization behind it, before any activation. No share of saturated units is known: NaN.
         """
-        return self._of(parameters, _inputs_of(x), outputs).unit_shares(parameters, x)
+        return self._of(parameters, inputs_of(x), outputs, batch_norm).unit_shares(parameters, x)
 
     def built(self, inputs: Inputs, outputs: int, *, batch_norm: bool) -> Built:
         """Return the module as built for a shape: see `wellfit.nets.built`. Needs the extra ``torch``."""
@@ -136,6 +160,8 @@ class Module:
             known = inspect.signature(self.factory).parameters
         except (TypeError, ValueError):  # it does not say what it takes
             return self.factory()
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+            return self.factory(**given)
         return self.factory(**{name: value for name, value in given.items() if name in known})
 
     def _here(self, *, batch_norm: bool) -> Built:
@@ -143,17 +169,11 @@ class Module:
             raise SettingError("module.unbound", name=self.name)
         return self.built(self.inputs, self.outputs, batch_norm=batch_norm)
 
-    def _of(self, parameters: Array, inputs: Inputs, outputs: int) -> Built:
-        """Return the variant, with or without batch normalization, whose vector is of this length."""
-        for batch_norm in (False, True):
-            built = self.built(inputs, outputs, batch_norm=batch_norm)
-            if built.layout.total == len(parameters):
-                return built
+    def _of(self, parameters: Array, inputs: Inputs, outputs: int, batch_norm: bool) -> Built:
+        built = self.built(inputs, outputs, batch_norm=batch_norm)
+        if built.layout.total == len(parameters):
+            return built
         raise SettingError("module.wrong_parameters", name=self.name, given=len(parameters), needed=built.layout.total)
-
-
-def _inputs_of(x: Array) -> Inputs:
-    return x.shape[1] if x.ndim == 2 else x.shape[1:]
 
 
 def module(name: str, factory: Callable[..., Any] | None = None, *, insert_dropout: bool = False) -> Module:

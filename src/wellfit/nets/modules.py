@@ -8,6 +8,8 @@ from typing import Any
 from wellfit.errors import SettingError
 from wellfit.nets.torch_door import require_torch
 
+LEAST_SIDE = 10  # of images, in pixels
+
 
 def cnn(inputs: tuple[int, ...], outputs: int) -> Any:
     """Return the textbook's convolutional network: 32 and 64 kernels of 3 x 3, each halved; 128 hidden; dropout.
@@ -65,8 +67,8 @@ def deep_cnn(inputs: tuple[int, ...], outputs: int) -> Any:
 
 def _images(name: str, inputs: Any) -> tuple[int, int, int]:
     """Return the shape of images. Raises `SettingError` for other inputs, and for images that are too small."""
-    if isinstance(inputs, int) or len(inputs) != 3 or min(inputs[1:]) < 10:
-        raise SettingError("module.images_only", name=name, inputs=inputs)
+    if isinstance(inputs, int) or len(inputs) != 3 or min(inputs[1:]) < LEAST_SIDE:
+        raise SettingError("module.images_only", name=name, inputs=inputs, least=LEAST_SIDE)
     channels, height, width = inputs
     return channels, height, width
 

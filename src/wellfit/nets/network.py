@@ -101,8 +101,14 @@ class MLP:
         """Return the multiplications of one row's forward pass, biases counted."""
         return self.size(inputs, outputs)
 
-    def weights(self, parameters: np.ndarray, inputs: Inputs, outputs: int) -> list[np.ndarray]:
-        """Return views of the weight matrices in the flat vector, in order."""
+    def weights(
+        self, parameters: np.ndarray, inputs: Inputs, outputs: int, *, batch_norm: bool = False
+    ) -> list[np.ndarray]:
+        """Return views of the weight matrices in the flat vector, in order: with ``batch_norm`` they stand there too.
+
+        Here and below ``batch_norm`` is for modules, whose parameters are not folded, and makes no difference.
+        """
+        del batch_norm
         return [w for w, _ in self.unpack(parameters, inputs, outputs)]
 
     def initialize(self, seed: int, inputs: Inputs, outputs: int, *, batch_norm: bool = False) -> np.ndarray:
@@ -155,21 +161,25 @@ class MLP:
         """Return the flat vector for [(W, b), ...]: the inverse of `unpack`."""
         return np.concatenate([np.ravel(part) for pair in layers for part in pair])
 
-    def forward(self, parameters: np.ndarray, x: np.ndarray, outputs: int) -> np.ndarray:
+    def forward(self, parameters: np.ndarray, x: np.ndarray, outputs: int, *, batch_norm: bool = False) -> np.ndarray:
         """Return the outputs before any link (logits or values), (n, k), for x of shape (n, d)."""
+        del batch_norm
         pairs = self.unpack(parameters, x.shape[1], outputs)
         for weights, bias in pairs[:-1]:
             x = activate(self.activation, x @ weights.T + bias)
         weights, bias = pairs[-1]
         return x @ weights.T + bias
 
-    def unit_shares(self, parameters: np.ndarray, x: np.ndarray, outputs: int) -> tuple[float, float, float]:
+    def unit_shares(
+        self, parameters: np.ndarray, x: np.ndarray, outputs: int, *, batch_norm: bool = False
+    ) -> tuple[float, float, float]:
         """Return which shares of the hidden units are always on, always off and saturated on x, (n, d).
 
         A unit is on where its pre-activation is above 0; one that is always off is dead (ReLU), one that is always on
         acts linearly. A tanh unit is saturated where it lies in its flat part (|tanh z| > 0.987) on 95% of the rows or
         more; other activations have one flat side, and their share is 0. All NaN without hidden layers or rows.
         """
+        del batch_norm
         if not self.hidden or not len(x):
             return (float("nan"),) * 3
         on, off, flat = [], [], []
@@ -254,6 +264,12 @@ def as_network(value: NetworkLike | None) -> Network:
         return value
     if isinstance(value, tuple | list):
         return MLP(tuple(value))
+    if callable(value):
+        name = getattr(value, "__name__", type(value).__name__)
+        plain = name.isidentifier()
+        raise SettingError(
+            "nets.nameless_module", name=name.lower() if plain else "my-net", factory=name if plain else "factory"
+        )
     text = str(value).strip()
     if ".py:" in text:
         return module_of_file(text)

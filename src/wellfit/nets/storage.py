@@ -205,7 +205,8 @@ def _reading(model: Fitted) -> dict[str, Any]:
     """Return how rows become what the network takes: a preprocessor, or the shape and scale of inputs."""
     if model.preprocessor is not None:
         return {"preprocessor": model.preprocessor.to_dict()}
-    return {"preprocessor": None, "inputs": list(model.inputs), "scale": model.scale}
+    resized = {"resized": True} if model.resized else {}
+    return {"preprocessor": None, "inputs": list(model.inputs), "scale": model.scale, **resized}
 
 
 def _ensemble_content(model: Ensemble) -> dict[str, Any]:
@@ -265,6 +266,7 @@ def _rebuild(content: dict[str, Any], parameters: Array, modules: _Modules) -> F
         notes={str(name): str(value) for name, value in content["notes"].items()},
         inputs=() if plan is not None else tuple(map(int, content["inputs"])),
         scale="bytes" if plan is not None else _known(content["scale"], Scale),
+        resized=plan is None and content.get("resized") is True,
     )
     _check(model)
     with np.errstate(all="ignore"):

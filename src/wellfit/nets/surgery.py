@@ -6,39 +6,44 @@ Imports PyTorch: only what needs it imports this.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wellfit.errors import SettingError, UnsupportedError
-from wellfit.nets.layout import is_norm, is_weight
+from wellfit.errors import UnsupportedError
+from wellfit.nets.layout import own_weights
 from wellfit.nets.network import LEAK, MLP
 from wellfit.nets.torch_door import require_torch
 
+if TYPE_CHECKING:
+    from wellfit.nets.watch import Structure
+
 torch: Any = require_torch()
 nn: Any = torch.nn
-from torch.utils.flop_counter import flop_registry  # noqa: E402 (behind the door)
 
 _BATCH_NORMS = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}
-_ENDS = {"_softmax": "softmax", "sigmoid": "sigmoid"}  # of what should return logits
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+BATCHES = "num_batches_tracked"  # that batch normalization counts: see `count_no_batches`
 
 
 class Site(nn.Module):
     """A dropout layer whose masks come from outside, so that they depend on the member alone.
 
     ``fed`` holds (mask, scale) for each call to come: a mask of 0 and 1, (n, ...) like what passes, or (n, C, 1, ...)
-    for whole channels. Nothing is dropped where it is empty. ``kind`` is the layer of PyTorch's that it stands for.
+    for whole channels. Where it is None nothing is dropped; a call for which no mask is left is an error. ``kind`` is
+    the layer of PyTorch's that it stands for, and ``p`` and ``inplace`` are what that was made with, where a forward
+    pass asks; ``owner`` is what errors call the module.
     """
 
-    def __init__(self, kind: type = nn.Dropout) -> None:
+    def __init__(self, kind: type = nn.Dropout, p: float = 0.5, *, inplace: bool = False, owner: str = "") -> None:
         super().__init__()
-        self.kind = kind
-        self.fed: list[tuple[Any, Any]] = []
+        self.kind, self.p, self.inplace, self.owner = kind, p, inplace, owner
+        self.fed: list[tuple[Any, Any]] | None = None
 
     def forward(self, x: Any) -> Any:
-        """Return what is kept, scaled."""
-        if not self.fed:
+        """Return what is kept, scaled. Raises `UnsupportedError` where no mask is left."""
+        if self.fed is None:
             return x
+        if not self.fed:
+            raise UnsupportedError("trial.more_dropout", name=self.owner)
         mask, scale = self.fed.pop(0)
         return x if mask is None else x * mask.to(x.dtype) * scale.to(x.dtype)
 
@@ -47,30 +52,16 @@ class Site(nn.Module):
         return (shape[1], *(1 for _ in shape[2:])) if self.kind is not nn.Dropout else tuple(shape[1:])
 
 
-@dataclass
-class Trial:
-    """What a forward pass of a few rows showed: names in the order of calls, with the shapes that left each layer."""
-
-    products: int = 0
-    layers: list[str] = field(default_factory=list)
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    sites: list[str] = field(default_factory=list)
-    masks: list[tuple[int, ...]] = field(default_factory=list)  # of each call of a site, without the rows
-    follows: dict[str, str] = field(default_factory=dict)  # a batch normalization by the layer in front of it
-    tokens: bool = False
-    activations: int = 0  # numbers that all operations gave back, a row
-    heard: list[str] = field(default_factory=list)  # all operations of both passes, in words
-
-
 def prepare(net: Any, name: str, *, keep_norm: bool) -> Any:
     """Return the module with its dropout layers under control, and without batch normalization if so asked."""
-    kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
     sites: dict[int, Site] = {}  # one object in two places is one layer
     for place, part in list(net.named_modules(remove_duplicate=False)):
         if isinstance(part, nn.AlphaDropout | nn.FeatureAlphaDropout):
             raise UnsupportedError("module.alpha_dropout", name=name, place=place)
-        if isinstance(part, kinds):
-            site = sites.setdefault(id(part), Site(next(kind for kind in kinds if isinstance(part, kind))))
+        if kind := next((kind for kind in _DROPOUTS if isinstance(part, kind)), None):
+            if type(part).forward is not kind.forward:
+                raise UnsupportedError("module.dropout_of_own", name=name, place=place, kind=type(part).__name__)
+            site = sites.setdefault(id(part), Site(kind, part.p, inplace=part.inplace, owner=name))
             net = _replaced(net, place, site)
         elif isinstance(part, nn.modules.batchnorm._BatchNorm):
             if part.momentum is None:
@@ -82,158 +73,50 @@ def prepare(net: Any, name: str, *, keep_norm: bool) -> Any:
     return net
 
 
-def try_out(net: Any, x: Any, outputs: int, name: str) -> Trial:
-    """Run a few rows through, in evaluation and in training mode, and return what was seen.
+def is_layer(part: Any) -> bool:
+    """Return whether a part is a weight layer: it has weights of its own, and of a block none of the layers in it.
 
-    Raises `SettingError` where the forward pass fails or does not give (n, outputs), or gives probabilities;
-    `UnsupportedError` where it draws random numbers of its own.
+    Weights that PyTorch's parametrizations make are those of the layer.
     """
-    trial, watch = Trial(), _Watch()
-    before = {n: b.clone() for n, b in net.named_buffers()}
-    hooks = _hooks(net, trial)
-    try:
-        with torch.no_grad(), watch:
-            net.train(False)
-            out, trial.tokens = _forward(net, x, name)
-        trial.products = max(1, watch.flops // 2 // len(x))
-        trial.activations = watch.numbers // len(x)
-        for hook in hooks:
-            hook.remove()
-        with torch.no_grad(), watch:
-            net.train()
-            net(torch.zeros_like(x, dtype=torch.long) if trial.tokens else x)
-        trial.heard = watch.heard
-    finally:
-        for hook in hooks:
-            hook.remove()
-        with torch.no_grad():
-            for n, b in net.named_buffers():
-                b.copy_(before[n])
-    if watch.random:
-        raise UnsupportedError("module.own_dropout", name=name, operation=watch.random)
-    if watch.last in _ENDS:
-        raise SettingError("module.probabilities", name=name, end=_ENDS[watch.last])
-    shape = tuple(out.shape) if hasattr(out, "shape") else type(out).__name__
-    fine = [(len(x), outputs)] + ([(len(x),), (len(x), 2)] if outputs == 1 else [])
-    if shape not in fine:
-        raise SettingError("module.wrong_output", name=name, given=tuple(x.shape), got=shape, wanted=fine[0])
-    return trial
-
-
-def _forward(net: Any, x: Any, name: str) -> tuple[Any, bool]:
-    """Return the outputs, and whether the module takes whole numbers (tokens) and not values."""
-    may_read = any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in net.modules())
-    try:
-        return net(x), False
-    except Exception as error:
-        if may_read:
-            with suppress(Exception):
-                return net(torch.zeros_like(x, dtype=torch.long)), True
-        raise SettingError(
-            "module.forward_failed", name=name, given=tuple(x.shape), kind=type(error).__name__, error=error
-        ) from error
-
-
-def _hooks(net: Any, trial: Trial) -> list[Any]:
-    left: dict[str, Any] = {}  # what each layer gave
-
-    def met(place: str, part: Any) -> Any:
-        def hook(_: Any, given: tuple, out: Any) -> None:
-            if isinstance(part, Site):
-                trial.sites.append(place)
-                trial.masks.append(part.mask_shape(tuple(given[0].shape)))
-            elif isinstance(part, nn.modules.batchnorm._BatchNorm):
-                before = next((name for name, gave in left.items() if gave is given[0]), None)
-                if before is not None:
-                    trial.follows.setdefault(before, place)
-            elif place not in trial.layers:
-                left[place] = out
-                trial.layers.append(place)
-                trial.shapes[place] = tuple(out.shape) if hasattr(out, "shape") else ()
-
-        return hook
-
-    found = []
-    for place, part in net.named_modules():
-        own = [is_weight(n, p) for n, p in part.named_parameters(recurse=False)]
-        # Of a block with weights of its own only the layers in it count: it is done after them.
-        inner = any(is_weight(n, p) for child in part.children() for n, p in child.named_parameters())
-        weighs = any(own) and not inner and not is_norm(part)
-        if weighs or isinstance(part, Site | nn.modules.batchnorm._BatchNorm):
-            found.append(part.register_forward_hook(met(place, part)))
-    return found
-
-
-class _Watch(torch.utils._python_dispatch.TorchDispatchMode):
-    """Hears every operation: the last one, the first that draws random numbers, and how much work there is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last, self.random, self.numbers, self.flops = "", "", 0, 0
-        self.heard: list[str] = []
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Say no: yes makes PyTorch import its compiler, which takes seconds."""
+    if isinstance(part, nn.utils.parametrize.ParametrizationList):
         return False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        """Note the operation and go on."""
-        kwargs = kwargs or {}
-        named = func._schema.name.partition("::")[2]
-        draws = torch.Tag.nondeterministic_seeded in func.tags
-        if draws and not self.random and not _without_effect(func, args, kwargs):
-            self.random = named
-        if named not in ("detach", "view", "squeeze", "_unsafe_view", "alias"):
-            self.last = named
-        out = func(*args, **kwargs)
-        self.numbers += out.numel() if isinstance(out, torch.Tensor) else 0
-        plain = [a for a in (*args, *kwargs.values()) if isinstance(a, int | float | bool | str | list | tuple)]
-        shape = tuple(out.shape) if isinstance(out, torch.Tensor) else ""
-        self.heard.append(f"{named} {[a for a in plain if not _holds_tensors(a)]} {shape}")
-        # PyTorch's own mode for this takes seconds to begin; its formulas are there for the asking.
-        count = flop_registry.get(func.overloadpacket)
-        self.flops += count(*args, **kwargs, out_val=out) if count else 0
-        return out
+    places = [place for place, within in part.named_modules() if own_weights(within)]
+    return bool(places) and all(not place or place.startswith("parametrizations.") for place in places)
 
 
-def _holds_tensors(value: Any) -> bool:
-    return isinstance(value, list | tuple) and any(isinstance(item, torch.Tensor) for item in value)
+def insert(net: Any, found: Structure, name: str, *, batch_norm: bool, dropout: bool) -> None:
+    """Put batch normalization behind hidden weight layers where there is none, and dropout in front of all but one.
 
-
-def has_columns(layer: Any) -> bool:
-    """Return whether a layer's weights are (out, in, ...), one column for each input."""
-    if isinstance(layer, nn.Linear):
-        return True
-    return isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) and layer.groups == 1
-
-
-def _without_effect(func: Any, args: tuple, kwargs: dict) -> bool:
-    """Return whether an operation that may draw does not: attention with a dropout of 0, dropout in evaluation."""
-    told = func._schema.arguments  # what equals its default is not handed over
-    given = {a.name: a.default_value for a in told if a.has_default_value()}
-    given |= dict(zip((a.name for a in told), args, strict=False)) | kwargs
-    if given.get("train") is False:
-        return True
-    rates = [given[name] for name in ("dropout_p", "p", "dropout") if name in given]
-    return bool(rates) and not any(rates)
-
-
-def insert(net: Any, trial: Trial, name: str, *, batch_norm: bool, dropout: bool) -> None:
-    """Put batch normalization behind hidden weight layers where there is none, and dropout in front of all but one."""
-    has_norm = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in net.modules())
-    for i, place in enumerate(trial.layers):
-        layer, shape = net.get_submodule(place), trial.shapes[place]
-        parts = [layer]
-        if batch_norm and not has_norm and i < len(trial.layers) - 1:
+    Layers stay what and where they are, since a forward pass may read their attributes: what is inserted hangs in them
+    and is called by PyTorch's hooks. Dropout is put where values come in, and no dropout layer is in front already.
+    Raises `UnsupportedError` for weights that are multiplied outside of a call of their layer.
+    """
+    batch_norm = batch_norm and not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in net.modules())
+    if (batch_norm or dropout) and found.outside:
+        raise UnsupportedError("module.outside", name=name, weight=found.outside[0])
+    for i, place in enumerate(found.layers):
+        layer, shape = net.get_submodule(place), found.shapes[place]
+        if batch_norm and i < len(found.layers) - 1:
             affine = isinstance(layer, nn.Linear) and len(shape) == 2
             if not affine and not isinstance(layer, nn.modules.conv._ConvNd):
                 raise UnsupportedError("module.no_batch_norm", name=name, place=place)
-            parts.append(getattr(nn, _BATCH_NORMS[len(shape)])(shape[1]))
-        if dropout and i:
-            parts.insert(0, Site())
-        if len(parts) > 1:
-            _replaced(net, place, nn.Sequential(*parts))
+            layer.inserted_norm = getattr(nn, _BATCH_NORMS[len(shape)])(shape[1])
+            layer.register_forward_hook(_normalized)
+        if dropout and i and place in found.droppable:
+            layer.inserted_dropout = Site(owner=name)
+            layer.register_forward_pre_hook(_dropped, with_kwargs=True)
+
+
+def _normalized(layer: Any, _: tuple, out: Any) -> Any:
+    return layer.inserted_norm(out)
+
+
+def _dropped(layer: Any, given: tuple, named: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    """Drop from the first argument of a call, by place or by name."""
+    if given:
+        return (layer.inserted_dropout(given[0]), *given[1:]), named
+    first = next(iter(named))
+    return given, {**named, first: layer.inserted_dropout(named[first])}
 
 
 def count_no_batches(net: Any) -> None:
@@ -246,17 +129,13 @@ def count_no_batches(net: Any) -> None:
 def release(net: Any, sites: Sequence[str], rates: Sequence[float]) -> Any:
     """Return the module with PyTorch's own dropout layers: those at ``sites`` have ``rates``, others are never met."""
     rate = dict(zip(sites, rates, strict=True))
-    for place, part in list(net.named_modules()):
+    made: dict[int, Any] = {}  # by site: what hangs in two places has the rate of the first
+    for place, part in list(net.named_modules(remove_duplicate=False)):
         if isinstance(part, Site):
-            net = _replaced(net, place, part.kind(rate.get(place, 0.0)))
+            net = _replaced(net, place, made.setdefault(id(part), part.kind(rate.get(place, 0.0), part.inplace)))
         elif isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats:
             part.num_batches_tracked = torch.tensor(0)  # a checkpoint of the user's has it
     return net
-
-
-def before_activation(trial: Trial) -> tuple[str, ...]:
-    """Return what the hidden units' values leave before any activation: weight layers, or the normalization behind."""
-    return tuple(trial.follows.get(place, place) for place in trial.layers[:-1] if len(trial.shapes[place]) > 1)
 
 
 def logits(out: Any, outputs: int) -> Any:

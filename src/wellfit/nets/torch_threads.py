@@ -13,7 +13,8 @@ torch: Any = require_torch()
 
 # Of a member's training, on every machine: how many threads share a sum changes its last bit. Two finish a network in
 # 0.6 of the time of one, about as much as two networks side by side would gain; more would share too little work each.
-TRAINING = 2
+# Steps of fewer multiplications than `SHARED`, forward, are over before two threads have found together.
+TRAINING, SHARED = 2, 10_000_000
 _lock = threading.Lock()
 _users, _usual = 0, 1
 _mine = threading.local()

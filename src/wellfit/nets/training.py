@@ -109,13 +109,18 @@ class Training:
         return name not in ("loss", "class_weights") or getattr(self, name) != default
 
     def __str__(self) -> str:
-        """Return a short description in one line."""
+        """Return a short description in one line.
+
+        >>> str(Training("adamw", 1e-3, epochs=3, batch_size=64, precision="bfloat16"))
+        'adamw lr 0.001 constant, batch 64, 3 epochs, bfloat16'
+        """
         batch = "full batch" if self.batch_size is None else f"batch {self.batch_size}"
         momentum = f" momentum {self.momentum:g}{' nesterov' if self.nesterov else ''}" if self.momentum else ""
         loss = "" if self.loss == "auto" else f", loss {self.loss}"
         weights = "" if self.class_weights is None else f", class weights {self.class_weights}"
+        precision = "" if self.precision == "float32" else f", {self.precision}"
         steps = f"{self.optimizer}{momentum} lr {self.learning_rate:g} {self.schedule}, {batch}, {self.epochs} epochs"
-        return steps + loss + weights
+        return steps + precision + loss + weights
 
 
 def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:

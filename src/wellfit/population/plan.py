@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
+
+import numpy as np
 
 from wellfit.cocktail import Cocktail, EarlyStopping
 from wellfit.engines.base import Engine, Member
 from wellfit.errors import SettingError, UnsupportedError
 from wellfit.messages import say
-from wellfit.nets import MLP, Network, Training
+from wellfit.nets import MLP, Module, Network, Training
+from wellfit.nets.module import Inputs
 from wellfit.records import TrainingData
 
 
@@ -53,7 +57,10 @@ def plan(
 
 
 def check(members: Sequence[Member], data: TrainingData, engine: Engine) -> None:
-    """Refuse what cannot be trained. Raises `UnsupportedError` naming cocktail, network and reason."""
+    """Refuse what cannot be trained. Raises `UnsupportedError` naming cocktail, network and reason.
+
+    A module is made with each seed, since what its factory draws is known only then.
+    """
     asked: set[tuple] = set()
     for member in members:
         if not 0 <= member.fold < len(data.folds):
@@ -68,6 +75,21 @@ def check(members: Sequence[Member], data: TrainingData, engine: Engine) -> None
             raise UnsupportedError(
                 "population.refused", cocktail=member.cocktail, network=member.network, reason=reason
             )
+    _refuse_starts(members, data)
+
+
+def _refuse_starts(members: Sequence[Member], data: TrainingData) -> None:
+    """Raise what `Module.initialize` raises for any seed, and `UnsupportedError` where a start is not repeated."""
+    asked: dict[tuple[Module, Inputs], dict[int, None]] = {}  # seeds, in order
+    for member in members:
+        if isinstance(member.network, Module):
+            asked.setdefault((member.network, data.folds[member.fold].inputs), {})[member.seed] = None
+    for (network, inputs), seeds in asked.items():
+        begin = partial(network.initialize, inputs=inputs, outputs=data.outputs)
+        for i, seed in enumerate(seeds):
+            start = begin(seed)
+            if i == 0 and not np.array_equal(start, begin(seed), equal_nan=True):
+                raise UnsupportedError("module.begins_anew", name=network.name)
 
 
 def _misfit(member: Member, data: TrainingData) -> str | None:

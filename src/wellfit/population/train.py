@@ -7,7 +7,7 @@ from contextlib import closing
 
 import numpy as np
 
-from wellfit.engines.base import Engine, Member, State, histories
+from wellfit.engines.base import Engine, Member, State, histories, reads_together
 from wellfit.engines.choice import default_engine
 from wellfit.executors import Executor, MemberError, Threads
 from wellfit.executors.base import Progress, epoch_work
@@ -17,7 +17,7 @@ from wellfit.population.resuming import begun, keeping, recalled
 from wellfit.records import History, TrainingData
 
 Take = Callable[[Member, History], None]
-TOGETHER = 256  # members that end are read together, where no ledger waits for each
+TOGETHER = 256  # members that end are read together at most
 
 
 def train(
@@ -154,9 +154,10 @@ class _Gathering:
             raise MemberError("executors.member_memory", member=member, **counts) from error
 
     def record(self, item: tuple[int, State]) -> None:
-        """Take one result: it is written down at once, and where there is no ledger read with others that end soon."""
+        """Take one result: it is written down at once, or read with others where that is faster and no ledger waits."""
         self.ended.append(item)
-        if self.ledger is not None or len(self.ended) >= TOGETHER:
+        waits = self.ledger is None and reads_together(self.engine, self.waiting[item[0]], self.data)
+        if not waits or len(self.ended) >= TOGETHER:
             self.read_on()
 
     def read_on(self) -> None:

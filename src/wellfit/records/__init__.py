@@ -9,7 +9,19 @@ from wellfit.records.lessons import Samples, Taught
 from wellfit.records.paths import Coefficients, Path, Simplest, WarmStarts
 from wellfit.records.runs import Portrait, RunRecord
 from wellfit.records.searching import Corrected, Part, SearchRecord, Trial
-from wellfit.records.tables import Array, Finding, Fold, FoldData, Kind, Scale, Split, Table, Task, TrainingData
+from wellfit.records.tables import (
+    Array,
+    Finding,
+    Fold,
+    FoldData,
+    Kind,
+    Scale,
+    Split,
+    Table,
+    Task,
+    TrainingData,
+    inputs_of,
+)
 from wellfit.records.workings import Averaging, Workings
 
 __all__ = [
@@ -52,4 +64,5 @@ __all__ = [
     "WarmStarts",
     "Workings",
     "hash_once",
+    "inputs_of",
 ]

@@ -39,6 +39,7 @@ class Table:
     (n, channels, height, width), uint8 with 0 for black and 255 for full, or float32 that networks get as it is, or
     int64 tokens (n, length). ``scale`` says what the numbers of ``inputs`` are: ``bytes``, that is uint8, or float32
     made as networks read bytes (x / 127.5 - 1); ``given``, float32 as the source gave them; or ``tokens``, int64.
+    ``resized`` says that image files were resized as they were read, so that images to predict are resized as well.
     ``target`` is (n,): int64 codes into ``classes`` or float64 for regression. ``test_rows`` are the rows of a test set
     that came with the data, else None; ``groups``, ``times`` and ``weights`` (how much a row counts) are (n,) where
     asked for.
@@ -58,6 +59,7 @@ class Table:
     findings: tuple[Finding, ...] = ()
     inputs: Array | None = None
     scale: Scale = "bytes"
+    resized: bool = False
 
     @property
     def rows(self) -> int:
@@ -84,6 +86,15 @@ class Fold:
     score: Array
 
 
+def inputs_of(x: Array) -> int | tuple[int, ...]:
+    """Return what a network takes of each row of x, (n, ...): d features, or a shape such as (channels, height, width).
+
+    >>> inputs_of(np.zeros((9, 4))), inputs_of(np.zeros((9, 1, 28, 28)))
+    (4, (1, 28, 28))
+    """
+    return x.shape[1] if x.ndim == 2 else x.shape[1:]
+
+
 @dataclass(frozen=True, eq=False)
 class FoldData:
     """What an engine trains on for one fold: a design matrix made with *this fold's training rows* only.
@@ -91,6 +102,8 @@ class FoldData:
     ``x`` is (n, d) float64; or (n, ...) as in `Table.inputs`, uint8 images among them, for a network that takes inputs
     of that shape (see `wellfit.nets.Module`). ``y`` is (n, k) float64: one-hot (multiclass), 0/1 (binary),
     standardized (regression).
+    ``tones``, (2, channels), are what is black and what white in images whose scale is ``given``, for augmentation to
+    know; None elsewhere, where networks read black as -1 and white as 1.
     ``loss_unit`` turns the engine's loss into the user's unit (the squared target scale in regression, else 1);
     ``target_mean`` and ``target_scale`` turn regression predictions back. ``weights`` is None or (n,): how much each
     row counts, in training and in curves.
@@ -103,11 +116,12 @@ class FoldData:
     target_mean: float = 0.0
     target_scale: float = 1.0
     weights: Array | None = None
+    tones: Array | None = None
 
     @property
     def inputs(self) -> int | tuple[int, ...]:
         """What a network takes of each row: d features, or a shape such as (channels, height, width)."""
-        return self.x.shape[1] if self.x.ndim == 2 else self.x.shape[1:]
+        return inputs_of(self.x)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from wellfit.cocktail import Cocktail
 from wellfit.engines.base import Member
 from wellfit.executors import Executor
 from wellfit.nets import MLP, Training
-from wellfit.records import Array, Coefficients, Fold, Table
+from wellfit.records import Array, Coefficients, Table
 
 if TYPE_CHECKING:
     from wellfit.data import Preprocessor
@@ -30,16 +31,19 @@ def coefficients(
 
     Raises what `wellfit.data.prepare` and the executor raise.
     """
-    from wellfit.data import Preprocessor, prepare
+    from wellfit.data.prepare import prepare_rows
+    from wellfit.engines.convex import penalty
 
-    data = prepare(table, [Fold(rows, rows[:0], rows[:0])], bent=False)
-    preprocessor = Preprocessor.fit(table, rows, bent=False)
-    members = [Member(MLP(()), cocktail, training, 0, 0) for cocktail in cocktails]
-    ended = dict(executor.run(engine, members, data))
-    states = [ended[i] for i in range(len(members))]
-    [fold], k = data.folds, data.outputs
-    standardized = np.array([s.parameters[:-k].reshape(k, -1) for s in states])
-    biases = np.array([s.parameters[-k:] for s in states])
+    data, preprocessor = prepare_rows(table, rows, bent=False)
+    member, [fold] = Member(MLP(()), cocktails[0], training, 0, 0), data.folds
+    penalties = [penalty(cocktail) for cocktail in cocktails]
+    if engine.at_once([member], len(cocktails), data):
+        solutions = engine.along(member, penalties, data)
+    else:
+        members = [replace(member, cocktail=cocktail) for cocktail in cocktails]
+        ended = dict(executor.run(engine, members, data))
+        solutions = engine.solutions([ended[i] for i in range(len(members))], data)
+    standardized, biases = solutions.weights, solutions.biases
     centres, scales = _units(preprocessor)
     own = standardized / scales * fold.target_scale
     return Coefficients(
@@ -48,8 +52,8 @@ def coefficients(
         standardized=standardized,
         coefficients=own,
         intercepts=biases * fold.target_scale + fold.target_mean - own @ centres,
-        freedom=np.array([engine.freedom(m, s, data) for m, s in zip(members, states, strict=True)]),
-        exists=np.array([s.status != "unbounded" for s in states]),
+        freedom=engine.freedom(member, penalties, solutions, data),
+        exists=solutions.exists,
     )
 
 

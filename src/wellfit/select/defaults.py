@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wellfit.cocktail import Augment, Cocktail, Dropout, InputDropout, InputNoise, Mixup, as_cocktails
+from wellfit.cocktail import Augment, BatchNorm, Cocktail, Dropout, InputDropout, InputNoise, Mixup, as_cocktails
 from wellfit.errors import SettingError
 from wellfit.nets import MLP, Module, Network, Training
 from wellfit.nets.module import Inputs, module
+from wellfit.nets.modules import LEAST_SIDE
 from wellfit.nets.training import batches
-from wellfit.records import Array, Table
+from wellfit.records import Array, Table, inputs_of
 from wellfit.select.budget import step_seconds
 
 FOLDS = 5
@@ -56,15 +57,16 @@ def default_cocktails(*, quick: bool = False, network: Network | None = None) ->
     (14, 8)
     """
     if isinstance(network, Module):
-        return tuple(mix for mix in as_cocktails(_QUICK_MODULES if quick else _MODULES) if can_have(network, mix))
-    mixes = as_cocktails(_QUICK if quick else _FULL)
-    if network is not None and network.linear:
-        mixes = tuple(mix for mix in mixes if mix.get(Dropout) is None)
-    return mixes
+        mixes = as_cocktails(_QUICK_MODULES if quick else _MODULES)
+    else:
+        mixes = as_cocktails(_QUICK if quick else _FULL)
+    return mixes if network is None else tuple(mix for mix in mixes if can_have(network, mix))
 
 
-def can_have(network: Module, cocktail: Cocktail) -> bool:
-    """Return whether a bound module goes with a cocktail: its dropout layers, its layers to normalize, its inputs."""
+def can_have(network: Network, cocktail: Cocktail) -> bool:
+    """Return whether a network goes with a cocktail; of a bound module see its layers and its inputs."""
+    if not isinstance(network, Module):
+        return not network.linear or (cocktail.get(Dropout) is None and cocktail.get(BatchNorm) is None)
     if cocktail.get(Augment) is not None and not takes_images(network):
         return False
     if network.tokens and any(cocktail.get(kind) is not None for kind in (InputNoise, InputDropout, Mixup)):
@@ -83,8 +85,12 @@ def takes_images(network: Network | None) -> bool:
 
 
 def default_network(table: Table) -> Network:
-    """Return the network to train: hidden layers of 64 and 32 units, and for images the textbook's convolutions."""
-    if table.inputs is not None and table.inputs.ndim == 4:
+    """Return the network to train: hidden layers of 64 and 32 units, and for images the textbook's convolutions.
+
+    Images too small for these convolutions go through the hidden layers.
+    """
+    x = table.inputs
+    if x is not None and x.ndim == 4 and min(x.shape[2:]) >= LEAST_SIDE:
         return module("cnn")
     return MLP((64, 32))
 
@@ -130,7 +136,7 @@ def default_training(
 
     net = default_network(table) if network is None else network
     if table.inputs is not None:
-        inputs: Inputs = table.inputs.shape[1:]
+        inputs: Inputs = inputs_of(table.inputs)
     else:
         inputs = max(1, len(Preprocessor.fit(table, rows, bent=False).feature_names))
     outputs = len(table.classes) if table.task == "multiclass" else 1

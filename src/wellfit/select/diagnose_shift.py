@@ -76,7 +76,7 @@ def two_samples(
 def _column(values: Array, side: Array) -> float:
     """Return the p value of one column: ranks for numbers (their spread too), shares for words and missing values."""
     if values.dtype == object:
-        from wellfit.data.preprocess import Coded
+        from wellfit.data.encoded import Coded
 
         return _shares(Coded.of(values).codes, side)
     missing = np.isnan(values)

@@ -219,4 +219,5 @@ def fitted(
         },
         inputs=() if table.inputs is None else table.inputs.shape[1:],
         scale=table.scale,
+        resized=table.resized,
     )

@@ -11,7 +11,7 @@ from wellfit.cocktail import Cocktail
 from wellfit.engines.base import Engine, Member
 from wellfit.executors import Executor
 from wellfit.ledger import LedgerLike
-from wellfit.nets import MLP, Network, Training
+from wellfit.nets import MLP, Module, Network, Training
 from wellfit.nets.training import batches
 from wellfit.population import check
 from wellfit.records import TrainingData
@@ -24,6 +24,7 @@ RACE = 0.72  # share of a budget for proposing and halving
 AIM = 100  # candidates that a race should see: what is left makes trainings longer
 SPENT = 0.3  # of a candidate's whole training, on average: three rungs, a third promoted
 LEAST_STEPS, MOST_STEPS, MOST_EPOCHS = 200, 6_000, 600
+LEAST_MODULE_STEPS = 80  # a step of a convolutional network costs a thousand of a table's
 SHARE = 12  # one whole candidate costs at most the race's budget over this
 SIDE_BY_SIDE = 6  # candidates of the trial at once: as threads are used in the race
 # Of the seconds: for finding the pace, and for what is not training but reading the answer off.
@@ -60,7 +61,8 @@ class Question:
         rows, network = len(fold.rows.train), self.network or MLP((96, 48))
         recipe = replace(usual(network, fold.inputs, self.data.outputs, rows), schedule="flat_cosine")
         each = step_cost(Member(network, Cocktail(), recipe, 0, 0), self.data)
-        steps = float(np.clip(RACE * total / (AIM * self.folds * each * SPENT), LEAST_STEPS, MOST_STEPS))
+        least = LEAST_MODULE_STEPS if isinstance(network, Module) else LEAST_STEPS
+        steps = float(np.clip(RACE * total / (AIM * self.folds * each * SPENT), least, MOST_STEPS))
         an_epoch, _ = batches(rows, recipe.batch_size)
         return replace(recipe, epochs=int(np.clip(round(steps / an_epoch), 1, MOST_EPOCHS)))
 

@@ -18,14 +18,15 @@ from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress, member_steps
 from wellfit.ledger import LedgerLike
 from wellfit.nets import Network, NetworkLike, Training
-from wellfit.population import plan, train
+from wellfit.population import check, plan, train
 from wellfit.records import Array, History, Path, Table, TrainingData
 from wellfit.select.axes import Over, as_over
 from wellfit.select.coefficients import coefficients
 from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.defaults import default_training
-from wellfit.select.path_reading import PathAsked, read_path, read_warm
+from wellfit.select.path_reading import PathAsked, read_members, read_path, read_warm
 from wellfit.select.source import chosen_network, development_rows, read_source
+from wellfit.select.stacked import Solved
 from wellfit.select.strengths import strengths_along
 from wellfit.select.watched import Moments, snapshots
 
@@ -74,6 +75,7 @@ def path(
     solutions (linear networks) do not depend on where one starts: there ``warm`` changes nothing. ``training`` is
     a recipe, or the fields by name in which it differs from the default. Other arguments are as in `wellfit.compare`.
     What ``ledger`` holds is not trained again; warm starts hang together, and count there once all have ended.
+    A narrow least-squares path is solved here in a moment and troubles no executor, unless a ledger is to hold it.
 
     Raises `SettingError` for an ingredient without a path or impossible settings, and where every point has diverged
     members; `DataError` for the data; `UnsupportedError` where the engine cannot train the ingredient.
@@ -106,8 +108,11 @@ def path(
     strengths, end = work.strengths(points)
     mixes = [along.cocktail(float(s)) for s in strengths]
     asked = PathAsked(table, along, strengths, mixes, end, net, recipe, measure, folds, len(work.seeds), seed)
-    found = read_path(work.histories(strengths, mixes), data, asked)
-    exact = work.exact
+    solved, exact = work.solved(mixes), work.exact
+    if solved is None:
+        found = read_path(work.histories(strengths, mixes), data, asked)
+    else:
+        found = read_members(solved, data, asked)
     if exact and table.inputs is None:  # pixels have no names
         return replace(found, linear=coefficients(table, rows, mixes, recipe, exact, work.executor))
     if warm and not along_epochs and not exact:
@@ -170,6 +175,29 @@ class _Work:
             return None
         [member, *_] = self._members(self.over.cocktail(0.5))
         return exact_engine(self.engine, member, self.data)
+
+    def solved(self, cocktails: Sequence[Cocktail]) -> Solved | None:
+        """Return what exact solutions show that take no time to speak of; None where a population is to be trained.
+
+        A ledger is for what takes time, but who gives one wants to find everything there.
+        """
+        from wellfit.engines.convex import penalty
+
+        exact = self.exact if self.ledger is None else None
+        if exact is None:
+            return None
+        members = self._members(cocktails[-1])
+        if not exact.at_once(members, len(cocktails), self.data):
+            return None
+        check(members + self._members(cocktails[0]), self.data, self.engine)
+        total = len(cocktails) * sum(member_steps(member, self.data) for member in members)
+        if self.progress is not None:
+            self.progress(0, total)
+        penalties = [penalty(cocktail) for cocktail in cocktails]
+        found = Solved(exact, members, penalties, self.data)
+        if self.progress is not None:
+            self.progress(total, total)
+        return found
 
     def train(self, members: Sequence[Member]) -> list[History]:
         """Train members that depend on nothing."""

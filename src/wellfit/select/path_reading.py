@@ -20,8 +20,8 @@ from wellfit.population.plan import plan_fold
 from wellfit.records import Array, Difference, History, Interval, Path, Table, TrainingData, WarmStarts
 from wellfit.select.axes import Over
 from wellfit.select.reading import kept_value
-from wellfit.select.row_changes import RowChanges, by_fold
-from wellfit.select.stacked import Stacked
+from wellfit.select.row_changes import RowChanges, stacked
+from wellfit.select.stacked import Readings, Stacked
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,36 +42,35 @@ class PathAsked:
 
 
 def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked: PathAsked) -> Path:
-    """Return the path. ``histories[p]`` are point p's: folds, then seeds.
+    """Return the path. ``histories[p]`` are point p's: folds, then seeds. Raises as `read_members`."""
+    return read_members(Stacked([h for point in histories for h in point], asked.folds, asked.seeds), data, asked)
 
-    Raises `SettingError` where every point has diverged members.
-    """
-    shape = (len(histories), asked.folds, asked.seeds)
-    flat = [h for point in histories for h in point]
-    diverged = np.array([h.status == "diverged" for h in flat]).reshape(shape)
+
+def read_members(members: Readings, data: TrainingData, asked: PathAsked) -> Path:
+    """Return the path from the readings of its members. Raises `SettingError` where every point has diverged ones."""
+    shape = (len(asked.cocktails), asked.folds, asked.seeds)
+    diverged = members.diverged.reshape(shape)
     if diverged.any(axis=(1, 2)).all():
         rate = f"{asked.training.learning_rate:g}"
-        raise SettingError("path.all_diverged", points=len(histories), ingredient=asked.over.name, rate=rate)
+        raise SettingError("path.all_diverged", points=shape[0], ingredient=asked.over.name, rate=rate)
 
-    def over_members(values: Iterable[object] | Array) -> Array:
+    def over_members(values: Sequence[float] | Array) -> Array:
         """Return one number or row per member as (P, K, S, ...), NaN where the member diverged."""
-        found = np.array(values if isinstance(values, np.ndarray) else list(values), dtype=np.float64)
+        found = np.array(values, dtype=np.float64)
         found = found.reshape(shape + found.shape[1:])
         found[diverged] = np.nan
         return found
 
-    def mean(values: Iterable[object] | Array) -> Array:
+    def mean(values: Array) -> Array:
         return over_members(values).mean(axis=(1, 2))
 
-    stacked = Stacked(flat)
-    losses = over_members(stacked.kept("score_loss"))
-    scores = over_members(_scores(flat, data, asked))
-    train_losses = over_members(stacked.kept("train_loss"))
+    losses = over_members(members.kept("score_loss"))
+    scores, rows, out_of_fold = _predicted(members, diverged, data, asked)
+    train_losses = over_members(members.kept("train_loss"))
     best, strongest, error, right = one_standard_error(losses)
     grid = checkpoints(asked.training.epochs)
-    ahead = np.minimum(np.arange(len(grid)), stacked.longest - 1)
-    rows = np.sort(np.concatenate([fold.rows.score for fold in data.folds[: asked.folds]]))
-    rows_of, trained = _row_errors(flat, data, asked)
+    ahead = np.minimum(np.arange(len(grid)), members.longest - 1)
+    rows_of, trained = _row_errors(members, data, asked)
     return Path(
         data=asked.table.name,
         task=asked.table.task,
@@ -99,17 +98,17 @@ def read_path(histories: Sequence[Sequence[History]], data: TrainingData, asked:
         one_standard_error=strongest,
         right=right,
         diverged=diverged.sum(axis=(1, 2)),
-        weight_norms=mean(h.weight_norms for h in flat),
-        zeros=mean(h.zero_weights / h.weights for h in flat),
-        inputs_used=mean(h.inputs_used for h in flat),
+        weight_norms=mean(members.norms),
+        zeros=mean(members.zeros),
+        inputs_used=mean(members.used),
         inputs=max(fold.x.shape[1] for fold in data.folds[: asked.folds]),
-        units=mean(h.units for h in flat),
-        curves={name: mean(stacked.curves(name))[:, ahead] for name in CURVES},
+        units=mean(members.units),
+        curves={name: mean(members.curves(name))[:, ahead] for name in CURVES},
         checkpoints=grid,
         chance=_chance(data, asked),
         end=asked.end,
         rows=rows,
-        out_of_fold=_out_of_fold(histories, rows, data, asked),
+        out_of_fold=out_of_fold,
     )
 
 
@@ -133,13 +132,32 @@ def one_standard_error(losses: Array) -> tuple[int, int, float, Array]:
     return best, int(np.flatnonzero(right)[-1]), error, right
 
 
-def _scores(flat: Sequence[History], data: TrainingData, asked: PathAsked) -> list[float]:
-    targets = [asked.table.target[fold.rows.score] for fold in data.folds[: asked.folds]]
-    found = []
-    for i, h in enumerate(flat):
-        target, sound = targets[i // asked.seeds % asked.folds], h.status != "diverged"
-        found.append(asked.metric.function(asked.table.task, target, h.predictions) if sound else np.nan)
-    return found
+def _predicted(members: Readings, diverged: Array, data: TrainingData, asked: PathAsked) -> tuple[Array, Array, Array]:
+    """Return the scores, (P, K, S), the rows that are scored, sorted, and what each point says of them, (P, rows, k).
+
+    That is averaged over the seeds that did not diverge; a diverged member's score is NaN. One fold after another is
+    looked at, and what it says need not be kept.
+    """
+    metric, scored = asked.metric.function, [fold.rows.score for fold in data.folds[: asked.folds]]
+    rows = np.concatenate(scored)
+    order = np.argsort(rows)
+    places = np.split(np.argsort(order), np.cumsum([len(score) for score in scored])[:-1])
+    scores = np.full(diverged.shape, np.nan)
+    found = np.empty((len(diverged), len(rows), data.outputs))
+    for k, (score, place) in enumerate(zip(scored, places, strict=True)):
+        target = asked.table.target[score]
+        for p, by_seed in enumerate(members.predictions(k)):
+            sound = [s for s in range(asked.seeds) if not diverged[p, k, s]]
+            for s in sound:
+                scores[p, k, s] = metric(asked.table.task, target, by_seed[s])
+            said = _average([by_seed[s] for s in sound]) if sound else np.full((len(score), data.outputs), np.nan)
+            for column in range(data.outputs):  # to write rows of one number takes twice as long
+                found[p, :, column][place] = said[:, column]
+    return scores, rows[order], found
+
+
+def _average(several: Sequence[Array]) -> Array:
+    return several[0] if len(several) == 1 else np.mean(several, axis=0)
 
 
 def _counts(data: TrainingData, asked: PathAsked) -> dict[str, Array]:
@@ -151,7 +169,7 @@ def _counts(data: TrainingData, asked: PathAsked) -> dict[str, Array]:
 
 
 def _row_errors(
-    flat: Sequence[History], data: TrainingData, asked: PathAsked
+    members: Readings, data: TrainingData, asked: PathAsked
 ) -> tuple[dict[str, list[RowError | None]], Array | None]:
     """Return what the rows tell of each point's loss, training loss and score, P of each.
 
@@ -159,23 +177,15 @@ def _row_errors(
     """
     first = plan_fold(asked.cocktails[0], 0, asked.folds, data)
     rows = RowChanges(asked.table, data.folds[first : first + asked.folds], asked.training, asked.metric)
-    places = np.arange(len(flat)).reshape(-1, asked.folds, asked.seeds)
-
-    def said(name: str) -> list[Array]:
-        """Return what all points say, (P, S, rows, k) of each fold."""
-        found = by_fold([[flat[i] for i in places[:, k].ravel().tolist()] for k in range(asked.folds)], name)
-        return [part.reshape(len(places), asked.seeds, *part.shape[1:]) for part in found]
-
-    unseen, seen = said("predictions"), said("seen")
+    unseen = [stacked(members.predictions(k)) for k in range(asked.folds)]
+    seen = [stacked(members.seen(k)) for k in range(asked.folds)]
     with np.errstate(all="ignore"):  # of a diverged member nothing is shown
-        asked_of = (
-            ("loss", rows.error, rows.of_loss(unseen, seen)),
-            ("score", rows.error, rows.of_score(unseen, seen)),
-            ("train_loss", rows.trained_error, trained := rows.of_training(seen)),
-        )
+        score, trained = rows.of_score(unseen, seen), rows.of_training(seen)
+        unknown: list[RowError | None] = [None] * len(asked.cocktails)
         found = {
-            what: [None if look is None else error(look[p]) for p in range(len(places))]
-            for what, error, look in asked_of
+            "loss": rows.errors(rows.of_loss(unseen, seen)),
+            "score": unknown if score is None else rows.errors(score),
+            "train_loss": unknown if trained is None else rows.trained_errors(trained),
         }
     return found, trained.values[:, :, None] if trained is not None and rows.sampled else None
 
@@ -248,24 +258,6 @@ def _centre(name: str, parameter: float, y: Array, weights: Array) -> float:
         return float(np.average(regression_losses(name, parameter, y - centre), weights=weights))
 
     return float(minimize_scalar(cost, bounds=(y.min(), y.max()), method="bounded").x)
-
-
-def _out_of_fold(histories: Sequence[Sequence[History]], rows: Array, data: TrainingData, asked: PathAsked) -> Array:
-    """Return the predictions of each point for ``rows``, (P, rows, k), averaged over the seeds that did not diverge."""
-    scored = [fold.rows.score for fold in data.folds[: asked.folds]]
-    order = np.argsort(np.concatenate(scored))  # each row is scored once
-    found = np.empty((len(histories), len(rows), data.outputs))
-    for p, point in enumerate(histories):
-        parts = []
-        for k, score in enumerate(scored):
-            mine = point[k * asked.seeds : (k + 1) * asked.seeds]
-            sound = [h.predictions for h in mine if h.status != "diverged"]
-            if len(sound) == 1:
-                parts.append(sound[0])
-            else:
-                parts.append(np.mean(sound, axis=0) if sound else np.full((len(score), data.outputs), np.nan))
-        np.concatenate(parts).take(order, axis=0, out=found[p], mode="clip")
-    return found
 
 
 def read_warm(histories: Iterable[Sequence[History]], path: Path, data: TrainingData) -> WarmStarts:

@@ -192,5 +192,10 @@ def _relative(means: Array, changes: Array, floor: Array) -> tuple[Array, Array]
 
 def by_fold(histories: Sequence[Sequence[History]], name: str = "predictions") -> list[Array]:
     """Return a field of ``histories[k][s]`` per fold, (S, rows, k), with no rows where a seed has none."""
-    found = [[getattr(history, name) for history in fold] for fold in histories]
-    return [np.array(each) if len({a.shape for a in each}) == 1 else np.empty((len(each), 0, 1)) for each in found]
+    return [stacked([[getattr(history, name) for history in fold]])[0] for fold in histories]
+
+
+def stacked(said: Sequence[Sequence[Array]]) -> Array:
+    """Return (P, S, rows, k) from P points of S seeds, with no rows where not all have the same."""
+    alike = len({one.shape for point in said for one in point}) == 1
+    return np.array(said) if alike else np.empty((len(said), len(said[0]), 0, 1))

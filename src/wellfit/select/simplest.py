@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wellfit.cocktail import Cocktail, Dropout
 from wellfit.engines.base import Engine
 from wellfit.errors import SettingError
 from wellfit.evidence.intervals import difference, fold_interval
@@ -17,7 +18,7 @@ from wellfit.ledger import LedgerLike
 from wellfit.messages import say
 from wellfit.nets import MLP, Network, NetworkLike, Training
 from wellfit.records import Array, Difference, Interval, Path, Simplest, Table
-from wellfit.select.defaults import FOLDS
+from wellfit.select.defaults import FOLDS, can_have
 from wellfit.select.path import path
 from wellfit.select.source import chosen_network, development_rows, read_source
 
@@ -52,9 +53,10 @@ def simplest(
     """Say whether a network is better than a linear model, paired over folds, with the interval.
 
     Each side is regularized: the linear model along L1 and L2 (exact solutions), the network along L2, dropout and
-    epochs (as in early stopping), ``points`` each. On each fold a side takes the ingredient and strength that are best
-    on the *other* folds, so that neither side's score is flattered by the choice. Other arguments are as in
-    `wellfit.path`. Raises what that raises, and `SettingError` for a linear ``network``.
+    epochs (as in early stopping), ``points`` each; a module without dropout layers has the other two. On each fold a
+    side takes the ingredient and strength that are best on the *other* folds, so that neither side's score is flattered
+    by the choice. Other arguments are as in `wellfit.path`. Raises what that raises, and `SettingError` for a linear
+    ``network``.
 
     >>> found = simplest("iris", network="8", training=Training(epochs=30), points=4, seeds=1, folds=3)
     >>> found.metric, found.linear_score.mean > 0.9, found.difference.word != "better"
@@ -88,7 +90,8 @@ def simplest(
             for name in names
         ]
 
-    return read_simplest(along(LINEAR, MLP(()), 1), along(NETWORK, net, seeds), table, rows)
+    names = [name for name in NETWORK if name != "dropout" or can_have(net, Cocktail((Dropout(0.5),)))]
+    return read_simplest(along(LINEAR, MLP(()), 1), along(names, net, seeds), table, rows)
 
 
 def read_simplest(linear: Sequence[Path], network: Sequence[Path], table: Table, rows: Array) -> Simplest:

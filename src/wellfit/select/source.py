@@ -9,7 +9,7 @@ import numpy as np
 from wellfit import rng
 from wellfit.errors import SettingError, UnsupportedError
 from wellfit.nets import MLP, Module, Network, NetworkLike, as_network
-from wellfit.records import Array, Table
+from wellfit.records import Array, Table, inputs_of
 from wellfit.select.defaults import default_network
 
 
@@ -37,7 +37,7 @@ def chosen_network(table: Table, rows: Array, asked: NetworkLike | None) -> Netw
         return net
     outputs = len(table.classes) if table.task == "multiclass" else 1
     if table.inputs is not None:
-        return net.bound(table.inputs.shape[1:], outputs)
+        return net.bound(inputs_of(table.inputs), outputs)
     from wellfit.data import Preprocessor
 
     return net.bound(len(Preprocessor.fit(table, rows).feature_names), outputs)

@@ -189,13 +189,13 @@ class Space:
             parts.append({"l1": L1, "l2": L2, "elastic_net": ElasticNet}[str(penalty)](strength))
         elif penalty == "weight_decay":
             parts.append(WeightDecay(_digits(trial.suggest_float("decay_strength", 1e-2, 5.0, log=True))))
-        if not network.linear and _can(network, Dropout(0.1)):
+        if can_have(network, Cocktail((Dropout(0.1),))):
             parts += _some(trial, "dropout", Dropout, 0.05, 0.6)
-        if not network.linear and _can(network, BatchNorm()) and trial.suggest_categorical("batch_norm", (False, True)):
+        if can_have(network, Cocktail((BatchNorm(),))) and trial.suggest_categorical("batch_norm", (False, True)):
             parts.append(BatchNorm())
         if takes_images(network):
             parts += _some(trial, "augment", Augment, 0.2, 1.0)
-        if _can(network, Mixup(0.2)):  # tokens can be neither mixed nor disturbed
+        if can_have(network, Cocktail((Mixup(0.2),))):  # tokens can be neither mixed nor disturbed
             parts += _some(trial, "input_dropout", InputDropout, 0.02, 0.4)
             parts += _some(trial, "input_noise", InputNoise, 0.02, 0.6, log=True)
             parts += _some(trial, "mixup", Mixup, 0.05, 1.0, log=True)
@@ -204,10 +204,6 @@ class Space:
         if trial.suggest_categorical("ema", (False, True)):
             parts.append(EMA(0.99))
         return Cocktail(tuple(parts))
-
-
-def _can(network: Network, ingredient: Ingredient) -> bool:
-    return not isinstance(network, Module) or can_have(network, Cocktail((ingredient,)))
 
 
 def _some(

@@ -6,7 +6,8 @@ from torch import nn
 
 from wellfit.cocktail import Cocktail, Dropout
 from wellfit.errors import SettingError
-from wellfit.torch.parts import dropout_attribute, is_keras, modules_of
+from wellfit.torch.keras_layers import is_keras
+from wellfit.torch.parts import dropout_attribute, modules_of
 
 
 def set_dropout(model: nn.Module, rate: float | tuple[float, ...]) -> int:
@@ -15,7 +16,8 @@ def set_dropout(model: nn.Module, rate: float | tuple[float, ...]) -> int:
     Places are all layers of PyTorch's dropout family (``Dropout``, ``Dropout1d`` to ``3d``, ``AlphaDropout``), the
     attention dropout of ``MultiheadAttention`` (and so of transformer layers), the dropout between the layers of an
     ``RNN``, ``LSTM`` or ``GRU`` that has several, and Keras's ``Dropout``, ``SpatialDropout``, ``AlphaDropout`` and
-    ``GaussianDropout``. The rate of ``F.dropout`` written into a ``forward`` cannot be seen from outside.
+    ``GaussianDropout``, with the ``dropout`` of its recurrent layers, which drops their inputs; ``recurrent_dropout``
+    is left as it is. The rate of ``F.dropout`` written into a ``forward`` cannot be seen from outside.
 
     Raises `SettingError` for a rate outside [0, 1), a wrong count of rates, a model without a place for dropout, and
     for a Keras layer that was made with rate 0, which has no random generator to drop with.

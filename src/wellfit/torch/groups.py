@@ -25,10 +25,10 @@ def parameter_groups(
     ``weight_decay`` is one number, or one per weight in the order of the model. With AdamW it is wellfit's
     ``weight_decay`` (decoupled; Loshchilov & Hutter 2019), with SGD and Adam its ``l2`` (coupled). ``undecayed`` names
     further parameters to leave alone, as ``model.named_parameters()`` has them. Every trainable parameter is in exactly
-    one group.
+    one group, a frozen one in none: thaw it first, or add a group for it later.
 
     Raises `SettingError` for a negative strength, a wrong count of them, a name that the model does not have, and a
-    model without parameters.
+    model without parameters or with all of them frozen.
 
     >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.LayerNorm(8), torch.nn.Linear(8, 3))
@@ -38,6 +38,8 @@ def parameter_groups(
     >>> optimizer = torch.optim.AdamW(groups, lr=1e-3)
     """
     parameters = parameters_of(model)
+    if not parameters:
+        raise SettingError("toolbox.all_frozen", kind=type(model).__name__)
     weights = [p for p in parameters if p.kind == "weight"]
     spared = set(undecayed)
     _check_names(spared, [p.name for p in parameters])

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from torch import nn
 from torch.optim import Optimizer
 
-from wellfit.torch.parts import modules_of, parameters_of
+from wellfit.torch.parts import parameters_of
 from wellfit.torch.rules.advice import Advice
-from wellfit.torch.rules.data import data_rules, first_batch, inputs_of, same_draws_afterwards
+from wellfit.torch.rules.data import data_rules, first_batch, inputs_of
 from wellfit.torch.rules.decay import decay_rules
 from wellfit.torch.rules.mode import watch
 from wellfit.torch.rules.order import order_rules, trace_of
-from wellfit.torch.stopping import put_back, snapshot
+from wellfit.torch.rules.unchanged import same_draws_afterwards, same_model_afterwards
 
 
 def lint(
@@ -46,7 +46,7 @@ def lint(
     [('decay_on_bias_or_norm', ('0.bias', '2.bias'))]
     """
     parameters_of(model)  # refuses a model that has none
-    with same_draws_afterwards():
+    with same_draws_afterwards(), same_model_afterwards(model):
         batch = first_batch(loader)
         trace = trace_of(model, inputs_of(batch, model))
         found = [] if optimizer is None else list(decay_rules(model, optimizer, trace))
@@ -59,14 +59,7 @@ def lint(
 
 def _evaluated(model: nn.Module, evaluate: Callable[[], object]) -> list[Advice]:
     """Let the script evaluate as it would after an epoch of training, and return what was seen."""
-    kept = snapshot(model)
-    modes = [(module, module.training) for _, module in modules_of(model)]
     model.train()
-    try:
-        with watch(model) as watching:
-            evaluate()
-    finally:
-        put_back(model, kept)
-        for module, mode in modes:
-            module.training = mode
-    return watching.found(len(watching.passes))
+    with watch(model) as watching:
+        evaluate()
+    return watching.found(watching.passes)

@@ -11,7 +11,8 @@ from torch import nn
 from wellfit.cocktail import L1, L2, Cocktail, ElasticNet, GroupLasso, Ingredient, Strengths, as_cocktail
 from wellfit.cocktail.schedules import schedule_factor
 from wellfit.errors import SettingError
-from wellfit.torch.parts import Parameter, weights_of
+from wellfit.torch.entry import columns, entry_of
+from wellfit.torch.parts import weights_of
 
 PENALTIES = (L1, L2, ElasticNet, GroupLasso)
 
@@ -22,11 +23,14 @@ def penalty(
     *,
     smooth: bool = False,
     progress: float | None = None,
+    entry: str | None = None,
 ) -> torch.Tensor:
     """Return ``l1 sum|W| + l2/2 sum W^2`` over the model's weights, a scalar tensor to add to the loss of a batch.
 
     ``cocktail`` is one of wellfit's, or its text: L1, L2 and elastic net act, one strength or one per weight, and so
-    does group lasso on the first layer. Biases and normalizations are never penalized. Other ingredients of the
+    does group lasso on the columns of the layer that an input meets first, a linear one or a convolution. ``entry`` is
+    the name of its weight, for models that do not call their layers in order as ``Sequential`` does and have several
+    weights. Biases, normalizations and frozen parameters are never penalized. Other ingredients of the
     cocktail are no part of the objective (``docs/objective.md``) and add nothing: dropout is in the model, decay in the
     optimizer's groups.
 
@@ -34,8 +38,8 @@ def penalty(
     `ProximalOptimizer` and put the rest in the loss by ``smooth=True``, which leaves L1 and group lasso out.
     ``progress``, 0 to 1, is the share of the training done, for strengths on a schedule.
 
-    Raises `SettingError` for a cocktail that acts and has no penalty at all, a schedule without ``progress``, and as
-    `Cocktail.resolve`.
+    Raises `SettingError` for a cocktail that acts and has no penalty at all, a schedule without ``progress``, group
+    lasso where the first layer is not known or has no columns, and as `Cocktail.resolve`.
 
     >>> import torch
     >>> model = torch.nn.Linear(2, 1)
@@ -54,17 +58,9 @@ def penalty(
         if l1 and not smooth:
             total = total + (l1 * w.abs().sum()).to(total)
     if strengths.group_lasso and not smooth:
-        norms = torch.linalg.vector_norm(first_matrix(weights), dim=0)
-        total = total + (strengths.group_lasso * norms.sum()).to(total)
+        first = entry_of(model, weights, entry)
+        total = total + (strengths.group_lasso * columns(first).sum()).to(total)
     return total
-
-
-def first_matrix(weights: list[Parameter]) -> torch.Tensor:
-    """Return the first layer's weights as (units, inputs). Raises `SettingError` where that layer is no matrix."""
-    first = weights[0]
-    if first.tensor.ndim != 2:
-        raise SettingError("toolbox.no_columns", name=first.name, axes=first.tensor.ndim)
-    return first.tensor if first.units == 0 else first.tensor.T
 
 
 def _strengths(cocktail: Cocktail, layers: int, progress: float | None) -> Strengths:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from wellfit.cocktail import Cocktail
-from wellfit.engines.base import CURVES, Member, State, misfit, refuse_misfits
+from wellfit.engines.base import Member, State, initial_state, misfit, refuse_misfits
 from wellfit.engines.blas import one_blas_thread
 from wellfit.engines.compiled.jit import ensure_compiled
 from wellfit.engines.compiled.plan import EPOCH, RUNNING, STATUS, Rows
@@ -19,7 +19,6 @@ from wellfit.engines.compiled.setup import make_layout, make_plan, make_progress
 from wellfit.engines.compiled.train import train
 from wellfit.messages import say
 from wellfit.nets import MLP, Training
-from wellfit.nets.training import checkpoints
 from wellfit.records import Fold, FoldData, TrainingData
 
 # A kernel call lasts about this long, so that Ctrl-C and progress work between calls.
@@ -58,20 +57,7 @@ class CompiledEngine:
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
         """Return the states before training. Raises `UnsupportedError` for a misfit, before any work."""
         refuse_misfits(self, members, data)
-        return [self._init(member, data) for member in members]
-
-    def _init(self, member: Member, data: TrainingData) -> State:
-        inputs = data.folds[member.fold].x.shape[1]
-        strengths = member.network.strengths(member.cocktail)
-        drawn = member.network.initialize(member.seed, inputs, data.outputs, batch_norm=strengths.batch_norm)
-        parameters = drawn.astype(member.training.precision)
-        return State(
-            parameters=parameters,
-            moments=np.zeros((2, parameters.size), parameters.dtype),
-            best_parameters=parameters.copy() if strengths.early_stopping else parameters[:0].copy(),
-            curves=np.full((len(checkpoints(member.training.epochs)), len(CURVES)), np.nan),
-            average=parameters.copy() if strengths.ema else parameters[:0].copy(),
-        )
+        return [initial_state(member, data) for member in members]
 
     def advance(
         self, members: Sequence[Member], states: Sequence[State], until: Sequence[int], data: TrainingData

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from wellfit.cocktail import L1, L2, ElasticNet
+from wellfit.cocktail import L1, L2, Cocktail, ElasticNet
 from wellfit.cocktail.base import Strong
 from wellfit.engines.base import (
     CURVES,
@@ -23,8 +23,9 @@ from wellfit.engines.base import (
     training_weights,
 )
 from wellfit.engines.blas import one_blas_thread
-from wellfit.engines.convex.prepared import Part, Prepared
-from wellfit.engines.convex.solve import Problem, Solution
+from wellfit.engines.convex.normal import Rows
+from wellfit.engines.convex.prepared import Part, Prepared, Shown
+from wellfit.engines.convex.solve import Problem, Solution, Solutions
 from wellfit.messages import say
 from wellfit.nets.network import link
 from wellfit.nets.training import checkpoints
@@ -32,6 +33,7 @@ from wellfit.records import Array, FoldData, History, TrainingData
 
 PENALTIES = (L1, L2, ElasticNet)
 MOST_LASSO = 20_000  # weights of several classes under a lasso penalty
+MOMENT = 3e8  # multiplications: a tenth of a second, about
 
 
 class ConvexEngine:
@@ -86,7 +88,7 @@ class ConvexEngine:
         if data.task == "regression" and data.outputs > 1:
             return say("convex.one_target")
         width = data.folds[member.fold].x.shape[1]
-        if data.task == "multiclass" and _penalty(member)[0] and width * data.outputs > MOST_LASSO:
+        if data.task == "multiclass" and penalty(member.cocktail)[0] and width * data.outputs > MOST_LASSO:
             return say("convex.too_many", weights=width * data.outputs, most=MOST_LASSO)
         return None
 
@@ -113,7 +115,7 @@ class ConvexEngine:
         found: dict[object, list[int]] = {}
         for i, member in enumerate(members):
             found.setdefault(_problem_of(member), []).append(i)
-        return [sorted(group, key=lambda i: _order(members[i])) for group in found.values()]
+        return [sorted(group, key=lambda i: _strongest_first(penalty(members[i].cocktail))) for group in found.values()]
 
     def advance(
         self, members: Sequence[Member], states: Sequence[State], until: Sequence[int], data: TrainingData
@@ -141,11 +143,11 @@ class ConvexEngine:
     ) -> None:
         """Solve members of one problem, in their order, from the solution of member ``last``; ``states`` change."""
         kept, start = self._prepared(members[places[0]], data), None
-        asked = [_penalty(members[i]) for i in places]
+        asked = [penalty(members[i].cocktail) for i in places]
         known: dict[tuple[float, float], State] = {}  # another seed, another rate: the same question
         if last is not None:
             start = _solution(states[last], data.outputs)
-            known[_penalty(members[last])] = states[last]
+            known[penalty(members[last].cocktail)] = states[last]
         strengths = [pair for pair in dict.fromkeys(asked) if pair not in known]
         solutions = kept.problem.along(strengths, start)
         figures, parameters = kept.figures(solutions, strengths), solutions.parameters
@@ -179,19 +181,11 @@ class ConvexEngine:
 
     def _histories(self, member: Member, states: Sequence[State], data: TrainingData) -> list[History]:
         """Return the records of solved states of one problem; ``member`` is any of its members."""
-        fold, k = data.folds[member.fold], data.outputs
         parameters = np.array([state.parameters for state in states])
-        flat, biases = parameters[:, :-k], parameters[:, -k:]
-        weights = flat.reshape(len(states), k, -1)
-        kept = self._prepared(member, data)
-        if data.task == "regression":
-            weights, biases = weights * fold.target_scale, biases * fold.target_scale + fold.target_mean
-        predictions, seen = (link(data.task, said) for said in kept.outputs(weights, biases))
         curves = np.array([state.curves[:2].T for state in states])
-        curves[:, :4] *= fold.loss_unit
-        norms = np.sqrt((flat * flat).sum(axis=1)).tolist()
-        zeros = (flat.shape[1] - np.count_nonzero(flat, axis=1)).tolist()
-        used = np.count_nonzero(weights.any(axis=1), axis=1).tolist()
+        shown = self._shown(member, parameters, curves, data)
+        predictions, seen = (self.predictions(member, parameters, data, seen=own) for own in (False, True))
+        norms, zeros, used = shown.norms.tolist(), shown.zeros.tolist(), shown.used.tolist()
         ends = checkpoints(member.training.epochs)[:2]
         return [
             History(
@@ -200,24 +194,90 @@ class ConvexEngine:
                 best_epoch=state.epoch,
                 steps=state.step,
                 checkpoints=ends,
-                curves=dict(zip(CURVES, curves[p], strict=True)),
+                curves=dict(zip(CURVES, shown.curves[p], strict=True)),
                 predictions=predictions[p],
                 weight_norms=(norms[p],),
                 zero_weights=zeros[p],
-                weights=flat.shape[1],
+                weights=shown.weights,
                 inputs_used=used[p],
                 seen=seen[p],
             )
             for p, state in enumerate(states)
         ]
 
+    def _shown(self, member: Member, parameters: Array, curves: Array, data: TrainingData) -> Shown:
+        """Return what the solutions ``parameters`` (P, T) show, with ``curves`` (P, len(CURVES), 2) by the engine."""
+        flat, curves = parameters[:, : -data.outputs], curves.copy()
+        weights = flat.reshape(len(flat), data.outputs, -1)
+        curves[:, :4] *= data.folds[member.fold].loss_unit
+        return Shown(
+            parameters=parameters,
+            curves=curves,
+            norms=np.sqrt((flat * flat).sum(axis=1)),
+            zeros=flat.shape[1] - np.count_nonzero(flat, axis=1),
+            weights=flat.shape[1],
+            used=np.count_nonzero(weights.any(axis=1), axis=1),
+        )
+
+    def predictions(self, member: Member, parameters: Array, data: TrainingData, *, seen: bool = False) -> Array:
+        """Return what solutions ``parameters`` (P, T) on a member's fold say of its score rows, (P, n, k).
+
+        With ``seen`` of those training rows whose predictions a history keeps.
+        """
+        fold, k, kept = data.folds[member.fold], data.outputs, self._prepared(member, data)
+        weights, biases = parameters[:, :-k].reshape(len(parameters), k, -1), parameters[:, -k:]
+        if data.task == "regression":
+            weights, biases = weights * fold.target_scale, biases * fold.target_scale + fold.target_mean
+        return link(data.task, kept.outputs(weights, biases, seen=seen))
+
+    def at_once(self, members: Sequence[Member], points: int, data: TrainingData) -> bool:
+        """Whether a path of so many ``points`` from each of the members is solved by `shown` in a moment.
+
+        Least squares by the normal equations are, of few rows and columns: to plan a population and hand it to an
+        executor takes longer than to solve it.
+        """
+        work = 0
+        for member in members:
+            fold = data.folds[member.fold]
+            rows, width = fold.rows, fold.x.shape[1]
+            # The products of columns; then for each point a linear system, and what the model says.
+            work += width**2 * len(rows.train) + points * (width**3 + width * (len(rows.stop) + len(rows.score)))
+        if work > MOMENT:
+            return False
+        return all(self.problem(member, data).by_normal(1.0, 0.0) for member in members)
+
+    def along(self, member: Member, penalties: Sequence[tuple[float, float]], data: TrainingData) -> Solutions:
+        """Return the solutions of P members like this one but for their (l1, l2), each begun at a stronger one's."""
+        order = sorted(range(len(penalties)), key=lambda p: _strongest_first(penalties[p]))
+        with one_blas_thread():
+            found = self.problem(member, data).along([penalties[p] for p in order])
+        back = np.argsort(order)
+        return Solutions(found.weights[back], found.biases[back], found.exists[back])
+
+    def shown(self, member: Member, penalties: Sequence[tuple[float, float]], data: TrainingData) -> Shown:
+        """Return what P members like this one but for their (l1, l2) show, without a state and a history of each."""
+        solutions = self.along(member, penalties, data)
+        with one_blas_thread():
+            figures = self._prepared(member, data).figures(solutions, penalties)
+            return self._shown(member, solutions.parameters, np.repeat(figures[:, :, None], 2, axis=2), data)
+
     def problem(self, member: Member, data: TrainingData) -> Problem:
         """Return the problem that a member's fold poses."""
         return self._prepared(member, data).problem
 
-    def freedom(self, member: Member, state: State, data: TrainingData) -> float:
-        """Return the effective number of parameters of a solved member: see `Problem.freedom`."""
-        return self.problem(member, data).freedom(_solution(state, data.outputs), _penalty(member)[1])
+    def solutions(self, states: Sequence[State], data: TrainingData) -> Solutions:
+        """Return what solved states of one problem hold."""
+        found = [_solution(state, data.outputs) for state in states]
+        weights, biases = np.array([s.weights for s in found]), np.array([s.bias for s in found])
+        return Solutions(weights, biases, np.array([s.exists for s in found]))
+
+    def freedom(
+        self, member: Member, penalties: Sequence[tuple[float, float]], solutions: Solutions, data: TrainingData
+    ) -> Array:
+        """Return the effective numbers of parameters, (P,), of solutions as of `along`: see `Problem.freedom`."""
+        problem, found = self.problem(member, data), map(Solution, solutions.weights, solutions.biases)
+        with one_blas_thread():
+            return np.array([problem.freedom(one, l2) for one, (_, l2) in zip(found, penalties, strict=True)])
 
     def _prepared(self, member: Member, data: TrainingData) -> Prepared:
         """Return what is kept of the member's fold: made once, shared by all its members and threads."""
@@ -227,16 +287,14 @@ class ConvexEngine:
             if kind not in kept:
                 weights, rows = training_weights(member, fold, data.task), fold.rows
                 train = rows.train if weights is None else rows.train[weights[rows.train] > 0]
-                problem = Problem(
-                    data.task, fold.x.take(train, 0), fold.y.take(train, 0), None if weights is None else weights[train]
-                )
                 own = fold.weights
 
                 def part(some: Array) -> Part:
-                    return fold.x.take(some, 0), fold.y.take(some, 0), None if own is None else own[some]
+                    return Rows(fold.x, some), fold.y.take(some, 0), None if own is None else own[some]
 
-                ours = problem.x, problem.y, None if own is None else own[train]
-                seen = fold.x.take(seen_rows(fold, data.outputs), 0)
+                ours = part(train)
+                problem = Problem(data.task, *ours[:2], None if weights is None else weights[train])
+                seen = Rows(fold.x, seen_rows(fold, data.outputs))
                 kept[kind] = Prepared(problem, (ours, part(rows.stop), part(rows.score)), seen)
             return kept[kind]
 
@@ -245,14 +303,14 @@ def _problem_of(member: Member) -> object:
     return member.fold, member.training.class_weights
 
 
-def _penalty(member: Member) -> tuple[float, float]:
+def penalty(cocktail: Cocktail) -> tuple[float, float]:
     """Return (l1, l2) of the objective."""
-    strengths = member.cocktail.resolve(1)
+    strengths = cocktail.resolve(1)
     return strengths.l1[0], strengths.l2[0]
 
 
-def _order(member: Member) -> tuple[float, float]:
-    l1, l2 = _penalty(member)
+def _strongest_first(penalty: tuple[float, float]) -> tuple[float, float]:
+    l1, l2 = penalty
     return -l1, -l2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -22,9 +23,26 @@ NOTHING = 1e-20
 CANCELLED = 1e-4
 
 
-def rounding(x: Array) -> float:
+def rounding(x: Array | Rows) -> float:
     """Return the share of the largest singular value of x up to which one may be nothing but rounding."""
     return max(x.shape) * float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some rows of a matrix (N, d), by default all: a set of rows, copied only while they are looked at."""
+
+    matrix: Array
+    chosen: Array | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns (n, d)."""
+        return len(self.matrix) if self.chosen is None else len(self.chosen), self.matrix.shape[1]
+
+    def taken(self) -> Array:
+        """Return the rows, (n, d)."""
+        return self.matrix if self.chosen is None else self.matrix.take(self.chosen, 0)
 
 
 class NormalEquations:
@@ -33,9 +51,10 @@ class NormalEquations:
     The mean squared error of weights w, with the bias that is best for them, is ``spread - s'w + w'Hw / 2``.
     """
 
-    def __init__(self, x: Array, y: Array, weights: Array, *, alike: bool = False) -> None:
+    def __init__(self, rows: Rows, y: Array, weights: Array, *, alike: bool = False) -> None:
         """``alike`` says that all weights are."""
-        self.x, self.y, self.weights = x, y, weights
+        self.rows, self.y, self.weights = rows, y, weights
+        x = rows.taken()
         self.means, self.mean = weights @ x, float(weights @ y)
         target, unit = y - self.mean, 2 * float(weights[0])
         if not alike:
@@ -68,8 +87,8 @@ class NormalEquations:
         clear = sizes * ROUND > sizes[-1]
         if not clear.all():
             roots = np.sqrt(2 * self.weights)[:, None]
-            rest = np.linalg.norm((self.x - self.means) @ vectors[:, ~clear] * roots, axis=0)
-            if (rest > rounding(self.x) * max(sizes[-1], 0.0) ** 0.5).any():
+            rest = np.linalg.norm((self.rows.taken() - self.means) @ vectors[:, ~clear] * roots, axis=0)
+            if (rest > rounding(self.rows) * max(sizes[-1], 0.0) ** 0.5).any():
                 return None
         some, found = vectors[:, clear], np.zeros(len(sizes))
         for _ in range(2):  # the second time refines
@@ -120,7 +139,7 @@ class NormalEquations:
         small = np.flatnonzero(found <= CANCELLED * self.spread)
         if small.size:
             exact = np.empty(small.size)
-            columns = np.ascontiguousarray(self.x.T)
+            columns = np.ascontiguousarray(self.rows.taken().T)
             squared_losses(columns, self.y, self.weights, weights[small], biases[small], exact)
             found[small] = exact
         return found

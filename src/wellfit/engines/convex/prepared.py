@@ -10,10 +10,27 @@ import numpy as np
 
 from wellfit.engines.base import CURVES
 from wellfit.engines.convex.kernels import outputs_of, squared_losses
+from wellfit.engines.convex.normal import Rows
 from wellfit.engines.convex.solve import Problem, Solutions
 from wellfit.records import Array
 
-Part = tuple[Array, Array, Array | None]  # x, y and weights of some rows
+Part = tuple[Rows, Array, Array | None]  # x, y and weights of some rows
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What P solutions on one fold show, as arrays: what `wellfit.records.History` says of each.
+
+    ``parameters`` (P, T), ``curves`` (P, len(CURVES), 2) at both of their checkpoints; ``norms`` of weights, how many
+    of all ``weights`` are ``zeros``, and how many columns are ``used``, (P,) each.
+    """
+
+    parameters: Array
+    curves: Array
+    norms: Array
+    zeros: Array
+    weights: int
+    used: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,22 +43,18 @@ class Prepared:
 
     problem: Problem
     parts: tuple[Part, Part, Part]
-    seen: Array
+    seen: Rows
 
-    def outputs(self, weights: Array, biases: Array) -> tuple[Array, Array]:
-        """Return what P models, weights (P, k, d) and biases (P, k), say of score and of seen rows, (P, n, k) each."""
-        if weights.shape[1] > 1:
-            score, seen = (
-                np.array([x @ w.T + b for w, b in zip(weights, biases, strict=True)])
-                for x in (self.parts[2][0], self.seen)
-            )
-            return score, seen
-        flat = np.ascontiguousarray(weights[:, 0]), np.ascontiguousarray(biases[:, 0])
-        found = []
-        for columns in (self._columns[1], self._seen_columns):
-            found.append(np.empty((len(weights), columns.shape[1], 1)))
-            outputs_of(columns, *flat, found[-1][:, :, 0])
-        return found[0], found[1]
+    def outputs(self, weights: Array, biases: Array, *, seen: bool = False) -> Array:
+        """Return what P models, weights (P, k, d) and biases (P, k), say of the score rows or those seen, (P, n, k)."""
+        if weights.shape[1] == 1:
+            columns = self._seen_columns if seen else self._columns[1]
+            found = np.empty((len(weights), columns.shape[1], 1))
+            flat = np.ascontiguousarray(weights[:, 0]), np.ascontiguousarray(biases[:, 0])
+            outputs_of(columns, *flat, found[:, :, 0])
+            return found
+        x = self._seen_columns.T if seen else self._x[2]
+        return np.array([x @ w.T + b for w, b in zip(weights, biases, strict=True)])
 
     def figures(self, solutions: Solutions, strengths: Sequence[tuple[float, float]]) -> Array:
         """Return the rows of curves, (P, len(CURVES)), of solutions for P pairs (l1, l2)."""
@@ -50,7 +63,8 @@ class Prepared:
             self._measure_squares(solutions, found)
         else:
             for row, w, b in zip(found, solutions.weights, solutions.biases, strict=True):
-                measured = [_measure(self.problem.task, x @ w.T + b, y, own) for x, y, own in self.parts]
+                parts = zip(self._x, self.parts, strict=True)
+                measured = [_measure(self.problem.task, x @ w.T + b, y, own) for x, (_, y, own) in parts]
                 row[:3], row[4:] = zip(*measured, strict=True)
         flat, (l1, l2) = solutions.flat, np.array(strengths).reshape(-1, 2).T
         found[:, 3] = l1 * np.abs(flat).sum(axis=1) + l2 / 2 * (flat * flat).sum(axis=1)
@@ -70,16 +84,23 @@ class Prepared:
 
     @cached_property
     def _seen_columns(self) -> Array:
-        return np.ascontiguousarray(self.seen.T)
+        return np.ascontiguousarray(self.seen.taken().T)
 
     @property
     def _train_columns(self) -> Array:
-        return np.ascontiguousarray(self.parts[0][0].T)
+        return np.ascontiguousarray(self.parts[0][0].taken().T)
 
     @cached_property
     def _columns(self) -> tuple[Array, Array]:
         """The columns (d, n) of the rows of stop and of score."""
-        return np.ascontiguousarray(self.parts[1][0].T), np.ascontiguousarray(self.parts[2][0].T)
+        _, (stop, *_), (score, *_) = self.parts
+        return np.ascontiguousarray(stop.taken().T), np.ascontiguousarray(score.taken().T)
+
+    @cached_property
+    def _x(self) -> tuple[Array, Array, Array]:
+        """The rows (n, d) of each part."""
+        train, stop, score = (rows.taken() for rows, *_ in self.parts)
+        return train, stop, score
 
 
 def _measure(task: str, z: Array, y: Array, weights: Array | None) -> tuple[float, float]:

@@ -16,6 +16,8 @@ from wellfit.engines.convex.kernels import (
 )
 from wellfit.records import Array
 
+CUT = 1e-13  # eigenvalues below this share of the largest are 0 but for rounding
+
 
 def minimize(hessian: Array, slope: Array, l1: Array, start: Array) -> Array:
     """Return the v (m,) that minimizes 1/2 v'Hv - s'v + sum l1_j |v_j|, with H (m, m) positive semidefinite.
@@ -43,10 +45,21 @@ def minimize(hessian: Array, slope: Array, l1: Array, start: Array) -> Array:
 
 def _solved(hessian: Array, slope: Array) -> Array:
     """Return the v with H v = s; the shortest of them where there are many."""
-    from scipy.linalg import lstsq
-
     v = _by_cholesky(hessian, slope)
-    return lstsq(hessian, slope, cond=1e-13, check_finite=False)[0] if v is None else v
+    return _shortest(hessian, slope) if v is None else v
+
+
+def _shortest(hessian: Array, slope: Array) -> Array:
+    """Return the shortest v with H v = s, for a singular H, from its eigenvectors.
+
+    Not by `scipy.linalg.lstsq`, which takes no account of the symmetry: its singular values did not converge for a
+    Hessian (550, 550) of pixels that are always black.
+    """
+    from scipy.linalg import eigh
+
+    values, vectors = eigh(hessian, check_finite=False)
+    kept = values > CUT * values[-1]
+    return vectors[:, kept] @ ((vectors[:, kept].T @ slope) / values[kept])
 
 
 def _by_cholesky(hessian: Array, slope: Array) -> Array | None:

@@ -12,7 +12,7 @@ import numpy as np
 from wellfit.engines.blas import one_blas_thread
 from wellfit.engines.convex.losses import Logistic, Loss, Softmax, Squares
 from wellfit.engines.convex.newton import Newton
-from wellfit.engines.convex.normal import FEW, NormalEquations, rounding
+from wellfit.engines.convex.normal import FEW, NormalEquations, Rows, rounding
 from wellfit.records import Array, Task
 
 # The ridge penalty in place of none where without one no solution exists.
@@ -69,11 +69,13 @@ class Solutions:
 class Problem:
     """A linear model to be fitted: x (n, d), y (n, k) as in `wellfit.records.FoldData`, weights (n,) or None.
 
+    ``x`` may also be some rows of a larger matrix, which are then copied only where they are looked at.
+
     The objective is that of ``docs/objective.md``: mean loss + l1 sum|w| + l2/2 sum w^2, biases without a penalty.
     """
 
     task: Task
-    x: Array
+    x: Array | Rows
     y: Array
     weights: Array | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -92,9 +94,9 @@ class Problem:
             wide = self.x.shape[1] > self.x.shape[0] or self.task == "multiclass"
             if not l1 and (not l2 or wide):
                 return self._turned(l2, start)
-            begin = None if start is None else np.column_stack([start.weights, start.bias])
-            found = self._newton.minimum(l1, l2, begin)
-        return self._solution(found.parameters[:, :-1], found.parameters[:, -1], found.exists)
+            found = self._newton.minimum(l1, l2, None if start is None else self._centred(start))
+            weights = found.parameters[:, :-1]
+        return self._solution(weights, found.parameters[:, -1] - weights @ self._centre, found.exists)
 
     def along(self, strengths: Sequence[tuple[float, float]], start: Solution | None = None) -> Solutions:
         """Return the solutions for P pairs (l1, l2), each begun at the one before: the strongest had better come first.
@@ -103,7 +105,10 @@ class Problem:
         """
         count, k = len(strengths), self.y.shape[1]
         found = Solutions(np.empty((count, k, self.x.shape[1])), np.empty((count, k)), np.ones(count, dtype=bool))
-        at_once = [p for p, pair in enumerate(strengths) if self.by_normal(*pair)]
+        # The normal equations answer for every penalty alike, but perhaps not for none: each is asked about once.
+        penalized = [l1 > 0 or l2 > 0 for l1, l2 in strengths]
+        answered = {some: self.by_normal(float(some), 0.0) for some in set(penalized)}
+        at_once = [p for p, some in enumerate(penalized) if answered[some]]
         if at_once:
             begin = None if start is None else start.weights[0]
             weights, biases = self.normal.minima(np.array([strengths[p] for p in at_once]), begin)
@@ -115,14 +120,19 @@ class Problem:
 
     def by_normal(self, l1: float, l2: float) -> bool:
         """Whether the solution comes from the normal equations: least squares, few columns, and not singular."""
-        few = self.task == "regression" and self.x.shape[1] < min(FEW, len(self.x))
+        few = self.task == "regression" and self.x.shape[1] < min(FEW, len(self.y))
         return few and (l1 > 0 or l2 > 0 or self.normal.unpenalized is not None)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows x."""
+        return self.x if isinstance(self.x, Rows) else Rows(self.x)
 
     @cached_property
     def normal(self) -> NormalEquations:
         """The normal equations of least squares."""
         with one_blas_thread():  # whoever asks first
-            return NormalEquations(self.x, self.y[:, 0].copy(), self._shares, alike=self.weights is None)
+            return NormalEquations(self.rows, self.y[:, 0].copy(), self._shares, alike=self.weights is None)
 
     def strongest(self) -> float:
         """Return the smallest l1 at which every weight is 0, whatever l2: the largest slope of the null model."""
@@ -139,7 +149,7 @@ class Problem:
         with self._lock:
             null = self._loss.null()
             z = self._shares @ (self._loss.x @ null.T)
-            outputs = (self.x - self._centre) @ self._null_slopes().T
+            outputs = (self.rows.taken() - self._centre) @ self._null_slopes().T
         spread = np.sqrt(self._shares @ outputs**2)
         if self.task == "regression":
             bends = np.ones(1)
@@ -164,7 +174,7 @@ class Problem:
         if self.by_normal(1.0, l2):
             used = np.flatnonzero(solution.weights[0])
             return _trace(self.normal.sizes(used), l2) if used.size else 0.0
-        parameters = np.column_stack([solution.weights, solution.bias])
+        parameters = self._centred(solution)
         free = parameters != 0
         free[:, -1] = False
         chosen = np.flatnonzero(free)
@@ -191,13 +201,18 @@ class Problem:
         stretch = np.ones(len(back)) if l2 else 1 / np.linalg.norm(scores, axis=0).clip(1e-300) * len(scores) ** 0.5
         begin = None
         if start is not None and l2:
-            begin = np.column_stack([start.weights @ back.T, start.bias + start.weights @ self._centre])
+            begin = self._centred(start)
+            begin = np.column_stack([begin[:, :-1] @ back.T, begin[:, -1]])
         loss = self._make(scores * stretch) if not l2 else self._scores
         found = Newton(loss).minimum(0.0, l2, begin)
         if not l2 and not (found.exists and _is_curved(loss, found.parameters)):
             return Solution(**{**vars(self._turned(FLOOR)), "exists": False})
         weights = (found.parameters[:, :-1] * stretch) @ back
         return self._solution(weights, found.parameters[:, -1] - weights @ self._centre, found.exists or bool(l2))
+
+    def _centred(self, solution: Solution) -> Array:
+        """Return the parameters of a solution, (k, d + 1), for columns with mean 0."""
+        return np.column_stack([solution.weights, solution.bias + solution.weights @ self._centre])
 
     def _solution(self, weights: Array, bias: Array, exists: bool) -> Solution:
         """Return the solution; of biases that may be shifted all alike, those with mean 0."""
@@ -206,12 +221,12 @@ class Problem:
     @cached_property
     def _shares(self) -> Array:
         if self.weights is None:
-            return np.full(len(self.x), 1 / len(self.x))
+            return np.full(len(self.y), 1 / len(self.y))
         return self.weights / self.weights.sum()
 
     @cached_property
     def _centre(self) -> Array:
-        return self._shares @ self.x
+        return self._shares @ self.rows.taken()
 
     @cached_property
     def _newton(self) -> Newton:
@@ -219,7 +234,8 @@ class Problem:
 
     @cached_property
     def _loss(self) -> Loss:
-        return self._make(self.x)
+        # The bias takes up where columns lie: far from 0 their products would be all alike.
+        return self._make(self.rows.taken() - self._centre)
 
     def _make(self, x: Array) -> Loss:
         """Return the loss over columns x with one of ones behind them, in column order."""
@@ -232,7 +248,7 @@ class Problem:
     @cached_property
     def _directions(self) -> tuple[Array, Array]:
         """Return the scores (n, r) of the rows along the r right singular vectors (r, d) that are not null."""
-        centred = self.x - self._centre
+        centred = self.rows.taken() - self._centre
         return _by_products(centred) or _by_singular_values(centred)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 
 from wellfit.cocktail.augment import KINDS
-from wellfit.engines.torch.warp import box, moved, warp
+from wellfit.engines.torch.warp import PLAIN, Tones, box, moved, warp
 
 Tensor = torch.Tensor
 
@@ -45,13 +45,14 @@ _HUE = 0.25  # a hue turns by up to this share of the circle at colour 1 (Chen e
 _ERASED = (0.02, 0.4, 0.3)  # least and largest share of the area, least ratio of the sides (Zhong et al. 2020)
 
 
-def augmented(x: Tensor, amounts: Tensor, draws: Tensor, noise: Callable[[], Tensor]) -> Tensor:
+def augmented(x: Tensor, amounts: Tensor, draws: Tensor, noise: Callable[[], Tensor], tones: Tones = PLAIN) -> Tensor:
     """Return images changed at random, of the same shape, dtype and device.
 
-    ``x`` is (N, C, H, W), float32 or float64 in [-1, 1], -1 for black. ``amounts`` is (N, A), each image's own, in the
-    order of `wellfit.cocktail.augment.KINDS` and times its strength (`Augment.amounts`); images of members that differ
-    may stand in one call. ``draws`` is (N, DRAWS) uniform in (0, 1), and ``noise()`` gives (N, C, H, W) standard
-    normal numbers; it is called only where some amount of noise is above 0.
+    ``x`` is (N, C, H, W), float32 or float64, black and white as in ``tones``, by default -1 and 1. ``amounts`` is
+    (N, A), each image's own, in the order of `wellfit.cocktail.augment.KINDS` and times its strength
+    (`Augment.amounts`); images of members that differ may stand in one call. ``draws`` is
+    (N, DRAWS) uniform in (0, 1), and ``noise()`` gives (N, C, H, W) standard normal numbers; it is called only where
+    some amount of noise is above 0.
 
     An image's result depends on its own row of each argument alone. Where its amounts are 0 it comes back bit for bit;
     where none but flips and crop act its pixels are moved, not interpolated. All other geometric kinds compose to one
@@ -68,14 +69,15 @@ def augmented(x: Tensor, amounts: Tensor, draws: Tensor, noise: Callable[[], Ten
     used = {name for name, some in zip(KINDS, acting.any(dim=0).tolist(), strict=True) if some}
     a, u = _Columns(amounts.to(draws.dtype)), _Draws(draws)
     if used & {*_WARPS, *_MOVES}:
-        x = _geometry(x, a, u, used)
+        x = _geometry(x, a, u, used, tones.black)
     tints = _COLOURS if x.shape[1] == 3 else _TONES
     if used & {*tints}:
-        x = torch.where(a.any(tints)[:, None, None, None], _coloured(x, a, u, used), x)
+        x = torch.where(a.any(tints)[:, None, None, None], _coloured(x, a, u, used, tones), x)
     if "noise" in used:
-        x = x + _each(a["noise"], x) * noise()
+        x = x + _each(a["noise"], x) * ((tones.white - tones.black) / 2) * noise()
     if "erasing" in used:
-        x = x.masked_fill(_erased(a["erasing"], u["erasing"], x.shape[2], x.shape[3]), 0.0)
+        grey = (tones.black + tones.white) / 2
+        x = torch.where(_erased(a["erasing"], u["erasing"], x.shape[2], x.shape[3]), grey, x)
     return x
 
 
@@ -112,15 +114,16 @@ class _Draws:
         return _Draws(self.values[which])
 
 
-def _geometry(x: Tensor, a: _Columns, u: _Draws, used: set[str]) -> Tensor:
+def _geometry(x: Tensor, a: _Columns, u: _Draws, used: set[str], black: Tensor | float) -> Tensor:
     """Return images moved or warped; each by the way that its own kinds need, whatever the others beside it need."""
     if not used & {*_WARPS}:
-        return moved(x, a, u)
+        return moved(x, a, u, black)
     warped = a.any(_WARPS)
     if warped.all():
-        return warp(x, a, u, used)
-    out = moved(x, a, u) if used & {*_MOVES} else x.clone()
-    out[warped] = warp(x[warped], a.rows(warped), u.rows(warped), used)
+        return warp(x, a, u, used, black)
+    out = moved(x, a, u, black) if used & {*_MOVES} else x.clone()
+    own = black[warped] if isinstance(black, Tensor) else black
+    out[warped] = warp(x[warped], a.rows(warped), u.rows(warped), used, own)
     return out
 
 
@@ -137,9 +140,11 @@ def _grey(v: Tensor) -> Tensor:
     return _GREY[0] * red + _GREY[1] * green + _GREY[2] * blue
 
 
-def _coloured(x: Tensor, a: _Columns, u: _Draws, used: set[str]) -> Tensor:
+def _coloured(x: Tensor, a: _Columns, u: _Draws, used: set[str], tones: Tones) -> Tensor:
     """Return images of other brightness, contrast, saturation and hue, by torchvision's and Pillow's formulas."""
-    v = ((x + 1) / 2).clamp(0, 1)
+    span = tones.white - tones.black
+    # A channel of one tone alone is black, and stays so.
+    v = ((x - tones.black) / (torch.where(span > 0, span, 1.0) if isinstance(span, Tensor) else span)).clamp(0, 1)
 
     def factor(name: str) -> Tensor:
         return _each(1 + (2 * u[name][:, 0] - 1) * a[name], x)
@@ -159,7 +164,7 @@ def _coloured(x: Tensor, a: _Columns, u: _Draws, used: set[str]) -> Tensor:
         v = blend(v, _grey(v), "colour")
         turn = (2 * u["colour"][:, 1] - 1) * a["colour"] * _HUE
         v = torch.where(_each(a["colour"], x) > 0, _turned(v, _each(turn, x)), v)
-    return 2 * v - 1
+    return span * v + tones.black
 
 
 def _turned(v: Tensor, turn: Tensor) -> Tensor:

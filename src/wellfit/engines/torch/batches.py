@@ -34,7 +34,10 @@ class Batch:
 
 
 class Held:
-    """Arrays on the device: each is taken there once, whoever asks. Those of a CPU share the memory."""
+    """Arrays on the device: each is taken there once, whoever asks, and kept as long as the array is.
+
+    A tensor that shares an array's memory would keep it alive, and is made in no time: of these none is kept.
+    """
 
     def __init__(self, device: Any) -> None:
         self.device = device
@@ -46,8 +49,10 @@ class Held:
         if found is not None and found[0]() is array:
             return found[1]
         # PyTorch warns of memory that cannot be written to, though nothing here writes to it.
-        plain = array if array.flags.writeable and array.flags.c_contiguous else array.copy()
-        tensor = torch.from_numpy(plain).to(self.device)
+        shared = array.flags.writeable and array.flags.c_contiguous
+        tensor = torch.from_numpy(array if shared else array.copy()).to(self.device)
+        if shared and self.device.type == "cpu":
+            return tensor
         key = id(array)
         self._kept[key] = (weakref.ref(array, lambda _: self._kept.pop(key, None)), tensor)
         return tensor
@@ -119,6 +124,7 @@ class Batches:
     def _augment(self, batch: Batch, present: Present, epoch: int, step: int) -> None:
         """Change each image by its own draws (see `wellfit.engines.torch.augment`)."""
         from wellfit.engines.torch.augment import DRAWS, augmented
+        from wellfit.engines.torch.warp import PLAIN, Tones
 
         count = batch.x.shape[1]
         factors = present.factors("augment")
@@ -135,7 +141,18 @@ class Batches:
             found = draws.gaussian(self.keys, flat[0].numel(), count, epoch, step, rng.AUGMENT_NOISE)
             return found.reshape(flat.shape).to(self.dtype)
 
-        batch.x = augmented(flat, amounts, drawn, noise).view(batch.x.shape)
+        own_tones = self._tones()
+        tones = PLAIN if own_tones is None else Tones(*own_tones.repeat_interleave(count, 1))
+        batch.x = augmented(flat, amounts, drawn, noise, tones).view(batch.x.shape)
+
+    def _tones(self) -> Any | None:
+        """Return what is black and what white to each member, (2, M, C, 1, 1); None where all have -1 and 1."""
+        if all(fold.tones is None for fold in self.folds):
+            return None
+        channels = self.folds[0].x.shape[1]
+        plain = np.repeat([[-1.0], [1.0]], channels, axis=1)
+        known = np.stack([plain if fold.tones is None else fold.tones for fold in self.folds], axis=1)
+        return torch.as_tensor(known[..., None, None], dtype=self.dtype, device=self.held.device)
 
     def _mix(self, batch: Batch, strength: Any, epoch: int, step: int) -> None:
         """Mix each row with another one of its batch (Zhang et al. 2018), one coefficient a batch."""

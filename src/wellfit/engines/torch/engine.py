@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wellfit.engines.base import Member, State, misfit, refuse_misfits
+from wellfit.engines.base import Member, State, initial_state, misfit, refuse_misfits
 from wellfit.engines.blas import one_blas_thread
 from wellfit.errors import SettingError, WellfitError
 from wellfit.messages import say
 from wellfit.nets import Module
 from wellfit.nets.module import Inputs
-from wellfit.nets.torch_door import has_torch, require_torch
+from wellfit.nets.torch_door import has_torch, out_of_memory, require_torch
+from wellfit.nets.training import batches
 from wellfit.records import TrainingData
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ SHARE = 0.6
 class TorchEngine:
     """Trains any PyTorch module (`wellfit.module`), and MLPs, by the formulas of ``docs/objective.md``.
 
-    On a CPU members train one at a time, images with their channels last. Each has two threads, whatever the machine
-    has, so that results do not depend on it; an executor has one side by side for each two cores. With a GPU members of
+    On a CPU members train one at a time, images with their channels last. How many threads one has depends on how much
+    work its steps are, and not on the machine, so that results do not either: two (an executor then has one member side
+    by side for each two cores), or one where a step is small. With a GPU members of
     one architecture are stacked (`torch.func`) as far as its memory goes, and where it does not suffice a stack is
     halved and training goes on; ``notice`` hears of it (by default a warning).
     ``device`` is ``cpu``, ``cuda``, or ``auto``: the GPU where there is one. ``stacked`` asks for stacks on a CPU too.
@@ -43,7 +45,6 @@ class TorchEngine:
 
     name = "torch"
     version = "1"
-    member_threads = 2  # as in `wellfit.nets.torch_threads`, which needs PyTorch
 
     def __init__(
         self, device: str = "auto", *, stacked: bool | None = None, notice: Callable[[str], None] | None = None
@@ -89,14 +90,25 @@ class TorchEngine:
             return str(error)
         if not built.layout.learned:
             return say("torch.nothing_to_learn", network=member.network)
+        if isinstance(member.network, Module) and (reason := built.misfit(data.task)):
+            return reason
         kind = data.folds[member.fold].x.dtype
         tokens = np.issubdtype(kind, np.integer) and kind != np.uint8
-        if tokens != built.tokens and isinstance(member.network, Module):
-            return say("torch.wants_tokens" if built.tokens else "torch.wants_values", network=member.network)
+        if ("tokens" if tokens else "values") not in built.kinds and isinstance(member.network, Module):
+            return say("torch.wants_values" if tokens else "torch.wants_tokens", network=member.network)
         strengths = member.network.strengths(member.cocktail)
         if tokens and any((strengths.input_noise, strengths.input_dropout, strengths.mixup)):
             return say("torch.tokens")
         return None
+
+    def threads_for(self, member: Member, data: TrainingData) -> int:
+        """Return how many threads a member trains on: a function of the work of one step, on every machine."""
+        from wellfit.engines.torch.stack import built_for
+        from wellfit.nets.torch_threads import SHARED, TRAINING
+
+        fold = data.folds[member.fold]
+        _, batch = batches(len(fold.rows.train), member.training.batch_size)
+        return TRAINING if built_for(member, data).products * batch >= SHARED else 1
 
     def groups(self, members: Sequence[Member], data: TrainingData) -> list[list[int]]:
         """Return which members, by index, may be stacked; each stands alone where nothing is."""
@@ -106,10 +118,8 @@ class TorchEngine:
 
     def init(self, members: Sequence[Member], data: TrainingData) -> list[State]:
         """Return the states before training. Raises `UnsupportedError` for a misfit, before any work."""
-        from wellfit.engines.torch.stack import begin
-
         refuse_misfits(self, members, data)
-        return [begin(member, data) for member in members]
+        return [initial_state(member, data) for member in members]
 
     def advance(
         self, members: Sequence[Member], states: Sequence[State], until: Sequence[int], data: TrainingData
@@ -129,8 +139,6 @@ class TorchEngine:
 
         Each stack makes at least one step, so that repeating the call comes to an end.
         """
-        from wellfit.nets.torch_threads import TRAINING, fixed_threads
-
         found, deadline = list(states), time.perf_counter() + seconds
         ends = [min(u, m.training.epochs) for u, m in zip(until, members, strict=True)]
         open_ = [
@@ -138,7 +146,7 @@ class TorchEngine:
         ]
         if not open_:
             return found
-        with one_blas_thread(), fixed_threads(TRAINING), self._lock if self.lockstep else nullcontext():
+        with one_blas_thread(), self._lock if self.lockstep else nullcontext():
             for places in self._stacks([members[i] for i in open_], [states[i] for i in open_], data):
                 chosen = [open_[p] for p in places]
                 self._train(chosen, members, found, ends, data, deadline)
@@ -174,12 +182,14 @@ class TorchEngine:
     ) -> None:
         """Train the chosen members as one stack, or as two where the memory does not suffice."""
         from wellfit.engines.torch.stack import Stack
+        from wellfit.nets.torch_threads import fixed_threads
 
         try:
-            stack = Stack([members[i] for i in chosen], [found[i] for i in chosen], data, self._hold())
-            ended = stack.run([ends[i] for i in chosen], deadline)
+            with fixed_threads(self.threads_for(members[chosen[0]], data)):
+                stack = Stack([members[i] for i in chosen], [found[i] for i in chosen], data, self._hold())
+                ended = stack.run([ends[i] for i in chosen], deadline)
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if len(chosen) == 1:
                 raise MemoryError(str(error)) from error
@@ -242,13 +252,7 @@ def _alike(members: Sequence[Member], states: Sequence[State | None], data: Trai
             (training.optimizer, training.nesterov, training.precision, training.loss, batch),
             (len(fold.rows.train), fold.inputs),
             None if state is None else (state.step, state.epoch, bool(np.isnan(state.curves[0, 0]))),
-            i if built_for(member, data).recurrent else None,  # PyTorch stacks no recurrent layers
+            None if built_for(member, data).stacks else i,
         )
         found.setdefault(key, []).append(i)
     return found
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory is used up: PyTorch has one kind for a GPU and another for a CPU."""
-    kind = type(error).__name__
-    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "not enough memory" in str(error)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wellfit.engines.base import CURVES, Member, State
+from wellfit.engines.base import Member, State
 from wellfit.engines.torch import curves
 from wellfit.engines.torch.batches import Batch, Batches, Held, mask
 from wellfit.engines.torch.losses import row_losses
@@ -46,11 +46,12 @@ class Stack:
     def _take_in(self) -> None:
         """Take the running members' numbers to the device."""
         mine = [self.states[i] for i in self.places]
+        averages = [s.average if s.average.size else s.parameters for s in mine]
         self.vectors = Vectors(
             parameters=self._tensor([s.parameters for s in mine]),
             first=self._tensor([s.moments[0] for s in mine]),
             second=self._tensor([s.moments[1] for s in mine]),
-            average=self._tensor([s.average if s.average.size else s.parameters for s in mine]),
+            average=self._tensor(averages) if any(s.average.size for s in mine) else None,
         )
         self._choose()
 
@@ -137,7 +138,7 @@ class Stack:
 
     def _objective(self, learned: Any, buffers: Any, x: Any, y: Any, weights: Any, feed: list) -> tuple[Any, Any]:
         """Return one member's mean loss on a batch, and the buffers afterwards."""
-        with self.passes():
+        with self.passes(), self.built.passing(x, training=True, stacked=len(self.own) > 1):
             out, after = self.built.call(learned, buffers, self._in_memory_order(x), feed, training=True)
         each = row_losses(self.data.task, *self.loss, out.to(self.dtype), y)
         return (each if weights is None else each * weights).mean(), after
@@ -154,8 +155,9 @@ class Stack:
 
     def evaluate(self, vectors: Any, x: Any) -> Any:
         """Return the outputs (M, n, k) in evaluation mode, of vectors (M, T) and inputs (M, n, ...)."""
-        with torch.no_grad(), self.passes():
-            if len(vectors) == 1:
+        stacked = len(vectors) > 1
+        with torch.no_grad(), self.passes(), self.built.passing(x[0], training=False, stacked=stacked):
+            if not stacked:
                 out = self.built.evaluate(vectors[0], self._in_memory_order(x[0]))[None]
             else:
                 out = torch.func.vmap(self.built.evaluate)(vectors, x)
@@ -187,13 +189,7 @@ class Stack:
         self.places = [self.places[p] for p in stay]
         if not self.places:
             return
-        chosen = torch.tensor(stay, device=self.device)
-        self.vectors = Vectors(
-            *(
-                v[chosen]
-                for v in (self.vectors.parameters, self.vectors.first, self.vectors.second, self.vectors.average)
-            )
-        )
+        self.vectors = self.vectors.of(torch.tensor(stay, device=self.device))
         self._choose()
 
     def _hand_back(self, places: Sequence[int]) -> None:
@@ -217,20 +213,6 @@ def built_for(member: Member, data: TrainingData) -> Built:
     """Return the module of a member as built for its fold, on this thread."""
     strengths = member.network.strengths(member.cocktail)
     return build(member.network, data.folds[member.fold].inputs, data.outputs, strengths.batch_norm)
-
-
-def begin(member: Member, data: TrainingData) -> State:
-    """Return a member's state before training."""
-    strengths = member.network.strengths(member.cocktail)
-    drawn = built_for(member, data).initialize(member.seed)
-    parameters = drawn.astype(member.training.stored)
-    return State(
-        parameters=parameters,
-        moments=np.zeros((2, parameters.size), parameters.dtype),
-        best_parameters=parameters.copy() if strengths.early_stopping else parameters[:0].copy(),
-        curves=np.full((len(checkpoints(member.training.epochs)), len(CURVES)), np.nan),
-        average=parameters.copy() if strengths.ema else parameters[:0].copy(),
-    )
 
 
 def _array(vector: Any) -> np.ndarray:

@@ -6,7 +6,7 @@ Vectors are (M, T) with each member's numbers in a row, as in `wellfit.nets.layo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from wellfit.cocktail import Strengths
 from wellfit.cocktail.schedules import schedule_factor
 from wellfit.nets import Training
 from wellfit.nets.built import Built
+from wellfit.nets.orientation import bound_units
 from wellfit.nets.torch_door import require_torch
 
 torch: Any = require_torch()
@@ -24,12 +25,17 @@ _BOUNDS = ("max_norm", "gradient_clipping")
 
 @dataclass
 class Vectors:
-    """What a step changes: parameters (M, T), two moments (M, T) and the average (M, T), or an empty one."""
+    """What a step changes: parameters (M, T), two moments (M, T) and the average (M, T), None where nobody has one."""
 
     parameters: Any
     first: Any
     second: Any
     average: Any
+
+    def of(self, places: Any) -> Vectors:
+        """Return those of some members, by place."""
+        average = None if self.average is None else self.average[places]
+        return Vectors(self.parameters[places], self.first[places], self.second[places], average)
 
 
 class Present:
@@ -95,14 +101,16 @@ def descend(
             gradient[:, here] += l2[:, i : i + 1] * weights[:, here]
     momentum = lr.new_tensor([t.momentum for t in trainings])[:, None]
     move, eta = _step(kind, vectors, gradient, trainings[0].nesterov, momentum, lr, done)
+    l1 = present.of("l1")
+    own = eta() if l1 is not None else lr
     if (decay := present.of("weight_decay")) is not None:
         for i, slot in enumerate(slots):
             weights[:, slot.start : slot.stop] *= 1 - lr * decay[:, i : i + 1]
-    weights -= lr * move
-    if (l1 := present.of("l1")) is not None:
+    weights.addcmul_(move, lr, value=-1)
+    if l1 is not None:
         for i, slot in enumerate(slots):
             here = slice(slot.start, slot.stop)
-            step = eta[:, here] if eta.shape[1] > 1 else eta
+            step = own[:, here] if own.shape[1] > 1 else own
             weights[:, here] = torch.nn.functional.relu(weights[:, here].abs() - l1[:, i : i + 1] * step).copysign_(
                 weights[:, here]
             )
@@ -114,23 +122,36 @@ def descend(
             _bound_units(weights, slot, bound[:, i])
     if (ema := present.of("ema")) is not None:
         share = 1 - torch.clamp(ema, max=(1 + done) / (10 + done))[:, None]
-        vectors.average += share * (vectors.parameters - vectors.average)
+        _average(vectors, share, layout.whole)
 
 
-def _step(kind: str, vectors: Vectors, g: Any, nesterov: bool, momentum: Any, lr: Any, done: int) -> tuple[Any, Any]:
-    """Update the moments; return the move, (M, P), and the optimizer's own step of each weight, (M, P) or (M, 1)."""
+def _average(vectors: Vectors, share: Any, whole: int) -> None:
+    """Move the average towards the parameters by the share (M, 1); what stands from ``whole`` on is as it is."""
+    now, average = vectors.parameters, vectors.average
+    # A mask of a module's own may hold infinities, whose difference is no number.
+    average += torch.where(now == average, 0, share * (now - average))
+    average[:, whole:] = now[:, whole:]
+
+
+def _step(
+    kind: str, vectors: Vectors, g: Any, nesterov: bool, momentum: Any, lr: Any, done: int
+) -> tuple[Any, Callable[[], Any]]:
+    """Update the moments; return the move, (M, P), and what gives each weight's own step, (M, P) or (M, 1).
+
+    Each line of this is a pass over the memory: a network of many weights spends as long here as in its layers.
+    """
     size = g.shape[1]
     if kind == "gd":
-        return g, lr
+        return g, lambda: lr
     first = vectors.first[:, :size]
     if kind == "sgd":
         first.mul_(momentum).add_(g)
-        return (g + momentum * first if nesterov else first), lr / (1 - momentum)
+        return (g + momentum * first if nesterov else first), lambda: lr / (1 - momentum)
     second = vectors.second[:, :size]
-    first.mul_(_BETA1).add_(g, alpha=1 - _BETA1)
+    first.lerp_(g, 1 - _BETA1)
     second.mul_(_BETA2).addcmul_(g, g, value=1 - _BETA2)
-    root = (second / (1 - _BETA2 ** (done + 1))).sqrt_().add_(_EPSILON)
-    return first / (1 - _BETA1 ** (done + 1)) / root, lr / root
+    root = second.sqrt().mul_((1 - _BETA2 ** (done + 1)) ** -0.5).add_(_EPSILON)
+    return (first / root).mul_(1 / (1 - _BETA1 ** (done + 1))), lambda: lr / root
 
 
 def _shorten_inputs(weights: Any, slot: Any, threshold: Any) -> None:
@@ -144,8 +165,7 @@ def _shorten_inputs(weights: Any, slot: Any, threshold: Any) -> None:
 
 
 def _bound_units(weights: Any, slot: Any, bound: Any) -> None:
-    """Cut the weights that enter each unit or kernel to the bound's norm, (M,)."""
-    here = weights[:, slot.start : slot.stop].view(len(weights), slot.shape[0], -1)
-    size = torch.linalg.vector_norm(here, dim=2, keepdim=True)
-    bound = bound[:, None, None]
-    here *= torch.where(size > bound, bound / torch.where(size > 0, size, 1), 1)
+    """Cut what enters each unit to the bound's norm, (M,)."""
+    if slot.orientation is not None:  # of others nobody knows the units: `Module.strengths` refuses a bound
+        here = weights[:, slot.start : slot.stop].view(len(weights), *slot.shape)
+        bound_units(here, slot.orientation, bound, lead=1)

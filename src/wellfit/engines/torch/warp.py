@@ -7,15 +7,24 @@ the place of the image that is seen there, as a 3 x 3 matrix on (x, y, 1) up to 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch.nn import functional
 
 Tensor = torch.Tensor
-BLACK = -1.0
 _RATIO = 3 / 4  # least ratio of a resized crop's sides to the image's (Szegedy et al. 2015)
 _FAR = 4.0  # half sides from the middle, well outside of any image
+
+
+class Tones(NamedTuple):
+    """What is black and what white in images: one number for all, or (N, C, 1, 1), each image's own by channel."""
+
+    black: Tensor | float = -1.0
+    white: Tensor | float = 1.0
+
+
+PLAIN = Tones()
 
 
 class ByKind(Protocol):
@@ -50,7 +59,7 @@ def _offset(margin: Tensor, u: Tensor) -> Tensor:
     return torch.minimum((u * (2 * margin + 1)).floor(), 2 * margin) - margin
 
 
-def moved(x: Tensor, a: ByKind, u: ByKind) -> Tensor:
+def moved(x: Tensor, a: ByKind, u: ByKind, black: Tensor | float) -> Tensor:
     """Return images flipped and cropped: each pixel is one of the image's, or black."""
     n, c, height, width = x.shape
     sideways, over = _flips(a, u)
@@ -59,7 +68,7 @@ def moved(x: Tensor, a: ByKind, u: ByKind) -> Tensor:
     columns, columns_in = _sources(sideways, right, width)
     places = (rows[:, :, None] * width + columns[:, None, :]).reshape(n, 1, height * width)
     picked = x.reshape(n, c, height * width).gather(2, places.expand(n, c, height * width)).reshape(x.shape)
-    return picked.masked_fill(~(rows_in[:, :, None] & columns_in[:, None, :])[:, None], BLACK)
+    return torch.where((rows_in[:, :, None] & columns_in[:, None, :])[:, None], picked, black)
 
 
 def _sources(flipped: Tensor, offset: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -69,7 +78,7 @@ def _sources(flipped: Tensor, offset: Tensor, side: int) -> tuple[Tensor, Tensor
     return source.clamp(0, side - 1), (source >= 0) & (source < side)
 
 
-def warp(x: Tensor, a: ByKind, u: ByKind, used: set[str]) -> Tensor:
+def warp(x: Tensor, a: ByKind, u: ByKind, used: set[str], black: Tensor | float) -> Tensor:
     """Return images under their maps, interpolated bilinearly between pixels; what lies outside is black."""
     height, width = x.shape[2:]
     m = _maps(a, u, used, height, width).to(x.dtype)
@@ -85,7 +94,7 @@ def warp(x: Tensor, a: ByKind, u: ByKind, used: set[str]) -> Tensor:
         right, below = right / depth, below / depth
     grid = torch.stack([right, below], dim=-1).clamp(-_FAR, _FAR)
     # Outside is 0 to grid_sample: so that this is black, black is made 0.
-    return functional.grid_sample(x - BLACK, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + BLACK
+    return functional.grid_sample(x - black, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + black
 
 
 def _maps(a: ByKind, u: ByKind, used: set[str], height: int, width: int) -> Tensor:

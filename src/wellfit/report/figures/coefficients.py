@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from wellfit.messages import join, say
 from wellfit.records import Array, Coefficients, Path
+from wellfit.report.figures.lettering import SMALLER, fitting, width, write
 from wellfit.report.figures.panels import quiet
 from wellfit.report.figures.path import places, spread
 from wellfit.report.path_text import axis_name, freedom, linear_of, name_of, strength, strongest, value
@@ -29,9 +29,7 @@ _REACH = 3.0
 _BEYOND = 1.25
 _NUMBERS, _HEAD, _GAP, _FOOT = 36.0, 46.0, 24.0, 34.0
 _NARROWEST, _WIDEST, _LEADER = 40.0, 132.0, 15.0
-_NAME, _LINE = FONT - 1, 11.6
-# Average width of a letter in units of the font's size.
-_LETTER = 0.58
+_LINE = 11.6
 _DOTS = (0, (1.4, 1.6))
 _DASHES = (0, (4.5, 1.5))
 
@@ -107,7 +105,7 @@ def coefficients_figure(path: Path) -> Figure:
             axes = quiet(figure.add_axes(box))
             _panel(axes, canvas, output, size)
             if len(linear.outputs) > 1:
-                _write(axes, _fitting(linear.outputs[output], _WIDEST), (0, 1), (4 - left, 4), bold=True)
+                write(axes, fitting(linear.outputs[output], _WIDEST), (0, 1), (4 - left, 4), bold=True)
             every.append(axes)
             top -= _GAP
         _head(every[0], canvas)
@@ -152,7 +150,7 @@ def _canvas(path: Path, linear: Coefficients) -> _Canvas:
     # A none without a solution, or with one of another size altogether, is not drawn, unless it is what was chosen.
     first = int(apart and path.best > 0 and bool(beyond or not linear.exists[0]))
     low, high = limits = limits if first or not apart else _limits(path, linear, 0)
-    widths = [_width(clean(linear.names[j]), _NAME) for j in named]
+    widths = [width(clean(linear.names[j])) for j in named]
     margin = min(_WIDEST, max(_NARROWEST, max(widths, default=0.0) + _LEADER + 9))
     begun = linear.standardized[int(apart), :MOST_PANELS, named]
     seen = (begun != 0) & (begun > low) & (begun < high)
@@ -257,13 +255,13 @@ def _names(axes: Axes, canvas: _Canvas, values: Array, size: float) -> None:
     for ((x, y), i, j), up in zip(found, heights, strict=True):
         level = low + up / size * (high - low)
         axes.annotate(
-            _fitting(canvas.linear.names[j], canvas.margin - _LEADER - 6),
+            fitting(canvas.linear.names[j], canvas.margin - _LEADER - 6),
             (edge, level),
             (away * _LEADER, 0),
             textcoords="offset points",
             ha="left" if canvas.right else "right",
             va="center_baseline",
-            fontsize=_NAME,
+            fontsize=SMALLER,
             color=LIGHT["ink"],
             annotation_clip=False,
             gid=f"name {j}",
@@ -303,14 +301,14 @@ def _head(axes: Axes, canvas: _Canvas) -> None:
     """Write above the first panel what is drawn, the degrees of freedom, and which strengths are marked."""
     path = canvas.path
     left, right = canvas.margins
-    _write(axes, say("path.axis_coefficient"), (0, 1), (4 - left, 33))
-    _write(axes, say("path.axis_freedom"), (1, 1), (right - 4, 33), ha="right")
+    write(axes, say("path.axis_coefficient"), (0, 1), (4 - left, 33))
+    write(axes, say("path.axis_freedom"), (1, 1), (right - 4, 33), ha="right")
     count = len(canvas.x)
     between = np.linspace(canvas.first, count - 1, 9).astype(int).tolist()
     points = [path.best, path.one_standard_error, canvas.first, count - 1, *between]
     numbers = [(float(canvas.x[p]), freedom(canvas.linear, p)) for p in points]
     for at, label in _apart(canvas, [known for known in numbers if known[1]]):
-        _write(axes, label, (0, 1), (canvas.across(at), 18), ha="center")
+        write(axes, label, (0, 1), (canvas.across(at), 18), ha="center")
     best, rule = value(path, path.best), value(path, path.one_standard_error)
     marks = [
         (join([say("path.mark_best"), best], "pair"), path.best),
@@ -319,12 +317,12 @@ def _head(axes: Axes, canvas: _Canvas) -> None:
     if path.best == path.one_standard_error:
         both = join([say("path.mark_best"), say("path.mark_rule")])
         marks = [(join([both, best], "pair"), path.best)]
-    widths = [_width(text, _NAME) for text, _ in marks]
-    taken = _width(clean(canvas.linear.outputs[0]), FONT) * 1.1 + 16 - left if len(canvas.linear.outputs) > 1 else 0.0
+    widths = [width(text) for text, _ in marks]
+    taken = width(clean(canvas.linear.outputs[0]), FONT) * 1.1 + 16 - left if len(canvas.linear.outputs) > 1 else 0.0
     wanted = [canvas.across(float(canvas.x[p])) for _, p in marks]
     middles = spread(wanted, widths, min(max(taken, 0.0), _WIDEST), canvas.wide + right - 4)
     for (text, _), middle in zip(marks, middles, strict=True):
-        _write(axes, text, (0, 1), (middle, 4), ha="center", colour="better")
+        write(axes, text, (0, 1), (middle, 4), ha="center", colour="better")
 
 
 def _foot(axes: Axes, canvas: _Canvas, more: str) -> None:
@@ -332,9 +330,9 @@ def _foot(axes: Axes, canvas: _Canvas, more: str) -> None:
     ticks = _apart(canvas, _ticks(canvas))
     axes.spines["bottom"].set_visible(True)
     axes.set_xticks([at for at, _ in ticks], [label for _, label in ticks])
-    _write(axes, axis_name(canvas.path), (1, 0), (canvas.margins[1] - 4, -20), ha="right", va="top")
+    write(axes, axis_name(canvas.path), (1, 0), (canvas.margins[1] - 4, -20), ha="right", va="top")
     if more:
-        _write(axes, more, (0, 0), (4 - canvas.margins[0], -20 - _LINE), va="top")
+        write(axes, more, (0, 0), (4 - canvas.margins[0], -20 - _LINE), va="top")
 
 
 def _ticks(canvas: _Canvas) -> list[tuple[float, str]]:
@@ -356,7 +354,7 @@ def _apart(canvas: _Canvas, wanted: Sequence[tuple[float, str]]) -> list[tuple[f
     """Return those of the wanted (place, label), the first of them first, that do not crowd one another."""
     kept: list[tuple[float, float, str]] = []
     for at, label in wanted:
-        half = _width(label, _NAME) / 2
+        half = width(label) / 2
         if all(abs(canvas.across(at) - canvas.across(other)) >= half + wide + 7 for other, wide, _ in kept):
             kept.append((at, half, label))
     return sorted((at, label) for at, _, label in kept)
@@ -365,48 +363,3 @@ def _apart(canvas: _Canvas, wanted: Sequence[tuple[float, str]]) -> list[tuple[f
 def _left_out(linear: Coefficients) -> str:
     names = [clean(name, 18) for name in linear.outputs[MOST_PANELS:][:3]]
     return join([*names, *(["…"] if len(linear.outputs) > MOST_PANELS + 3 else [])])
-
-
-def _write(
-    axes: Axes,
-    text: str,
-    at: tuple[float, float],
-    off: tuple[float, float],
-    *,
-    ha: str = "left",
-    va: str = "bottom",
-    colour: str = "muted",
-    bold: bool = False,
-) -> None:
-    axes.annotate(
-        text,
-        at,
-        off,
-        "axes fraction",
-        "offset points",
-        ha=ha,
-        va=va,
-        fontsize=FONT if bold else FONT - 1,
-        fontweight="bold" if bold else "normal",
-        color=LIGHT["ink" if bold else colour],
-    )
-
-
-def _width(text: str, size: float) -> float:
-    """Return about how wide a text is, in points: wide scripts and capitals counted as such."""
-
-    def letter(c: str) -> float:
-        if unicodedata.east_asian_width(c) in "WF" or c in "MW@%…\ufffd":
-            return 1.8
-        return 1.2 if c.isupper() or c == "m" else 1.0
-
-    return _LETTER * size * sum(map(letter, text))
-
-
-def _fitting(name: str, room: float) -> str:
-    """Return a name that is harmless and no wider than the room in points, its middle left out where it is."""
-    text, limit = clean(name), 60
-    while _width(text, _NAME) > room and limit > 3:
-        limit = min(limit, len(text)) - 1
-        text = clean(name, limit)
-    return text

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -47,29 +46,38 @@ def smoothing_rule(mixed: bool, smoothed: bool, loss: object) -> Iterator[Advice
         yield Advice("smoothed_mixup", (place,), text, say("toolbox.mend_smoothed_mixup"))
 
 
-@contextmanager
-def same_draws_afterwards() -> Iterator[None]:
-    """Leave the global generators (Python's, NumPy's, PyTorch's) as they were: reading data may draw from them."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (it is theirs, and is only put back)
-    with torch.random.fork_rng(devices=list(devices)):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002 (the same)
-
-
 def first_batch(loader: object) -> object | None:
-    """Return the first few rows of a loader as a batch, or None where looking would use it up."""
+    """Return the first few rows of a loader as a batch, or None where looking would use it up, as of a stream."""
     if loader is None:
         return None
-    if isinstance(loader, DataLoader) and _indexed(loader.dataset) and loader.batch_size is not None:
+    if isinstance(loader, DataLoader) and not _indexed(loader.dataset):
+        return None
+    if isinstance(loader, DataLoader) and loader.batch_size is not None:
         rows = min(ROWS, len(loader.dataset))  # type: ignore[arg-type]  # it is indexed
         count = max(rows - rows % 2, min(rows, 1))  # mixing in pairs wants an even count
-        return loader.collate_fn([loader.dataset[i] for i in range(count)]) if count else None
+        keys = _keys(loader, range(count))
+        return loader.collate_fn([loader.dataset[key] for key in keys]) if keys else None
     batches = iter(loader)  # type: ignore[call-overload]  # whatever yields batches
     return None if batches is loader else next(batches, None)
+
+
+def _keys(data: Any, places: Sequence[int]) -> list[Any]:
+    """Return what the items at some places go by: the places, or where there is no such item, the sampler's first keys.
+
+    A data set of named items without a loader has none.
+    """
+    dataset = data.dataset if isinstance(data, DataLoader) else data
+    if not places:
+        return []
+    try:
+        dataset[places[0]]
+    except Exception:  # whatever a data set raises for a key that it does not have
+        if not isinstance(data, DataLoader):
+            return []
+        batches = data.batch_sampler
+        keys = data.sampler if batches is None else chain.from_iterable(batches)
+        return list(islice(keys, len(places)))
+    return list(places)
 
 
 def inputs_of(batch: object, model: nn.Module) -> tuple | dict | None:
@@ -83,12 +91,19 @@ def inputs_of(batch: object, model: nn.Module) -> tuple | dict | None:
     return tuple(part.to(at) if isinstance(part, torch.Tensor) else part for part in parts)
 
 
-def first_tensor(value: object) -> torch.Tensor | None:
-    """Return the first tensor in nested tuples, lists and mappings."""
+def tensors_in(value: object) -> Iterator[torch.Tensor]:
+    """Yield the tensors in nested tuples, lists, mappings and dataclasses."""
+    parts: Iterable[Any] = ()
     if isinstance(value, torch.Tensor):
-        return value
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
-    return next((found for part in parts if (found := first_tensor(part)) is not None), None)
+        yield value
+    elif isinstance(value, Mapping):
+        parts = value.values()
+    elif isinstance(value, tuple | list):
+        parts = value
+    elif is_dataclass(value):
+        parts = [getattr(value, each.name) for each in fields(value)]
+    for part in parts:
+        yield from tensors_in(part)
 
 
 # --- augmentation on validation
@@ -99,27 +114,28 @@ def _indexed(dataset: object) -> bool:
     return by_index and not isinstance(dataset, IterableDataset)
 
 
-def _changing(validation: object) -> tuple[int, tuple[str, ...]] | None:
-    """Return the index of an item that differs from one reading to the next, and what changes it by name; or None."""
+def _changing(validation: object) -> tuple[Any, tuple[str, ...]] | None:
+    """Return the key of an item that differs from one reading to the next, and what changes it by name; or None."""
     dataset = validation.dataset if isinstance(validation, DataLoader) else validation
     if not _indexed(dataset):
         return None
     count = len(dataset)  # type: ignore[arg-type]  # it is indexed
-    for index in sorted({int(i) for i in np.linspace(0, count - 1, min(ITEMS, count))}):
-        first = dataset[index]  # type: ignore[index]
-        if not all(_same(first, dataset[index]) for _ in range(READS - 1)):  # type: ignore[index]
-            return index, tuple(dict.fromkeys(_random_parts(dataset)))
+    places = sorted({int(i) for i in np.linspace(0, count - 1, min(ITEMS, count))})
+    for key in _keys(validation, places):
+        first = dataset[key]  # type: ignore[index]
+        if not all(same(first, dataset[key]) for _ in range(READS - 1)):  # type: ignore[index]
+            return key, tuple(dict.fromkeys(_random_parts(dataset)))
     return None
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
     """Return whether two readings of an item hold the same numbers; what cannot be compared counts as the same."""
     if a is b:
         return True
     if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, tuple | list) and isinstance(b, tuple | list):
-        return len(a) == len(b) and all(map(_same, a, b))
+        return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
         return a.shape == b.shape and bool(torch.all((a == b) | ((a != a) & (b != b))))
     if isinstance(a, np.ndarray | np.generic) or hasattr(a, "__array_interface__"):  # arrays, and pictures of Pillow
@@ -173,11 +189,13 @@ def _targets(loader: object, batch: object) -> tuple[bool, bool]:
 def mixes(target: object) -> tuple[bool, bool]:
     """Return whether class probabilities (n, k) are mixed, and whether smoothed as well.
 
-    Mixing two hard labels leaves at most two classes above 0; smoothing lifts all classes from 0 alike.
+    Mixing two hard labels leaves at most two classes above 0 in each row; smoothing lifts all classes from 0, in all
+    rows alike. Other probabilities, such as a teacher's, are neither. With two classes a smoothed row and a mixed one
+    look alike, but where some rows are hard, nothing was smoothed.
 
     >>> mixes(torch.tensor([[0.7, 0.3, 0.0], [0.0, 1.0, 0.0]])), mixes(torch.tensor([[0.66, 0.28, 0.06]]))
     ((True, False), (True, True))
-    >>> mixes(torch.tensor([[0.9, 0.05, 0.05]])), mixes(torch.tensor([2, 0]))
+    >>> mixes(torch.tensor([[0.9, 0.05, 0.05]])), mixes(torch.tensor([[0.5, 0.3, 0.2], [0.7, 0.2, 0.1]]))
     ((False, True), (False, False))
     """
     if not isinstance(target, torch.Tensor) or not target.is_floating_point() or target.ndim != 2:
@@ -186,10 +204,11 @@ def mixes(target: object) -> tuple[bool, bool]:
     sums = target.sum(dim=1)
     if not rows or classes < 2 or bool(((sums - 1).abs() > 1e-3).any()) or bool((target < -_CLOSE).any()):
         return False, False  # no probabilities: several labels at once, or values
+    if classes == 2:
+        hard = target.max(dim=1).values > 1 - _CLOSE
+        return bool(hard.any() and not hard.all()), False
     floor = target.min(dim=1, keepdim=True).values
     above = (target > floor + _CLOSE).sum(dim=1)
-    if classes == 2:  # a smoothed pair and a mixed one look alike, unless rows differ
-        tops = target.max(dim=1).values.tolist()
-        soft = [top for top in tops if top < 1 - _CLOSE]
-        return any(abs(a - b) > _CLOSE for a, b in pairwise(soft)), False
+    if bool((above > 2).any()) or bool((floor.max() - floor.min()) > _CLOSE):
+        return False, False
     return bool((above > 1).any()), bool((floor > _CLOSE).any())
