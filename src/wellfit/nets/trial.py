@@ -6,7 +6,6 @@ then all is repeated, to the same bits, since a member's result may depend on no
 
 from __future__ import annotations
 
-import pickle
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -181,7 +180,10 @@ def _fed(net: Any, x: Any, found: Structure) -> Iterator[None]:
 def _generators() -> dict[str, object]:
     """Return the states of the generators that a module may draw from past PyTorch, by what they are called."""
     numpys = np.random.get_state(legacy=False)  # noqa: NPY002 (it is looked at only)
-    return {"random": random.getstate(), "numpy.random": pickle.dumps(numpys)}
+    return {
+        "random": random.getstate(),
+        "numpy.random": repr((numpys["state"]["key"].tobytes(), numpys["state"]["pos"])),
+    }
 
 
 def _refuse_shape(seen: _Pass, x: Any, outputs: int, name: str) -> None:

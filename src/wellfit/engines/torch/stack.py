@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from wellfit.engines.base import Member, State
 from wellfit.engines.torch import curves
 from wellfit.engines.torch.batches import Batch, Batches, Held, mask
 from wellfit.engines.torch.losses import row_losses
+from wellfit.engines.torch.pooling import quick_pools
 from wellfit.engines.torch.updates import Present, Vectors, descend, rates
 from wellfit.nets.built import Built, build, channels_last
 from wellfit.nets.torch_door import require_torch
@@ -147,11 +148,15 @@ class Stack:
         """Return one member's inputs as its device likes them."""
         return channels_last(x) if self.device.type == "cpu" and len(self.own) == 1 else x
 
-    def passes(self) -> AbstractContextManager:
-        """Return the context of passes through the layers: in bfloat16 where the training says so."""
+    @contextmanager
+    def passes(self) -> Iterator[None]:
+        """Be the context of passes through the layers: in bfloat16 where the training says so."""
         if self.own[0].training.precision != "bfloat16":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+            yield
+            return
+        alone = self.device.type == "cpu" and len(self.own) == 1
+        with torch.autocast(self.device.type, torch.bfloat16), quick_pools(self.built.net) if alone else nullcontext():
+            yield
 
     def evaluate(self, vectors: Any, x: Any) -> Any:
         """Return the outputs (M, n, k) in evaluation mode, of vectors (M, T) and inputs (M, n, ...)."""
