@@ -180,10 +180,9 @@ def _fed(net: Any, x: Any, found: Structure) -> Iterator[None]:
 def _generators() -> dict[str, object]:
     """Return the states of the generators that a module may draw from past PyTorch, by what they are called."""
     numpys = np.random.get_state(legacy=False)  # noqa: NPY002 (it is looked at only)
-    return {
-        "random": random.getstate(),
-        "numpy.random": repr((numpys["state"]["key"].tobytes(), numpys["state"]["pos"])),
-    }
+    parts = {**numpys, **numpys["state"]}
+    told = {k: part.tobytes() if isinstance(part, np.ndarray) else part for k, part in parts.items() if k != "state"}
+    return {"random": random.getstate(), "numpy.random": told}
 
 
 def _refuse_shape(seen: _Pass, x: Any, outputs: int, name: str) -> None:
