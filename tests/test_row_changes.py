@@ -313,3 +313,28 @@ def test_paired_errors_take_the_smaller_look_at_training_rows_and_single_ones_th
     assert paired.error == pytest.approx(np.sqrt(jackknifed(trained) + 4e-4))
     assert paired.freedom == pytest.approx(4, rel=0.03), "folds alone tell nearly all of it"
     assert unseen_error(np.ones(5), rows, RowError(0.0, 95), paired=True).error == 0
+
+
+@pytest.mark.parametrize("metric", ["rmse", "r2"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_fold_by_fold_is_what_all_rows_side_by_side_are(metric, weighted) -> None:
+    """Where training rows are unknown and each row is left out once, errors need no changes of all rows at once."""
+    draw = np.random.default_rng(3)
+    n, points = 30, 4
+    target = draw.normal(size=n)
+    table = Table("made", {}, {}, target, "y", "regression", ())
+    weights = draw.random(n) if weighted else None
+    parts = np.array_split(draw.permutation(n), 5)
+    folds = [
+        FoldData(np.empty((n, 0)), target[:, None], Fold(np.setdiff1d(np.arange(n), p), p[:0], p), weights=weights)
+        for p in parts
+    ]
+    said = [draw.normal(size=(points, 2, len(p), 1)) for p in parts]
+    rows = RowChanges(table, folds, Training(), METRICS[metric])
+    for quick, look in (
+        (rows.loss_errors(said), rows.of_loss(said)),
+        (rows.score_errors(said), rows.of_score(said)),
+    ):
+        for one, other in zip(quick, rows.errors(look), strict=True):
+            assert one.freedom == other.freedom
+            assert one.error == pytest.approx(other.error, rel=1e-12)

@@ -141,15 +141,15 @@ def regression_losses(loss: str, parameter: float, residuals: Array, unit: float
     >>> regression_losses("huber", 1.0, np.array([1.0, 4.0]), unit=2.0).tolist()
     [0.5, 6.0]
     """
+    if loss not in ("absolute", "huber", "quantile"):
+        return residuals**2
     size = np.abs(residuals)
     if loss == "absolute":
         return size
     if loss == "huber":
         turn = parameter * unit
         return np.where(size <= turn, size**2 / 2, turn * (size - turn / 2))
-    if loss == "quantile":
-        return np.maximum(parameter * residuals, (parameter - 1) * residuals)
-    return size**2
+    return np.maximum(parameter * residuals, (parameter - 1) * residuals)
 
 
 def nested(losses: Array, fold: Array, ties: Array | None = None) -> tuple[Array, Array]:

@@ -147,7 +147,8 @@ def _log_loss(task: Task, target: Array, predictions: Array) -> Found:
 def _rmse(_: Task, target: Array, predictions: Array) -> Found:
     mean, rest = _mean((target - predictions[..., 0]) ** 2)
     root = np.sqrt(mean)
-    return root, np.where(root[..., None] > 0, rest / (2 * root[..., None]), 0.0)
+    rest *= np.where(root > 0, 1 / (2 * root), 0.0)[..., None]
+    return root, rest
 
 
 def _r2(_: Task, target: Array, predictions: Array) -> Found:

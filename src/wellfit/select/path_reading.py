@@ -180,11 +180,11 @@ def _row_errors(
     unseen = [stacked(members.predictions(k)) for k in range(asked.folds)]
     seen = [stacked(members.seen(k)) for k in range(asked.folds)]
     with np.errstate(all="ignore"):  # of a diverged member nothing is shown
-        score, trained = rows.of_score(unseen, seen), rows.of_training(seen)
+        trained = rows.of_training(seen)
         unknown: list[RowError | None] = [None] * len(asked.cocktails)
         found = {
-            "loss": rows.errors(rows.of_loss(unseen, seen)),
-            "score": unknown if score is None else rows.errors(score),
+            "loss": rows.loss_errors(unseen, seen),
+            "score": rows.score_errors(unseen, seen),
             "train_loss": unknown if trained is None else rows.trained_errors(trained),
         }
     return found, trained.values[:, :, None] if trained is not None and rows.sampled else None

@@ -53,9 +53,14 @@ class RowChanges:
         self.table, self.folds, self.metric = table, folds, metric
         self.loss = training.loss_and_parameter(table.task)
         parts = [fold.rows for fold in folds]
-        self.rows = np.unique(np.concatenate([rows for p in parts for rows in (p.train, p.stop, p.score)]))
         self._left_out = [part.score for part in parts]
         self._share = float(np.mean([len(p.score) / (len(p.train) + len(p.stop)) for p in parts]))
+
+    @cached_property
+    def rows(self) -> Array:
+        """All rows of the folds, (N,), sorted."""
+        parts = [fold.rows for fold in self.folds]
+        return np.unique(np.concatenate([rows for p in parts for rows in (p.train, p.stop, p.score)]))
 
     @cached_property
     def sampled(self) -> bool:
@@ -87,6 +92,38 @@ class RowChanges:
         look = self._look(found, self._left_out)
         trained = self._scores(seen, self._seen) if self.metric.name in SMOOTH and _known(seen) else None
         return look if trained is None else self._with(look, self._look(trained, self._seen))
+
+    def loss_errors(self, predictions: Sequence[Array], seen: Sequence[Array] = ()) -> list[RowError | None]:
+        """Return the standard error of each of P validation losses; predictions are (P, S, rows, k) a fold."""
+        if _known(seen) or not self._once:
+            return self.errors(self.of_loss(predictions, seen))
+        return self._fold_by_fold(self._losses(predictions, self._left_out))
+
+    def score_errors(self, predictions: Sequence[Array], seen: Sequence[Array] = ()) -> list[RowError | None]:
+        """Return the standard error of each of P scores, None for all where `of_score` knows nothing."""
+        if not _known(seen) and self._once:
+            found = self._scores(predictions, self._left_out)
+            known = found is not None and not any(np.isnan(values).any() for values, _ in found)
+            return self._fold_by_fold(found) if known and found else [None] * len(predictions[0])
+        look = self.of_score(predictions, seen)
+        return [None] * len(predictions[0]) if look is None else self.errors(look)
+
+    @cached_property
+    def _once(self) -> bool:
+        """Whether each row is left out once at most, and stands alone."""
+        count = sum(map(len, self._left_out))
+        return self._units is None and len(np.unique(np.concatenate(self._left_out))) == count
+
+    def _fold_by_fold(self, parts: Sequence[tuple[Array, Array]]) -> list[RowError | None]:
+        """Return what `errors` does, without laying the changes of all rows side by side."""
+        values, folds = np.stack([means for means, _ in parts], axis=-1), len(parts)
+        freedom = sum(part.shape[-1] for _, part in parts) - folds
+        if folds < 2 or freedom < 1:
+            return [None] * len(values)
+        squares = sum(np.einsum("pn,pn->p", part, part) for _, part in parts) / folds**2
+        errors = np.sqrt(squares * ((freedom + folds) / freedom)).tolist()
+        pairs = zip(values, errors, strict=True)
+        return [shared_error(own, RowError(error, freedom), self._share) for own, error in pairs]
 
     def error(self, look: Look | None, *, paired: bool = False) -> RowError | None:
         """Return the standard error of a figure, or of a ``paired`` difference; None where the rows are too few."""
@@ -144,8 +181,12 @@ class RowChanges:
         found = []
         for fold, here, said in zip(self.folds, rows, predictions, strict=True):
             target = self.table.target[here]
-            losses = row_losses(self.table.task, target, said, name, parameter, fold.target_scale).mean(axis=-2)
-            weights = np.ones(len(here)) if fold.weights is None else fold.weights[here]
+            losses = over_seeds(row_losses(self.table.task, target, said, name, parameter, fold.target_scale))
+            if fold.weights is None:
+                means = losses.mean(axis=-1)
+                found.append((means, (losses - means[..., None]) / len(here)))
+                continue
+            weights = fold.weights[here]
             shares = weights / max(weights.sum(), np.finfo(np.float64).tiny)
             means = (losses * shares).sum(axis=-1)  # a product of matrices would depend on what else is in them
             found.append((means, shares * (losses - means[..., None])))
@@ -158,7 +199,7 @@ class RowChanges:
             part = influences(self.metric, self.table.task, self.table.target[here], said)
             if part is None:
                 return None
-            found.append((part[0].mean(axis=-1), part[1].mean(axis=-2) / max(1, len(here))))
+            found.append((part[0].mean(axis=-1), over_seeds(part[1]) / max(1, len(here))))
         return found
 
     def _look(self, parts: Sequence[tuple[Array, Array]], rows: Sequence[Array]) -> Look:
@@ -171,6 +212,11 @@ class RowChanges:
 
     def _with(self, look: Look, trained: Look) -> Look:
         return Look(look.values, look.changes, trained.values, trained.changes)
+
+
+def over_seeds(values: Array) -> Array:
+    """Return the mean over the seeds of values (..., S, n)."""
+    return values[..., 0, :] if values.shape[-2] == 1 else values.mean(axis=-2)
 
 
 def _less(ours: Array, theirs: Array) -> Array:
