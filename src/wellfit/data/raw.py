@@ -210,8 +210,8 @@ def brief(value: object, top: int = 40) -> str:
 def brief_path(path: object, top: int = 200) -> str:
     """Return a path for a message: as `brief` does, but cut in the middle, for its end names the file.
 
-    >>> brief_path("/home/ada/photos/of/cats/17.png", 20)
-    '/home.../cats/17.png'
+    >>> brief_path("photos/of/my/two/cats/17.png", 20)
+    'photo.../cats/17.png'
     """
     text = brief(path, len(str(path)))
     first = (top - 3) // 3

@@ -86,8 +86,7 @@ def augment(
     the same bytes. ``progress(done, total)`` counts images.
 
     Raises `SettingError` for impossible settings and a folder that holds anything else or lies in that of the images,
-    `DataError` for a source that
-    is no set of images in bytes, `MissingExtraError` without PyTorch.
+    `DataError` for a source that is no set of images in bytes, `MissingExtraError` without PyTorch.
 
     >>> import tempfile
     >>> pixels = np.arange(4 * 64, dtype=np.uint8).reshape(4, 1, 8, 8)

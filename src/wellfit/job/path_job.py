@@ -89,7 +89,7 @@ def _trained(study: Study, over: str, rows: Array, points: int, *, warm: bool) -
         training=asked.training,
         metric=asked.metric,
         folds=FOLDS if asked.folds is None else asked.folds,
-        seeds=default_seeds(rows, quick=asked.quick) if asked.seeds is None else asked.seeds,
+        seeds=default_seeds(rows, quick=asked.quick, network=study.network) if asked.seeds is None else asked.seeds,
         seed=asked.seed,
         quick=asked.quick,
         warm=warm,

@@ -35,8 +35,9 @@ def predictions(
         pictures = fitted.pictures(source, skip_corrupt=skip_corrupt)
         if pictures.names:
             columns[standard("pictures.column_file")] = np.array(pictures.names, dtype=object)
-        for finding in pictures.findings if notice is not None else ():
-            notice(finding.text)  # type: ignore[misc]
+        if notice is not None:
+            for finding in pictures.findings:
+                notice(finding.text)
         outputs = fitted.outputs_of(pictures.inputs)
     else:
         outputs = fitted.outputs_of(fitted.read(source, skip_corrupt=skip_corrupt))

@@ -102,15 +102,19 @@ def _bits(x: Any) -> Array:
     return x.detach().view(torch.int16).numpy()
 
 
-@contextmanager
-def quick_pools(net: Any) -> Iterator[None]:
-    """Have the layers of a module that halve by maxima take the quick way in this thread, where it is one.
+def quicken(net: Any) -> None:
+    """Have the layers of a module that halve by maxima take the quick way inside `quick_pools`, where it is one.
 
     Values and gradients are the same bits as PyTorch's, except for which of two zeros of unlike sign is taken.
     """
     for part in net.modules():
         if type(part) is nn.MaxPool2d and "forward" not in vars(part) and _halves(part):
             part.forward = partial(_pooled, part)
+
+
+@contextmanager
+def quick_pools() -> Iterator[None]:
+    """Be the context of passes of one network in this thread, in which pools may take the quick way."""
     before, _mine.quick = getattr(_mine, "quick", False), True
     try:
         yield

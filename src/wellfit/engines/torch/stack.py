@@ -14,7 +14,7 @@ from wellfit.engines.base import Member, State
 from wellfit.engines.torch import curves
 from wellfit.engines.torch.batches import Batch, Batches, Held, mask
 from wellfit.engines.torch.losses import row_losses
-from wellfit.engines.torch.pooling import quick_pools
+from wellfit.engines.torch.pooling import quick_pools, quicken
 from wellfit.engines.torch.updates import Present, Vectors, descend, rates
 from wellfit.nets.built import Built, build, channels_last
 from wellfit.nets.torch_door import require_torch
@@ -36,6 +36,7 @@ class Stack:
         self.members, self.states = list(members), list(states)
         first, fold = self.members[0], data.folds[members[0].fold]
         self.built = built_for(first, data)
+        quicken(self.built.net)
         self.dtype = getattr(torch, first.training.stored)
         self.loss = first.training.loss_and_parameter(data.task)
         self.steps, _ = batches(len(fold.rows.train), first.training.batch_size)
@@ -155,7 +156,7 @@ class Stack:
             yield
             return
         alone = self.device.type == "cpu" and len(self.own) == 1
-        with torch.autocast(self.device.type, torch.bfloat16), quick_pools(self.built.net) if alone else nullcontext():
+        with torch.autocast(self.device.type, torch.bfloat16), quick_pools() if alone else nullcontext():
             yield
 
     def evaluate(self, vectors: Any, x: Any) -> Any:
