@@ -27,6 +27,7 @@ from wellfit.engines.torch import TorchEngine  # noqa: E402
 from wellfit.engines.torch.stack import Stack  # noqa: E402
 from wellfit.errors import SettingError, UnsupportedError  # noqa: E402
 from wellfit.executors import MemberError, Threads  # noqa: E402
+from wellfit.job.path_job import path_into  # noqa: E402
 from wellfit.nets import Training  # noqa: E402
 from wellfit.nets.built import build  # noqa: E402
 from wellfit.records import Table  # noqa: E402
@@ -297,3 +298,10 @@ def test_threads_that_wait_sleep_where_wellfit_imports_pytorch_and_the_user_says
         found = subprocess.run([sys.executable, "-c", program], env=own, capture_output=True, text=True, check=True)
         assert re.search(rf"OMP_WAIT_POLICY = '{policy}'", found.stderr)
         assert ("OMP_WAIT_POLICY" in found.stdout) is (asked is not None), "the environment is put back"
+
+
+def test_a_path_of_a_module_has_one_seed_as_its_comparison_has() -> None:
+    network = wf.module("plain", Plain)
+    found = path_into(made_table(rows=60, columns=5), "l2", points=3, network=network, training=ADAM, folds=2)
+    assert found.seeds == 1
+    assert path_into(made_table(rows=60, columns=5), "l2", points=3, network="4", training=ADAM, folds=2).seeds == 3
