@@ -117,8 +117,8 @@ def _table(trials: list[Row], width: int) -> Table:
         text = name in ("cocktail", "network", "inputs")
         least = min(_COCKTAIL, _room(name, trials)) if name == "cocktail" else _room(name, trials)
         justify = "left" if text else "right"
-        # For the type checker: rich's own words.
-        table.add_column(say(f"search.column_{name}"), justify=justify, overflow="fold", min_width=least)  # type: ignore[arg-type]
+        head = say(f"search.column_{name}")
+        table.add_column(head, justify=justify, overflow="fold", min_width=least)  # type: ignore[arg-type]  # rich's words
     for row in trials:
         cells = [harmless(getattr(row, name)).replace("−", "-") for name in names]
         style = "bold green" if row.won else ""

@@ -121,8 +121,7 @@ def _fit(dialect: str, *, rows: object, batch_size: object, task: object, layers
             raise SettingError("dialects.bad_count", name=name, value=count)
     if task is not None and task not in _TASKS:
         raise SettingError("dialects.bad_task", value=task, known=", ".join(_TASKS))
-    # For the type checker: Checked above.
-    return Fit(dialect, rows=rows, batch_size=batch_size, task=task, layers=layers)  # type: ignore[arg-type]
+    return Fit(dialect, rows=rows, batch_size=batch_size, task=task, layers=layers)  # type: ignore[arg-type]  # checked
 
 
 __all__ = ["DIALECTS", "Equivalent", "NoEquivalent", "from_dialect", "to_dialect"]

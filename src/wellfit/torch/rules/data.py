@@ -122,8 +122,8 @@ def _changing(validation: object) -> tuple[Any, tuple[str, ...]] | None:
     count = len(dataset)  # type: ignore[arg-type]  # it is indexed
     places = sorted({int(i) for i in np.linspace(0, count - 1, min(ITEMS, count))})
     for key in _keys(validation, places):
-        first = dataset[key]  # type: ignore[index]
-        if not all(same(first, dataset[key]) for _ in range(READS - 1)):  # type: ignore[index]
+        first = dataset[key]  # type: ignore[index]  # it is indexed
+        if not all(same(first, dataset[key]) for _ in range(READS - 1)):  # type: ignore[index]  # it is indexed
             return key, tuple(dict.fromkeys(_random_parts(dataset)))
     return None
 
