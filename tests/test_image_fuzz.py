@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzzing import check_sentence, flip_bytes, insert, load_or_refuse, remove, truncate
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from image_data import encoded, idx, idx_folder, image_folder, pictures
 
@@ -77,6 +77,7 @@ def test_any_bytes_are_an_array_or_a_clear_error(data: bytes) -> None:
     _parse(data)
 
 
+@example([0, 110, 325308, 507516, 507870], b"")  # empty, and of sides that no array has
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=5), st.binary(max_size=30))
 def test_any_header_is_an_array_or_a_clear_error(shape: list[int], data: bytes) -> None:
     """Dimensions that multiply to more than any file holds are compared, never allocated."""

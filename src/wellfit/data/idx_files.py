@@ -61,6 +61,8 @@ def parse_idx(data: bytes, label: str) -> Array:
     if found != expected:
         key = "images.idx_short" if found < expected else "images.idx_long"
         raise DataError(key, label=label, shape=_times(shape), expected=expected, found=found)
+    if prod(side or 1 for side in shape) > np.iinfo(np.intp).max:  # NumPy has no such array, though it be empty
+        raise DataError("images.idx_beyond", label=label, shape=_times(shape))
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
