@@ -13,7 +13,7 @@ training images; the curves are measured on those 2,000. The 10,000 test images 
 are those of each training; what PyTorch does once, when it first trains such a network, is done before.
 
 The data: the folder fashion-mnist of the environment variable WELLFIT_DATA, or of ``--data``; else it is downloaded
-once, and checked. The recipe normalized learns from 50,000 images, the others from all, unless ``--rows`` says how many.
+once, and checked. The recipe normalized learns from 50,000 images, the others from all; ``--rows`` decides otherwise.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -14,6 +14,7 @@ from wellfit.evidence.intervals import pseudo_values
 
 
 @settings(max_examples=60, deadline=None)
+@example(450, "regression", False)  # one row alone is drawn
 @given(st.integers(0, 10**6), st.sampled_from(["binary", "multiclass", "regression"]), st.booleans())
 def test_scores_of_all_resamples_at_once_are_the_metrics_own(seed: int, task: str, ties: bool) -> None:
     draw = np.random.default_rng(seed)
@@ -46,6 +47,24 @@ def test_bootstrap_t_holds_the_mean_of_skewed_losses() -> None:
         plain += a <= 1 <= b
     assert held >= 0.91 * 400
     assert held > plain
+
+
+def test_rmse_allows_for_the_rare_errors_that_few_rows_lack() -> None:
+    """Errors with Student's t of 5 degrees of freedom, 30 rows; and by hand what five more of them would do."""
+    draw, held, plain = np.random.default_rng(5), 0, 0
+    for i in range(400):
+        errors = draw.standard_t(5, 30)
+        truth, ends = (5 / 3) ** 0.5, (test_interval("rmse", errors, np.zeros((30, 1)), seed=i), errors**2)
+        held += ends[0].low <= truth <= ends[0].high
+        low, high = mean_interval(ends[1], i, 2000)
+        plain += low <= truth**2 <= high
+    assert held >= 0.935 * 400
+    assert plain < 0.93 * 400
+    squares = ends[1]
+    kurtosis = 30 * squares.var(ddof=1) / 30 / squares.mean() ** 2 + 1
+    wider = np.sqrt(((30 * kurtosis + 5 * 9) / 35 - 1) / (kurtosis - 1))
+    got, before = (np.log(mean_interval(squares, 1, 500, squares=s)) for s in (True, False))
+    np.testing.assert_allclose(np.diff(got) / np.diff(before), max(1, wider))
 
 
 def test_rmse_and_log_loss_move_with_their_unit() -> None:

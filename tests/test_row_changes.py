@@ -15,8 +15,7 @@ from wellfit.cocktail import as_cocktails
 from wellfit.data.prepare import prepare
 from wellfit.engines.base import MOST_SEEN, Member, history, seen_rows
 from wellfit.engines.choice import default_engine
-from wellfit.evidence import METRICS, fold_interval
-from wellfit.evidence import rows as room
+from wellfit.evidence import METRICS, fold_interval, rise_interval
 from wellfit.evidence.intervals import RowError, ends
 from wellfit.evidence.metrics import Metric
 from wellfit.evidence.rows import influences, row_error, shared_error, unseen_error
@@ -24,6 +23,7 @@ from wellfit.ledger.encoding import decode, encode
 from wellfit.nets import MLP, Training
 from wellfit.population import plan, train
 from wellfit.records import Fold, FoldData, Table
+from wellfit.select import row_changes
 from wellfit.select.compare import compare
 from wellfit.select.reading import Asked, read
 from wellfit.select.row_changes import RowChanges
@@ -84,6 +84,12 @@ def plain_losses(task, target, said):
     return -np.log([row[code] for row, code in zip(chances, target, strict=True)])
 
 
+def stretched(values):
+    """By how much errors grow on rows left out, from (K, 2) losses on these and on training rows."""
+    loss, trained = values[:, 0].mean(), values[:, 1].mean()
+    return min(2.0, max(1.0, np.sqrt(loss / trained)))
+
+
 def jackknifed(values):
     """The grouped jackknife's variance of a mean of folds' training values, from leave-one-out means."""
     left = values
@@ -130,13 +136,15 @@ def test_the_intervals_of_a_comparison_equal_a_plain_recount(task) -> None:
     reach, allowed = student.ppf(0.975, n - K), 1.2 * (1 + 1 / K)
     for result in found.results:
         values, change = whole[result.cocktail], moved[result.cocktail]
+        counted = 2 * stretched(values)  # of differences
         used = np.count_nonzero(change[:, 1])  # some rows are stop rows in every fold
         for got, at in ((result.loss, 0), (result.score, 2)):
             trained = max(jackknifed(values[:, at + 1]), allowed * squares(change[:, at + 1], used))
             error = np.sqrt(trained + 4 * squares(change[:, at] - change[:, at + 1]))
             assert got.high / got.mean == pytest.approx(np.exp(reach * error / got.mean), rel=1e-5)
             assert got.low * got.high == pytest.approx(got.mean**2)
-        trained = np.sqrt(max(jackknifed(values[:, 1]), allowed * squares(change[:, 1], used)))
+        by_rows = allowed * squares(change[:, 1], used)
+        trained = np.sqrt(max(by_rows, (by_rows + jackknifed(values[:, 1])) / 2))
         mean, half = result.train_loss.mean, student.ppf(0.975, used - K) * trained
         assert result.train_loss.high / mean == pytest.approx(np.exp(half / mean), rel=1e-5)
         half = reach * np.sqrt((1 + K / 3) * squares(change[:, 4]))
@@ -146,7 +154,7 @@ def test_the_intervals_of_a_comparison_equal_a_plain_recount(task) -> None:
         values, change = values - whole["none"], change - moved["none"]
         used = np.count_nonzero(change[:, 1])
         by_folds, by_rows = jackknifed(values[:, 1]), allowed * squares(change[:, 1], used)
-        gap = 4 * squares(change[:, 0] - change[:, 1])
+        gap = max(counted, 2 * stretched(whole["none"])) * squares(change[:, 0] - change[:, 1])
         least, freedom = min((by_folds, K - 1), (by_rows, n - K))
         if by_folds < by_rows:
             freedom = (least + gap) ** 2 / (least**2 / freedom + gap**2 / (n - K))
@@ -190,7 +198,8 @@ def test_ends_keep_within_bounds_and_shrink_with_the_variance() -> None:
     assert (low, high) == pytest.approx(((middle - side) / shrunk, (middle + side) / shrunk))
     assert ends(1.0, 0.0, (0.0, 1.0), 1.96, 50)[0] == pytest.approx(50 / (50 + 1.96**2))
     assert ends(2.0, 1e6, (0.0, np.inf), 2.0, 50)[0] > 0
-    assert ends(0.5, 4.0, (-np.inf, 1.0), 2.0, 50) == (-3.5, 1.0)
+    assert ends(0.5, 0.04, (-np.inf, 1.0), 2.0, 50) == pytest.approx((1 - 0.5 * np.exp(0.8), 1 - 0.5 * np.exp(-0.8)))
+    assert ends(1.0, 4.0, (-np.inf, 1.0), 2.0, 50) == (-3.0, 1.0)
 
 
 # What a history keeps -----------------------------------------------------------------------------------------------
@@ -285,7 +294,7 @@ def test_without_the_second_count_of_the_gap_intervals_are_too_narrow(monkeypatc
         return np.mean([i.low <= truth <= i.high for i in found])
 
     right = held()
-    monkeypatch.setattr(room, "TWICE", 1.0)
+    monkeypatch.setattr(row_changes, "TWICE", 0.5)
     assert right >= 0.93 > held()
 
 
@@ -308,11 +317,72 @@ def test_a_gap_pairs_each_row_with_itself() -> None:
 
 def test_paired_errors_take_the_smaller_look_at_training_rows_and_single_ones_the_larger() -> None:
     trained, rows, gap = np.array([1.0, 1.1, 1.2, 0.9, 1.0]), RowError(0.5, 95), RowError(0.01, 95)
-    single, paired = (unseen_error(trained, rows, gap, paired=p) for p in (False, True))
-    assert single.error == pytest.approx(np.sqrt(1.44 * 0.25 + 4e-4))
-    assert paired.error == pytest.approx(np.sqrt(jackknifed(trained) + 4e-4))
+    single, paired = (unseen_error(trained, rows, gap, counted=3.0, paired=p) for p in (False, True))
+    assert single.error == pytest.approx(np.sqrt(1.44 * 0.25 + 3e-4))
+    assert paired.error == pytest.approx(np.sqrt(jackknifed(trained) + 3e-4))
     assert paired.freedom == pytest.approx(4, rel=0.03), "folds alone tell nearly all of it"
-    assert unseen_error(np.ones(5), rows, RowError(0.0, 95), paired=True).error == 0
+    assert unseen_error(np.ones(5), rows, RowError(0.0, 95), counted=4.0, paired=True).error == 0
+
+
+def of_chances(metric, rows=40, folds=4):
+    """Two looks at a score of made-up chances, and all that they are made of."""
+    draw = np.random.default_rng(11)
+    target, parts = np.arange(rows) // folds % 2, [np.arange(rows) % folds == k for k in range(folds)]
+    table = Table("t", {}, {}, target, "y", "binary", ("a", "b"))
+    cut = [Fold(np.flatnonzero(~part), NO_ROWS, np.flatnonzero(part)) for part in parts]
+    data = [FoldData(np.empty((rows, 0)), target[:, None].astype(float), part) for part in cut]
+    said = np.clip(0.6 * target + draw.uniform(0.05, 0.35, (2, folds, rows)), 0, 1)
+    said[:, np.array(parts)] = draw.uniform(0.1, 0.9, (2, rows))  # those left out are guessed at
+    changes = RowChanges(table, data, Training(), METRICS[metric])
+    looks = [
+        changes.of_score(
+            [one[k][f.score][None, :, None] for k, f in enumerate(cut)],
+            [one[k][f.train][None, :, None] for k, f in enumerate(cut)],
+        )
+        for one in said
+    ]
+    return changes, looks, target, said, cut
+
+
+def test_ranks_count_the_gap_once_for_each_pair_and_jumps_go_by_their_rows_alone() -> None:
+    """A plain recount with every row's weight moved a little, of paired differences of AUC and of accuracy."""
+    for metric in ("auc", "accuracy"):
+        changes, looks, target, said, cut = of_chances(metric)
+        score, n, folds = METRICS[metric].function, len(target), len(cut)
+
+        def figures(weights, rows, score=score, said=said, cut=cut, target=target):
+            pairs = [(k, getattr(part, rows)) for k, part in enumerate(cut)]
+            told = [[score("binary", target[r], one[k][r][:, None], weights[r]) for k, r in pairs] for one in said]
+            return np.subtract(*np.array(told))
+
+        moved = {
+            name: slopes(lambda w, name=name, figures=figures: figures(w, name).mean(), n)
+            for name in ("score", "train")
+        }
+        squares = {name: (change**2).sum() * n / (n - folds) for name, change in moved.items()}
+        found = changes.error(looks[0] - looks[1], paired=True)
+        if metric == "accuracy":
+            expected = squares["score"] * (1 + (folds - 1) / folds)
+        else:
+            lost = [
+                [np.mean([plain_losses("binary", target[r], one[k][r][:, None]) for k, r in pairs]) for one in said]
+                for pairs in ([(k, f.score) for k, f in enumerate(cut)], [(k, f.train) for k, f in enumerate(cut)])
+            ]
+            stretch = max(min(2.0, np.sqrt(v / t)) for v, t in zip(*lost, strict=True))
+            least = min(jackknifed(figures(np.ones(n), "train")), 1.2 * (1 + 1 / folds) * squares["train"])
+            gap = ((moved["score"] - moved["train"]) ** 2).sum() * n / (n - folds)
+            expected = least + stretch * gap
+        assert found.error == pytest.approx(np.sqrt(expected), rel=1e-4)
+        alone = shared_error(looks[0].values, row_error(looks[0].changes, folds), 1 / (folds - 1))
+        assert changes.error(looks[0]).error == alone.error, "a score alone goes by folds and rows left out"
+
+
+def test_a_rise_has_half_of_the_correction() -> None:
+    last, lowest = np.array([1.0, 1.3, 1.1, 1.5]), np.array([1.0, 1.0, 0.8, 1.2])
+    found = rise_interval(last, lowest, train_rows=30, test_rows=10, estimates="")
+    logs = np.log(last / lowest)
+    half = student.ppf(0.975, 3) * logs.std(ddof=1) * np.sqrt(1 / 4 + 1 / 6)
+    assert np.log(found.high / found.mean) == pytest.approx(half)
 
 
 @pytest.mark.parametrize("metric", ["rmse", "r2"])

@@ -21,6 +21,7 @@ from wellfit.records import Array, Task
 
 CELLS = 4_000_000  # counts held at once
 GROUPS = 200  # of rows, for the jackknife
+UNSEEN, HEAVY = 5, 9.0  # errors that a sample lacks, and their kurtosis: that of Student's t with 5 degrees of freedom
 _Z = 1.959963984540054  # the normal distribution's 97.5% point
 Score = Callable[[Array], Array]
 
@@ -35,11 +36,12 @@ def drawn(rows: int, seed: int, resamples: int) -> Iterator[Array]:
         yield np.bincount(here.ravel(), minlength=places.size).reshape(places.shape)
 
 
-def mean_interval(losses: Array, seed: int, resamples: int) -> tuple[float, float]:
+def mean_interval(losses: Array, seed: int, resamples: int, *, squares: bool = False) -> tuple[float, float]:
     """Return the bootstrap-t interval of the mean of ``losses``, (n,) and not negative, made on logarithms.
 
     Where the mean or all spread is 0 there is no interval (NaN). Resamples without spread are left out. Few rows lack
-    the rarest ones, so that the quantiles are widened as those of percentiles are (`_widened`).
+    the rarest ones, so that the quantiles are widened as those of percentiles are (`_widened`), and ``squares`` of
+    errors have the standard error that `UNSEEN` more of them with `HEAVY` tails would give.
     """
     rows, mean = len(losses), float(losses.mean())
     error = float(losses.std(ddof=1) / np.sqrt(rows)) if rows > 1 else 0.0
@@ -56,6 +58,9 @@ def mean_interval(losses: Array, seed: int, resamples: int) -> tuple[float, floa
     if len(t) < resamples // 2:
         return float("nan"), float("nan")
     low, high = np.quantile(t, [0.025, 0.975]) * _widened(rows) / _Z
+    if squares:  # their relative variance is the errors' kurtosis less 1
+        kurtosis = (rows * (rows * (error / mean) ** 2 + 1) + UNSEEN * HEAVY) / (rows + UNSEEN)
+        error = max(error, mean * float(np.sqrt((kurtosis - 1) / rows)))
     return float(mean * np.exp(-high * error / mean)), float(mean * np.exp(min(-low * error / mean, 50.0)))
 
 
@@ -161,9 +166,10 @@ def _explained(target: Array, values: Array) -> Score:
 
     def score(counts: Array) -> Array:
         total = counts.sum(axis=1)
-        around = counts @ centred**2 / total - (counts @ centred / total) ** 2
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(around > 0, 1 - counts @ square / total / around, np.nan)
+        squares = counts @ centred**2 / total
+        around = squares - (counts @ centred / total) ** 2
+        with np.errstate(invalid="ignore", divide="ignore"):  # one row drawn all the time leaves rounding, not 0
+            return np.where(around > 1e-12 * squares, 1 - counts @ square / total / around, np.nan)
 
     return score
 

@@ -187,7 +187,7 @@ def estimates(
     ``parts`` are (R, n); ``weights`` (n,) is how much each row counts, ``groups`` (n,) which rows belong together.
     Both the rows scored and the training sets are a sample, so the error has both: it is that of a mean over two
     crossed factors, the interaction counted once (Owen 2007, *The pigeonhole bootstrap*). Degrees of freedom are
-    Satterthwaite's (1946).
+    Satterthwaite's (1946), and no more than R - 1: of few resamples a small spread is often chance.
 
     >>> estimates({"total": np.array([[1.0, 2.0], [1.0, 4.0]])})["total"].value
     2.0
@@ -272,4 +272,4 @@ def _joined(value: float, rows: float, rows_freedom: int, resamples: float, free
     if variance <= (8 * _EPS * value) ** 2:
         return Estimate(value, 0.0, float(freedom))
     total = (rows + resamples) ** 2 / (rows**2 / max(rows_freedom, 1) + resamples**2 / freedom)
-    return Estimate(value, float(np.sqrt(variance)), float(total))
+    return Estimate(value, float(np.sqrt(variance)), float(min(total, freedom)))

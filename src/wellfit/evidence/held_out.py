@@ -76,7 +76,7 @@ def _bounds(
     """Return both bounds, and the sentence's key: it names the method."""
     if metric.name in ("rmse", "log-loss"):
         losses = row_losses(metric, task, target, predictions)
-        low, high = mean_interval(losses, seed, resamples)
+        low, high = mean_interval(losses, seed, resamples, squares=metric.name == "rmse")
         root = 0.5 if metric.name == "rmse" else 1.0
         return low**root, high**root, "bootstrap_t" if not np.isnan(low) else "bootstrap_none"
     if metric.name == "auc" and task == "binary":

@@ -8,17 +8,22 @@ by being measured on (the infinitesimal jackknife: B. Efron, *The Jackknife, the
 
 Rows also train. What that does is told by the loss of the rows trained on, T, which folds show when their rows are left
 out (the grouped jackknife), and by what the rows left out lose more, the gap V - T. A row has its loss in both, in V
-where its fold is left out and in T elsewhere, so that the gap's changes are small; but each counts twice, since to
-first order a row does to others by training what they do to it: in least squares both are r_i h_ij r_j. Hence
+where its fold is left out and in T elsewhere, so that the gap's changes are small. But the gap is what rows do to each
+other, and a sum over pairs has twice the variance that its rows show one by one (B. Efron and C. Stein, *The jackknife
+estimate of variance*, Annals of Statistics 9, 1981); and left out a row errs more than trained on, by a factor s. Hence
 
-    variance of V = variance of T + 4 x sum of the squared changes of V - T,
+    variance of V = variance of T + 2 s x sum of the squared changes of V - T,  s = sqrt(V / T) between 1 and 2.
 
-no less than the truth: where networks are stable and the gap is all chance, twice the sum would do (that is how far a
-jackknife errs on terms of second order: B. Efron and C. Stein, Annals of Statistics 9, 1981). Benchmarks:
-``benchmarks/interval_coverage.py``.
+In least squares residuals grow by s = 1 / (1 - h), h being parameters per row, and the gap's variance is s times what
+its changes show; with s = 2 the sum counts four times, as where all of a change is done twice. That is taken for every
+figure alone, which is on the safe side, and s as measured, the larger one, for paired differences. Pairs of AUCs, whose
+own loss no training has made stationary, need the sum s times only. Benchmarks: ``benchmarks/interval_coverage.py``;
+what was tried: ``docs/intervals.md``.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 
@@ -27,8 +32,27 @@ from wellfit.evidence.intervals import RowError, pseudo_values
 from wellfit.evidence.metrics import METRICS, Metric, labels, right_chances
 from wellfit.records import Array, Task
 
-TWICE = 2.0  # how often a change of the gap counts: as what a row suffers, and as what it does to others
-SMOOTH = ("log-loss", "rmse", "r2")  # scores that a small change of the network changes little
+TWICE = 2.0  # the variance of a sum over pairs of rows, over that which rows show one by one
+MOST_STRETCH = 2.0  # a change that is done twice has four times the variance: TWICE times this
+Kind = Literal["smooth", "ranks", "counts"]  # how a figure moves as the network does: see `kind_of`
+
+
+def kind_of(metric: str) -> Kind:
+    """Return how a score moves as its network does: smoothly as losses do, by ranks that change, or in jumps."""
+    return "ranks" if metric == "auc" else "smooth" if metric in ("log-loss", "rmse", "r2") else "counts"
+
+
+def stretch(unseen: Array, trained: Array) -> Array:
+    """Return by how much errors grow where rows are left out, at least 1 and at most `MOST_STRETCH`.
+
+    ``unseen`` (..., K) and ``trained`` (..., K) are losses, which go with an error's square.
+
+    >>> stretch(np.array([2.0, 2.5]), np.array([1.0, 1.0])).item()
+    1.5
+    """
+    above, below = unseen.mean(axis=-1), trained.mean(axis=-1)
+    ratio = np.where(below > 0, above / np.where(below > 0, below, 1.0), MOST_STRETCH**2)
+    return np.sqrt(np.clip(ratio, 1.0, MOST_STRETCH**2))
 
 
 def row_error(changes: Array, folds: int, units: Array | None = None) -> RowError | None:
@@ -58,40 +82,44 @@ def row_errors(changes: Array, folds: int, units: Array | None = None) -> list[R
 
 
 def trained_error(values: Array, rows: RowError) -> RowError:
-    """Return the standard error of a loss on the K folds' training rows: the larger of what folds and rows tell.
+    """Return the standard error of a loss on the folds' training rows, ``values`` (K,), as rows and folds tell it.
 
-    ``values`` is (K,). To first order a row changes the loss of a network that has minimized it by its own share alone,
-    and the rows' variance is taken `SHARED` (1 + 1/K) times; the jackknife also sees networks that are far from that.
+    To first order a row changes the loss of a network that has minimized it by its own share alone, and the rows'
+    variance is taken `SHARED` (1 + 1/K) times. The folds' jackknife also sees networks that are far from that, but errs
+    upward (Efron & Stein 1981) and has few folds: where it says more, the mean of both counts.
     """
-    return RowError(max(_jackknife(values), _allowed(rows, len(values))) ** 0.5, rows.freedom)
+    folds, alone = _jackknife(values), _allowed(rows, len(values))
+    return RowError(max(alone, (alone + folds) / 2) ** 0.5, rows.freedom)
 
 
-def unseen_error(trained: Array, rows: RowError, gap: RowError, *, paired: bool) -> RowError:
+def unseen_error(trained: Array, rows: RowError, gap: RowError, *, counted: float, paired: bool) -> RowError:
     """Return the standard error of a figure on rows left out: see the head of this file.
 
-    ``trained`` (K,) is the same figure on the folds' training rows, ``rows`` what its rows tell, and ``gap`` what those
-    of the difference of both do. The larger variance of ``trained`` counts, of ``paired`` differences the smaller one:
-    its rows do not know that networks trained on them make up for them, nor its folds how far chance told them apart.
-    Degrees of freedom are Satterthwaite's (1946).
+    ``trained`` (K,) is the same figure on the folds' training rows, ``rows`` what its rows tell, ``gap`` what those of
+    the difference of both do, whose squared changes are ``counted`` so many times. The larger variance of ``trained``
+    counts, of ``paired`` differences the smaller one: its rows do not know that networks trained on them make up for
+    them, nor its folds how far chance told them apart. Degrees of freedom are Satterthwaite's (1946).
     """
     folds, alone = _jackknife(trained), _allowed(rows, len(trained))
     by_folds = paired and folds < alone
     freedom = len(trained) - 1 if by_folds else rows.freedom
-    parts = (min if paired else max)(folds, alone), TWICE**2 * gap.error**2
+    parts = (min if paired else max)(folds, alone), counted * gap.error**2
     below = parts[0] ** 2 / freedom + parts[1] ** 2 / gap.freedom
     return RowError(sum(parts) ** 0.5, sum(parts) ** 2 / below if by_folds and below > 0 else gap.freedom)
 
 
-def shared_error(values: Array, rows: RowError, share: float) -> RowError:
+def shared_error(values: Array, rows: RowError, share: float, *, rows_alone: bool = False) -> RowError:
     """Return the standard error of a figure on rows left out, where that on training rows is of no help or unknown.
 
     ``values`` is (K,), ``share`` test rows for each training row. Nadeau and Bengio (2003) take it that values of folds
     have variance v and correlation r = test / (train + test), so that their mean has v (1 + (K - 1) r) / K. Folds show
-    v (1 - r), rows v but for what training sets do to all rows of a fold alike: the larger v counts.
+    v (1 - r), rows v but for what training sets do to all rows of a fold alike: the larger v counts, unless
+    ``rows_alone`` are asked: in paired differences of counts what training does to all rows alike cancels.
     """
     count = len(values)
     by_rows = (1 + (count - 1) * share / (1 + share)) * rows.error**2
-    return RowError(max((1 / count + share) * float(values.var(ddof=1)), by_rows) ** 0.5, rows.freedom)
+    by_folds = 0.0 if rows_alone else (1 / count + share) * float(values.var(ddof=1))
+    return RowError(max(by_folds, by_rows) ** 0.5, rows.freedom)
 
 
 def gap_error(gap: RowError, folds: int, share: float) -> RowError:

@@ -13,7 +13,15 @@ import numpy as np
 from wellfit.cocktail import Cocktail
 from wellfit.engines.base import CURVES
 from wellfit.errors import SettingError
-from wellfit.evidence.intervals import RowError, difference, family, fold_interval, ratio_interval, trained_interval
+from wellfit.evidence.intervals import (
+    RowError,
+    difference,
+    family,
+    fold_interval,
+    ratio_interval,
+    rise_interval,
+    trained_interval,
+)
 from wellfit.evidence.metrics import Metric, metric_said
 from wellfit.messages import say
 from wellfit.nets import Network, Training
@@ -192,12 +200,12 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
         )
         return Difference(found.interval, "reference") if line is none else found
 
-    def ratio(values: Array, reference: Array, what: str) -> Interval | None:
-        if line.diverged:
-            return None
-        error = line.errors.get(what)  # none of the rise: what is said of rows is kept of one epoch only
-        return ratio_interval(values, reference, **counts, estimates=say(f"select.{what}"), rows=error)
-
+    gap = rise = None
+    if not line.diverged:
+        error = line.errors.get("gap")
+        gap = ratio_interval(line.loss, line.train_loss, **counts, estimates=say("select.gap"), rows=error)
+        # Rows have no say: what networks said of them is kept of one epoch only.
+        rise = rise_interval(line.last, line.lowest, **counts, estimates=say("select.rise"))
     count = len(checkpoints(asked.training.epochs))
     flat = [h for fold in line.histories for h in fold]
     sound = [h for h in flat if h.status != "diverged"]
@@ -213,8 +221,8 @@ def _result(line: _Line, none: _Line, data: TrainingData, asked: Asked) -> Cockt
         best_epoch=float(np.mean([h.best_epoch for h in sound])) if sound else float("nan"),
         curves={name: np.mean([carried(h, name, count) for h in sound], axis=0) for name in CURVES if sound},
         checkpoints=checkpoints(asked.training.epochs) if sound else np.empty(0, dtype=np.int64),
-        gap=ratio(line.loss, line.train_loss, "gap"),
-        rise=ratio(line.last, line.lowest, "rise"),
+        gap=gap,
+        rise=rise,
         diverged_epoch=min((h.epochs for h in flat if h.status == "diverged"), default=0),
         unbounded=sum(h.status == "unbounded" for h in flat),
     )

@@ -6,7 +6,7 @@ Axes: K folds, S seeds (averaged), N rows that some fold trains on or scores. Se
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,19 @@ from wellfit.engines.base import curve_rows, seen_rows
 from wellfit.evidence.diagnosis_bounds import row_losses
 from wellfit.evidence.intervals import MOST_RATIO, RowError
 from wellfit.evidence.metrics import Metric
-from wellfit.evidence.rows import SMOOTH, gap_error, influences, row_errors, shared_error, trained_error, unseen_error
+from wellfit.evidence.rows import (
+    MOST_STRETCH,
+    TWICE,
+    Kind,
+    gap_error,
+    influences,
+    kind_of,
+    row_errors,
+    shared_error,
+    stretch,
+    trained_error,
+    unseen_error,
+)
 from wellfit.nets import Training
 from wellfit.records import Array, FoldData, History, Table
 
@@ -24,22 +36,37 @@ from wellfit.records import Array, FoldData, History, Table
 class Look:
     """A figure on rows left out, ``values`` (..., K), and its ``changes`` (..., N), NaN for rows without a say.
 
-    ``trained`` and ``trained_changes`` are those of the figure on training rows, None where these are not known.
+    ``trained`` and ``trained_changes`` are those of the figure on training rows, and ``stretch`` (...) says how much
+    more networks err on rows left out, all None where training rows are not known. ``kind`` is the figure's.
     """
 
     values: Array
     changes: Array
     trained: Array | None = None
     trained_changes: Array | None = None
+    stretch: Array | None = None
+    kind: Kind = "smooth"
 
     def __sub__(self, other: Look) -> Look:
-        pairs = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
-        return Look(*(None if a is None or b is None else _less(a, b) for a, b in pairs))  # type: ignore[arg-type]
+        found = Look(self.values - other.values, _less(self.changes, other.changes), kind=self.kind)
+        if self.trained is None or other.trained is None:
+            return found
+        assert self.trained_changes is not None
+        assert other.trained_changes is not None
+        assert self.stretch is not None
+        assert other.stretch is not None
+        return replace(
+            found,
+            trained=self.trained - other.trained,
+            trained_changes=_less(self.trained_changes, other.trained_changes),
+            stretch=np.maximum(self.stretch, other.stretch),
+        )
 
     def __getitem__(self, place: int | None) -> Look:
         """Return one of many looks, or with None many that are this one."""
-        parts = (getattr(self, name) for name in self.__dataclass_fields__)
-        return Look(*(None if part is None else part[place] for part in parts))  # type: ignore[arg-type]
+        names = ("values", "changes", "trained", "trained_changes", "stretch")
+        parts = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: part[place] for name, part in parts.items() if part is not None})
 
 
 class RowChanges:
@@ -81,7 +108,7 @@ class RowChanges:
     def of_loss(self, predictions: Sequence[Array], seen: Sequence[Array] = ()) -> Look:
         """Return the look at the validation loss."""
         found, trained = self._look(self._losses(predictions, self._left_out), self._left_out), self.of_training(seen)
-        return found if trained is None else self._with(found, trained)
+        return found if trained is None else self._with(found, trained, stretch(found.values, trained.values))
 
     def of_score(self, predictions: Sequence[Array], seen: Sequence[Array] = ()) -> Look | None:
         """Return the look at the score; None for a metric of one's own, and where it is undefined in some fold."""
@@ -89,9 +116,13 @@ class RowChanges:
         found = self._scores(predictions, self._left_out)
         if found is None or any(np.isnan(values).any() for values, _ in found):
             return None
-        look = self._look(found, self._left_out)
-        trained = self._scores(seen, self._seen) if self.metric.name in SMOOTH and _known(seen) else None
-        return look if trained is None else self._with(look, self._look(trained, self._seen))
+        kind = kind_of(self.metric.name)
+        look = replace(self._look(found, self._left_out), kind=kind)
+        trained = self._scores(seen, self._seen) if kind != "counts" and _known(seen) else None
+        if trained is None:
+            return look
+        lost = [self._means(said, rows) for said, rows in ((predictions, self._left_out), (seen, self._seen))]
+        return self._with(look, self._look(trained, self._seen), stretch(*lost))
 
     def loss_errors(self, predictions: Sequence[Array], seen: Sequence[Array] = ()) -> list[RowError | None]:
         """Return the standard error of each of P validation losses; predictions are (P, S, rows, k) a fold."""
@@ -132,14 +163,24 @@ class RowChanges:
     def errors(self, looks: Look, *, paired: bool = False) -> list[RowError | None]:
         """Return the `error` of each of P figures."""
         rows = self._row_errors(looks.changes)
-        if looks.trained is None or looks.trained_changes is None:
-            pairs = zip(looks.values, rows, strict=True)
-            return [None if row is None else shared_error(values, row, self._share) for values, row in pairs]
+        if (
+            looks.trained is None
+            or looks.trained_changes is None
+            or looks.stretch is None
+            or (looks.kind == "ranks" and not paired)
+        ):
+            alone, pairs = paired and looks.kind == "counts", zip(looks.values, rows, strict=True)
+            return [
+                None if row is None else shared_error(values, row, self._share, rows_alone=alone)
+                for values, row in pairs
+            ]
         trained = self._row_errors(looks.trained_changes)
         gaps = self._row_errors(np.nan_to_num(looks.changes) - np.nan_to_num(looks.trained_changes))
+        stretched = looks.stretch if paired else np.full(len(looks.stretch), MOST_STRETCH)
+        counted = (stretched * (TWICE if looks.kind == "smooth" else 1.0)).tolist()
         return [
-            None if row is None or gap is None else unseen_error(values, row, gap, paired=paired)
-            for values, row, gap in zip(looks.trained, trained, gaps, strict=True)
+            None if row is None or gap is None else unseen_error(values, row, gap, counted=times, paired=paired)
+            for values, row, gap, times in zip(looks.trained, trained, gaps, counted, strict=True)
         ]
 
     def of_training(self, seen: Sequence[Array]) -> Look | None:
@@ -192,6 +233,10 @@ class RowChanges:
             found.append((means, shares * (losses - means[..., None])))
         return found
 
+    def _means(self, predictions: Sequence[Array], rows: Sequence[Array]) -> Array:
+        """Return the folds' losses, (..., K)."""
+        return np.stack([means for means, _ in self._losses(predictions, rows)], axis=-1)
+
     def _scores(self, predictions: Sequence[Array], rows: Sequence[Array]) -> list[tuple[Array, Array]] | None:
         found = []
         for here, said in zip(rows, predictions, strict=True):
@@ -210,8 +255,8 @@ class RowChanges:
             changes[..., places] = np.nan_to_num(changes[..., places]) + part / len(parts)
         return Look(np.stack([values for values, _ in parts], axis=-1), changes)
 
-    def _with(self, look: Look, trained: Look) -> Look:
-        return Look(look.values, look.changes, trained.values, trained.changes)
+    def _with(self, look: Look, trained: Look, stretched: Array) -> Look:
+        return replace(look, trained=trained.values, trained_changes=trained.changes, stretch=stretched)
 
 
 def over_seeds(values: Array) -> Array:
