@@ -275,8 +275,38 @@ def _losses_and_looks(
     return losses, [cut.rows.error(look[c] - look[0], paired=True) for c in range(len(losses))]
 
 
+def scored_alike(seed: list[int], rows: int, metric: str) -> str:
+    """The word for the difference in a score of two classifiers that differ by noise on their training inputs."""
+    draw = np.random.default_rng(seed)
+    problem = Problem("", "binary", rows, 5, 0.0, 0.1)
+    x, y = problem.draw(draw, rows)
+    cut = Cut("binary", x, y, np.arange(rows) % FOLDS)
+    said: tuple[list[Array], list[Array]] = [], []
+    seen: tuple[list[Array], list[Array]] = [], []
+    for fold in cut.folds:
+        train, held = fold.rows.train, fold.rows.score
+        for which in (0, 1):
+            model = problem.fit(x[train] + 0.5 * draw.normal(size=(len(train), 5)), y[train], 0.1)
+            said[which].append(problem.outputs(model, x[held]))
+            seen[which].append(problem.outputs(model, x[train]))
+    rows_of = cut.looks[metric]
+    one, other = (
+        rows_of.of_score([p[None] for p in unseen], [p[None] for p in known])
+        for unseen, known in zip(said, seen, strict=True)
+    )
+    if one is None or other is None:
+        return "undecided"
+    counts = {"train_rows": rows * 4 // 5, "test_rows": rows // 5, "estimates": "", "higher_is_better": True}
+    look = rows_of.error(one - other, paired=True)
+    return difference(*(cut.scores(metric, some) for some in said), rows=look, **counts).word
+
+
 def words(repetitions: int, seed: int) -> dict[str, float]:
     found = {}
+    for metric in SCORES["binary"]:
+        for rows in (60, 300):
+            told = [scored_alike([seed, 6, rows, i], rows, metric) != "undecided" for i in range(repetitions)]
+            found[f"one pair, exchangeable, {metric}, {rows} rows"] = float(np.mean(told))
     for rows in (60, 300):
         counts = {"train_rows": rows * 4 // 5, "test_rows": rows // 5, "estimates": "", "higher_is_better": False}
         one = unadjusted = adjusted = 0
