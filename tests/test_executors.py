@@ -94,3 +94,44 @@ def test_no_memory_among_members_wanted_together_costs_the_rest_of_that_group_on
     with pytest.raises(MemberError, match=r"memory did not suffice for [1-4] of 8"):
         [got.append(i) for i, _ in Threads(1).run(engine, members, data)]
     assert {1, 3, 5, 7} <= set(got), "the other fold's members are trained"
+
+
+class Quick(NumpyEngine):
+    """Takes no time to speak of, notes how many members each call has, and fails on members of one seed."""
+
+    def __init__(self, broken=None, error=ValueError):
+        super().__init__()
+        self.calls, self.broken, self.error = [], broken, error
+
+    def advance(self, members, states, until, data):
+        self.calls.append(len(members))
+        if any(m.seed == self.broken for m in members):
+            raise self.error("no")
+        return super().advance(members, states, until, data)
+
+
+def short(count):
+    return [Member(MLP((2,)), Cocktail(), Training("gd", 0.1, 3, None), seed, 0) for seed in range(count)]
+
+
+def test_short_members_share_a_call_and_end_as_they_would_alone(monkeypatch):
+    data, engine = make_data(), Quick()
+    together = dict(Threads(2).run(engine, short(60), data))
+    assert sorted(together) == list(range(60))
+    assert len(engine.calls) < 40, "handing over one by one takes longer than training"
+    monkeypatch.setattr("wellfit.executors.threads.SHORT_SECONDS", 0.0)
+    alone = dict(Threads(2).run(NumpyEngine(), short(60), data))
+    for i in range(60):
+        np.testing.assert_array_equal(together[i].kept, alone[i].kept)
+        np.testing.assert_array_equal(together[i].curves, alone[i].curves)
+
+
+def test_a_short_member_that_fails_among_others_is_named_and_costs_no_other():
+    data, got = make_data(), []
+    with pytest.raises(MemberError, match="seed 37"):
+        [got.append(i) for i, _ in Threads(1).run(Quick(37), short(40), data)]
+    assert set(got) == set(range(37)), "those before it have ended"
+    got.clear()
+    with pytest.raises(MemberError, match=r"memory did not suffice for 1 of 40"):
+        [got.append(i) for i, _ in Threads(1).run(Quick(37, MemoryError), short(40), data)]
+    assert set(got) == set(range(40)) - {37}

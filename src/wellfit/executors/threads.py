@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from queue import Empty, SimpleQueue
 from time import perf_counter
 
@@ -30,6 +30,7 @@ from wellfit.records import TrainingData
 
 SLICE_SECONDS = 0.1  # aimed-at time of one call of the engine: Ctrl-C and progress wait no longer
 LONG_SLICE_SECONDS = 0.5  # of an engine that stops inside an epoch, and takes a while to begin
+SHORT_SECONDS = 0.005  # of one call for members that take less: threads that hand over each would get in their own way
 LOOK_SECONDS = 0.1  # how often the calling thread looks at the clock
 
 
@@ -78,10 +79,8 @@ class Threads:
         job = _Job(engine, members, data, states, until)
         job.keep, job.keep_seconds = keep, self.keep_seconds
         with one_blas_thread():
-            workers = [
-                threading.Thread(target=job.work, name=f"wellfit-{i}", daemon=True)
-                for i in range(min(max(1, self.threads // threads_of(engine, members, data)), len(job.waiting)))
-            ]
+            job.workers = min(max(1, self.threads // threads_of(engine, members, data)), len(job.waiting))
+            workers = [threading.Thread(target=job.work, name=f"wellfit-{i}", daemon=True) for i in range(job.workers)]
             try:
                 for worker in workers:
                     worker.start()
@@ -122,6 +121,7 @@ class _Job:
         self.engine, self.members, self.data = engine, members, data
         self.keep: Keep | None = None
         self.keep_seconds = KEEP_SECONDS
+        self.workers = 1
         self.states: list[State | None] = [None] * len(members) if states is None else list(states)
         ends = [m.training.epochs for m in members]
         self.until = ends if until is None else [min(u, e) for u, e in zip(until, ends, strict=True)]
@@ -198,18 +198,62 @@ class _Job:
                 group = self.waiting.popleft()
             except IndexError:
                 return
-            try:
-                if len(group) > 1 and in_step(engine_of(self.engine, self.members[group[0]], self.data)):
-                    self.train_in_step(group)
-                elif len(group) > 1:
-                    self.train_together(group)
-                else:
-                    self.train(group[0])
-            except MemoryError as error:
-                self.lost.append((group[0], error))
-            except BaseException as error:
-                self.fail(group[0], error)
+            if len(group) > 1:
+                lockstep = in_step(engine_of(self.engine, self.members[group[0]], self.data))
+                self.attempt(self.train_in_step if lockstep else self.train_together, group)
+            else:
+                short = [group[0], *self.as_short(group[0])]
+                for index in short if len(short) == 1 else self.train_short(short):
+                    self.attempt(lambda alone: self.train(alone[0]), [index])
             self.wake.put(None)
+
+    def attempt(self, train: Callable[[Sequence[int]], None], group: Sequence[int]) -> None:
+        """Train, and note what went wrong: the first of the group answers for it."""
+        try:
+            train(group)
+        except MemoryError as error:
+            self.lost.append((group[0], error))
+        except BaseException as error:
+            self.fail(group[0], error)
+
+    def as_short(self, index: int) -> list[int]:
+        """Take more members off the queue, where this one takes so little time that several make one call."""
+        member, found = self.members[index], list[int]()
+        if stops_within_epochs(engine_of(self.engine, member, self.data)):
+            return found
+        room = SHORT_SECONDS * self.speed - self.cost[index]
+        most = len(self.waiting) // (2 * self.workers)  # the last ones are for all threads
+        while room > 0 and len(found) < most:
+            try:
+                group = self.waiting.popleft()
+            except IndexError:
+                break
+            if len(group) > 1:
+                self.waiting.appendleft(group)
+                break
+            found.append(group[0])
+            room -= self.cost[group[0]]
+        return found
+
+    def train_short(self, short: Sequence[int]) -> list[int]:
+        """Train members to their ends in one call of the engine; return those that must be trained alone.
+
+        That is all of them where the call fails, so that the one that fails is named.
+        """
+        began = perf_counter()
+        try:
+            states = self.engine.advance(self._of(short), self.begun(short), [self.until[i] for i in short], self.data)
+        except BaseException:
+            return list(short)
+        left = []
+        for index, state in zip(short, states, strict=True):
+            if state.status == "running" and state.epoch < self.until[index]:
+                left.append(index)
+                continue
+            self.count(0, self.work_steps[index])
+            self.end(index, state)
+        self.speed = sum(self.cost[i] for i in short) / max(perf_counter() - began, 1e-9)
+        return left
 
     def fail(self, index: int, error: BaseException) -> None:
         """Stop the run: the calling thread raises the error, naming the member."""

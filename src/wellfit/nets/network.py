@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -117,12 +118,7 @@ class MLP:
         With ``batch_norm``, (P + 4 H,) for H hidden units: behind them scales 1, shifts 0, running means 0 and
         running variances 1, each (H,) over all hidden layers.
         """
-        parts = []
-        for layer, (out, fan_in) in enumerate(self.shapes(inputs, outputs)):
-            last = layer == self.layers - 1
-            gain = 1.0 if last else GAINS[self.activation]
-            draws = rng.normal(seed, rng.INIT, out * fan_in, epoch=layer)
-            parts += [draws * np.sqrt(gain / fan_in), np.zeros(out)]
+        parts = [_drawn(self, seed, inputs, outputs)]
         if batch_norm:
             units = sum(self.hidden)
             parts += [np.ones(units), np.zeros(2 * units), np.ones(units)]
@@ -283,6 +279,16 @@ def as_network(value: NetworkLike | None) -> Network:
     except ValueError:
         raise SettingError("nets.bad_text", value=text) from None
     return MLP(hidden, activation.strip().lower() or "relu")
+
+
+@lru_cache(maxsize=16)  # cocktails and folds of a population start from the same few seeds
+def _drawn(network: MLP, seed: int, inputs: Inputs, outputs: int) -> np.ndarray:
+    """Return starting weights and biases, (P,) float64, not to be written to."""
+    parts = []
+    for layer, (out, fan_in) in enumerate(network.shapes(inputs, outputs)):
+        gain = 1.0 if layer == network.layers - 1 else GAINS[network.activation]
+        parts += [rng.normal(seed, rng.INIT, out * fan_in, epoch=layer) * np.sqrt(gain / fan_in), np.zeros(out)]
+    return np.concatenate(parts)
 
 
 def Linear() -> MLP:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from wellfit.cocktail import Cocktail
-from wellfit.engines.base import Member, State, initial_state, misfit, refuse_misfits
+from wellfit.engines.base import Member, State, initial_state, misfit, mlp_of, refuse_misfits
 from wellfit.engines.blas import one_blas_thread
 from wellfit.engines.compiled.jit import ensure_compiled
 from wellfit.engines.compiled.plan import EPOCH, RUNNING, STATUS, Rows
@@ -38,6 +38,7 @@ class CompiledEngine:
     def __init__(self) -> None:
         self._rows: WeakKeyDictionary[FoldData, dict[str, Rows]] = WeakKeyDictionary()
         self._lock = threading.Lock()
+        self._paces: dict[tuple[MLP, int, int], float] = {}  # steps a second, by network, batch and columns
 
     def __reduce__(self) -> tuple:
         """Travel without what is kept of the data: a worker elsewhere makes its own."""
@@ -76,14 +77,15 @@ class CompiledEngine:
         plan = make_plan(member, rows, data.task)
         layout = make_layout(member, plan, fold, data)
         work, progress = make_work(plan, layout, rows), make_progress(state)
-        counts, budget = progress.counts, 1
+        counts, kind = progress.counts, (mlp_of(member), plan.batch, fold.x.shape[1])
+        budget = max(1, int(self._paces.get(kind, 0.0) * _SLICE_SECONDS))
         while True:
             start = time.perf_counter()
-            train(plan, layout, rows, progress, work, until, budget)
+            made = train(plan, layout, rows, progress, work, until, budget)
             if counts[STATUS] != RUNNING or counts[EPOCH] >= until:
                 return make_state(progress)
-            spent = time.perf_counter() - start
-            budget = max(1, min(budget * 64, int(budget * _SLICE_SECONDS / max(spent, 1e-6))))
+            self._paces[kind] = made / max(time.perf_counter() - start, 1e-6)
+            budget = max(1, min(budget * 64, int(self._paces[kind] * _SLICE_SECONDS)))
 
     def _rows_of(self, fold: FoldData, precision: str) -> Rows:
         """Return the fold's arrays in this precision: cast once, shared by all members and threads."""

@@ -39,7 +39,7 @@ from numba.core.cpu import CPUContext
 FLAGS = {"reassoc", "contract", "arcp", "nsz"}
 _UNUSED_AFTER = 30 * 24 * 3600.0
 _compiling = threading.Lock()
-_compiled_here: set[str] = set()
+_ready: set[str] = set()  # precisions whose kernels are compiled, or will be by the first call
 
 
 def inlined(function: Callable) -> Any:
@@ -166,8 +166,11 @@ def ensure_compiled(precision: str) -> None:
 
     Where no process can be started, the caller's first call compiles.
     """
+    if precision in _ready:  # asked before every slice of a training
+        return
     with _compiling:
-        if is_warm(precision) or precision in _compiled_here:
+        if is_warm(precision):
+            _ready.add(precision)
             return
         program = f"from wellfit.engines.compiled.engine import compile_now; compile_now({precision!r})"
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -186,4 +189,4 @@ def ensure_compiled(precision: str) -> None:
             raise KeyboardInterrupt
         if made == 0:
             (cache_folder() / f"ready-{precision}").touch()
-        _compiled_here.add(precision)
+        _ready.add(precision)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from wellfit.cocktail import Strengths
+from wellfit.cocktail import Cocktail, Strengths
 from wellfit.cocktail.noise import mixup_quantiles
 from wellfit.cocktail.schedules import SCHEDULES
 from wellfit.engines.base import CURVES, Member, State, Status, curve_rows, mlp_of, training_weights
@@ -31,7 +32,7 @@ from wellfit.engines.compiled.plan import (
 )
 from wellfit.engines.compiled.registers import BYTES
 from wellfit.engines.compiled.tiles import LANES, padded
-from wellfit.nets.network import ACTIVATIONS
+from wellfit.nets.network import ACTIVATIONS, MLP
 from wellfit.nets.training import batches, checkpoints
 from wellfit.records import FoldData, TrainingData
 
@@ -113,7 +114,7 @@ def make_layout(member: Member, plan: Plan, fold: FoldData, data: TrainingData) 
     strengths = member.network.strengths(member.cocktail)
     widths = np.array([fold.x.shape[1], *network.hidden, data.outputs], np.int64)
     weights = training_weights(member, fold, data.task)
-    base, schedules = _base(strengths)
+    base, schedules = _base(network, member.cocktail)
     return Layout(
         widths=widths,
         units=np.concatenate([[0], np.cumsum(widths[1:-1])]).astype(np.int64),
@@ -126,8 +127,10 @@ def make_layout(member: Member, plan: Plan, fold: FoldData, data: TrainingData) 
     )
 
 
-def _base(strengths: Strengths) -> tuple[np.ndarray, np.ndarray]:
-    """Return the strengths in the order of `Layout.base` and the code of each one's schedule."""
+@lru_cache(maxsize=1024)  # asked before every slice of a training
+def _base(network: MLP, cocktail: Cocktail) -> tuple[np.ndarray, np.ndarray]:
+    """Return the strengths in the order of `Layout.base` and the code of each one's schedule, not to be written to."""
+    strengths = network.strengths(cocktail)
     base: list[float] = []
     codes: list[int] = []
     for name in (*_BY_LAYER, *_WHOLE):
@@ -151,26 +154,40 @@ def make_work(plan: Plan, layout: Layout, rows: Rows) -> Work:
     inputs = -(-int(widths[0]) * m // 64) * 64  # noise is drawn 64 at a time
     norm = int(layout.units[-1]) if plan.batch_norm else 0
     parameters = int(np.sum(widths[:-1] * widths[1:] + widths[1:])) + 4 * norm
+    widest = int(widths.max())
+    sizes = {
+        "z": size,
+        "slope": 0 if plan.activation == RELU else size,
+        "error": widest * m,
+        "normed": size if norm else 0,
+        "spread": norm,
+        "strip": 2 * LANES * widest,
+        "x": inputs,
+        "y": int(widths[-1]) * m,
+        "weights": m if layout.weights.size else 0,
+        "gradient": parameters,
+        "folded": parameters if norm else 0,
+        "zeros": widest,
+        "norms": int(widths[0]),
+        "rows": 2 * m,
+    }
     return Work(
-        z=_aligned(size, kind),
-        slope=_aligned(0 if plan.activation == RELU else size, kind),
-        error=_aligned(widths.max() * m, kind),
-        normed=_aligned(size if norm else 0, kind),
-        spread=_aligned(norm, kind),
-        strip=_aligned(2 * LANES * widths.max(), kind),
-        x=_aligned(inputs, kind),
-        y=_aligned(widths[-1] * m, kind),
-        weights=_aligned(m if layout.weights.size else 0, kind),
-        gradient=_aligned(parameters, kind),
-        folded=_aligned(parameters if norm else 0, kind),
+        **_buffers(sizes, kind),
         order=np.zeros(rows.train.size, np.int64),
-        zeros=_aligned(widths.max(), kind),
-        norms=_aligned(widths[0], kind),
-        rows=_aligned(2 * m, kind),
         now=np.zeros(layout.base.size),
         factors=np.zeros(len(SCHEDULES)),
         loaded=np.zeros(1, np.int64),
     )
+
+
+def _buffers(sizes: Mapping[str, int], kind: np.dtype) -> dict[str, np.ndarray]:
+    """Return zeros of these sizes, parts of one array, each of which starts where a vector does."""
+    step, found, at = BYTES // kind.itemsize, {}, 0
+    whole = _aligned(sum(-(-size // step) * step for size in sizes.values()), kind)
+    for name, size in sizes.items():
+        found[name] = whole[at : at + size]
+        at += -(-size // step) * step
+    return found
 
 
 def _aligned(size: int, kind: np.dtype) -> np.ndarray:
