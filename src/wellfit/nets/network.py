@@ -17,6 +17,7 @@ from wellfit.records import hash_once
 ACTIVATIONS = ("relu", "tanh", "gelu", "silu", "leaky_relu")
 LEAK = 0.01  # slope of the leaky ReLU below 0
 GAINS = {"relu": 2.0, "gelu": 2.0, "silu": 2.0, "tanh": 1.0, "leaky_relu": 2 / (1 + LEAK**2)}
+MOST_KEPT = 100_000  # starting parameters of networks no larger than this are kept for a while
 MAX_WIDTH = 16384
 # A tanh unit counts as saturated on a row where |z| is above this, so that |tanh z| > 0.987.
 SATURATED, MOSTLY = 2.5, 0.95
@@ -118,7 +119,8 @@ class MLP:
         With ``batch_norm``, (P + 4 H,) for H hidden units: behind them scales 1, shifts 0, running means 0 and
         running variances 1, each (H,) over all hidden layers.
         """
-        parts = [_drawn(self, seed, inputs, outputs)]
+        draw = _drawn if self.size(inputs, outputs) <= MOST_KEPT else _drawn.__wrapped__
+        parts = [draw(self, seed, inputs, outputs)]
         if batch_norm:
             units = sum(self.hidden)
             parts += [np.ones(units), np.zeros(2 * units), np.ones(units)]

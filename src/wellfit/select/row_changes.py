@@ -33,40 +33,44 @@ from wellfit.records import Array, FoldData, History, Table
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """A figure on rows left out, ``values`` (..., K), and its ``changes`` (..., N), NaN for rows without a say.
+class Learnt:
+    """A figure on training rows, ``values`` (..., K), and its ``changes`` (..., N), NaN for rows without a say.
 
-    ``trained`` and ``trained_changes`` are those of the figure on training rows, and ``stretch`` (...) says how much
-    more networks err on rows left out, all None where training rows are not known. ``kind`` is the figure's.
+    ``stretch`` (...) says how much more networks err on rows left out.
     """
 
     values: Array
     changes: Array
-    trained: Array | None = None
-    trained_changes: Array | None = None
-    stretch: Array | None = None
+    stretch: Array
+
+    def __sub__(self, other: Learnt) -> Learnt:
+        stretch = np.maximum(self.stretch, other.stretch)
+        return Learnt(self.values - other.values, _less(self.changes, other.changes), stretch)
+
+    def __getitem__(self, place: int | None) -> Learnt:
+        return Learnt(self.values[place], self.changes[place], self.stretch[place])
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A figure on rows left out, ``values`` (..., K), and its ``changes`` (..., N), NaN for rows without a say.
+
+    ``learnt`` is the same figure on training rows, None where these are not known, and ``kind`` the figure's.
+    """
+
+    values: Array
+    changes: Array
+    learnt: Learnt | None = None
     kind: Kind = "smooth"
 
     def __sub__(self, other: Look) -> Look:
-        found = Look(self.values - other.values, _less(self.changes, other.changes), kind=self.kind)
-        if self.trained is None or other.trained is None:
-            return found
-        assert self.trained_changes is not None
-        assert other.trained_changes is not None
-        assert self.stretch is not None
-        assert other.stretch is not None
-        return replace(
-            found,
-            trained=self.trained - other.trained,
-            trained_changes=_less(self.trained_changes, other.trained_changes),
-            stretch=np.maximum(self.stretch, other.stretch),
-        )
+        learnt = None if self.learnt is None or other.learnt is None else self.learnt - other.learnt
+        return Look(self.values - other.values, _less(self.changes, other.changes), learnt, self.kind)
 
     def __getitem__(self, place: int | None) -> Look:
         """Return one of many looks, or with None many that are this one."""
-        names = ("values", "changes", "trained", "trained_changes", "stretch")
-        parts = {name: getattr(self, name) for name in names}
-        return replace(self, **{name: part[place] for name, part in parts.items() if part is not None})
+        learnt = None if self.learnt is None else self.learnt[place]
+        return Look(self.values[place], self.changes[place], learnt, self.kind)
 
 
 class RowChanges:
@@ -108,7 +112,7 @@ class RowChanges:
     def of_loss(self, predictions: Sequence[Array], seen: Sequence[Array] = ()) -> Look:
         """Return the look at the validation loss."""
         found, trained = self._look(self._losses(predictions, self._left_out), self._left_out), self.of_training(seen)
-        return found if trained is None else self._with(found, trained, stretch(found.values, trained.values))
+        return found if trained is None else _with(found, trained, stretch(found.values, trained.values))
 
     def of_score(self, predictions: Sequence[Array], seen: Sequence[Array] = ()) -> Look | None:
         """Return the look at the score; None for a metric of one's own, and where it is undefined in some fold."""
@@ -122,7 +126,7 @@ class RowChanges:
         if trained is None:
             return look
         lost = [self._means(said, rows) for said, rows in ((predictions, self._left_out), (seen, self._seen))]
-        return self._with(look, self._look(trained, self._seen), stretch(*lost))
+        return _with(look, self._look(trained, self._seen), stretch(*lost))
 
     def loss_errors(self, predictions: Sequence[Array], seen: Sequence[Array] = ()) -> list[RowError | None]:
         """Return the standard error of each of P validation losses; predictions are (P, S, rows, k) a fold."""
@@ -163,24 +167,20 @@ class RowChanges:
     def errors(self, looks: Look, *, paired: bool = False) -> list[RowError | None]:
         """Return the `error` of each of P figures."""
         rows = self._row_errors(looks.changes)
-        if (
-            looks.trained is None
-            or looks.trained_changes is None
-            or looks.stretch is None
-            or (looks.kind == "ranks" and not paired)
-        ):
+        learnt = looks.learnt
+        if learnt is None or (looks.kind == "ranks" and not paired):
             alone, pairs = paired and looks.kind == "counts", zip(looks.values, rows, strict=True)
             return [
                 None if row is None else shared_error(values, row, self._share, rows_alone=alone)
                 for values, row in pairs
             ]
-        trained = self._row_errors(looks.trained_changes)
-        gaps = self._row_errors(np.nan_to_num(looks.changes) - np.nan_to_num(looks.trained_changes))
-        stretched = looks.stretch if paired else np.full(len(looks.stretch), MOST_STRETCH)
+        trained = self._row_errors(learnt.changes)
+        gaps = self._row_errors(np.nan_to_num(looks.changes) - np.nan_to_num(learnt.changes))
+        stretched = learnt.stretch if paired else np.full(len(learnt.stretch), MOST_STRETCH)
         counted = (stretched * (TWICE if looks.kind == "smooth" else 1.0)).tolist()
         return [
             None if row is None or gap is None else unseen_error(values, row, gap, counted=times, paired=paired)
-            for values, row, gap, times in zip(looks.trained, trained, gaps, counted, strict=True)
+            for values, row, gap, times in zip(learnt.values, trained, gaps, counted, strict=True)
         ]
 
     def of_training(self, seen: Sequence[Array]) -> Look | None:
@@ -255,8 +255,9 @@ class RowChanges:
             changes[..., places] = np.nan_to_num(changes[..., places]) + part / len(parts)
         return Look(np.stack([values for values, _ in parts], axis=-1), changes)
 
-    def _with(self, look: Look, trained: Look, stretched: Array) -> Look:
-        return replace(look, trained=trained.values, trained_changes=trained.changes, stretch=stretched)
+
+def _with(look: Look, trained: Look, stretched: Array) -> Look:
+    return replace(look, learnt=Learnt(trained.values, trained.changes, stretched))
 
 
 def over_seeds(values: Array) -> Array:
