@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import erf, expit, log_softmax, softmax
 
+TASKS = ("binary", "multiclass", "regression")
+STEPS = 20
+# Keras's torch backend, under NumPy 2.4, asks NumPy for an array in a way that only warns there.
+KERAS_WARNING = r"ignore:__array__ implementation doesn.t accept a copy keyword:DeprecationWarning"
 _ACTIVATIONS = {
     "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(float)),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
@@ -119,6 +123,12 @@ class Trainer:
                 w = np.sign(w) * np.maximum(np.abs(w) - self.l1[i] * lr * factor, 0)
             new.append((w, b - lr * self._direction((i, "b"), db)[0]))
         self.weights = new
+
+
+def apart(trainer: Trainer, weights) -> float:
+    """Largest difference between the trainer's weights and those of a library, [(W (out, in), b), ...]."""
+    pairs = zip(trainer.weights, weights, strict=True)
+    return max(float(np.abs(a - b).max()) for mine, theirs in pairs for a, b in zip(mine, theirs, strict=True))
 
 
 def start(network, inputs, outputs, seed=0):

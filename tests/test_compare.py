@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy_engine import NumpyEngine, make_data
+from small_comparisons import small_comparison
 
 from wellfit import rng
 from wellfit.cocktail import Cocktail, Dropout, EarlyStopping, as_cocktails
@@ -19,7 +20,6 @@ from wellfit.executors import Threads
 from wellfit.ledger import Ledger
 from wellfit.nets import MLP, Linear, Training
 from wellfit.nets.training import checkpoints
-from wellfit.population import plan, train
 from wellfit.records import History, Interval, Table
 from wellfit.select import compare, comparison_json, comparison_text, default_cocktails, default_seeds, default_training
 from wellfit.select.compare import cross_validation_data, seeds_of
@@ -53,20 +53,8 @@ def _compare(table, cocktails="l2=0.1; early_stopping=2", engine=None, **more):
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_every_figure_equals_a_plain_recount(task):
     """Everything in the table again, by loops, from the same population."""
-    data, K, S = make_data(task, rows=40, folds=4, stop=True), 4, 3
-    slow = replace(GD, learning_rate=0.2)
-    target = {
-        "binary": lambda y: y[:, 0].astype(int),
-        "multiclass": lambda y: y.argmax(1),
-        "regression": lambda y: y[:, 0] * 2 + 1,
-    }[task](data.folds[0].y)
-    table = Table("t", {}, {}, target, "y", task, () if task == "regression" else ("a", "b", "c"))
-    mixes = as_cocktails("none; l2=0.3; early_stopping=2")
-    members = plan(data, folds=K, cocktails=mixes, networks=(MLP((5,)),), trainings=(slow,), seeds=range(S))
-    histories = train(members, data, engine=NumpyEngine())
-    metric = METRICS["rmse" if task == "regression" else "log-loss"]
-    found = read(histories, data, Asked(table, mixes, MLP((5,)), slow, metric, K, S, 0))
-
+    K, S = 4, 3
+    found, mixes, members, histories, data, target, metric = small_comparison(task, rows=40, folds=K, seeds=S)
     by = {(str(m.cocktail), m.fold % K, m.seed): h for m, h in zip(members, histories, strict=True)}
     none_loss = []
     for mix, result in zip(map(str, mixes), found.results, strict=True):

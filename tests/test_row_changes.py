@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy_engine import NumpyEngine, make_data
+from numpy_engine import make_data
 from scipy.stats import t as student
+from small_comparisons import small_comparison
 
 from wellfit.cocktail import as_cocktails
 from wellfit.data.prepare import prepare
@@ -21,14 +22,12 @@ from wellfit.evidence.metrics import Metric
 from wellfit.evidence.rows import influences, row_error, shared_error, unseen_error
 from wellfit.ledger.encoding import decode, encode
 from wellfit.nets import MLP, Training
-from wellfit.population import plan, train
+from wellfit.population import train
 from wellfit.records import Fold, FoldData, Table
 from wellfit.select import row_changes
 from wellfit.select.compare import compare
-from wellfit.select.reading import Asked, read
 from wellfit.select.row_changes import RowChanges
 
-GD = Training("gd", 0.5, epochs=12, batch_size=None)
 NO_ROWS = np.empty(0, dtype=np.int64)
 
 
@@ -101,18 +100,7 @@ def jackknifed(values):
 def test_the_intervals_of_a_comparison_equal_a_plain_recount(task) -> None:
     """Every row's weight is moved a little, every figure counted again by loops, and the variances put together."""
     n, K, S = 40, 4, 3
-    data, slow = make_data(task, rows=n, folds=K, stop=True), replace(GD, learning_rate=0.2)
-    target = {
-        "binary": lambda y: y[:, 0].astype(int),
-        "multiclass": lambda y: y.argmax(1),
-        "regression": lambda y: y[:, 0] * 2 + 1,
-    }[task](data.folds[0].y)
-    table = Table("t", {}, {}, target, "y", task, () if task == "regression" else ("a", "b", "c"))
-    mixes = as_cocktails("none; l2=0.3; early_stopping=2")
-    members = plan(data, folds=K, cocktails=mixes, networks=(MLP((5,)),), trainings=(slow,), seeds=range(S))
-    histories = train(members, data, engine=NumpyEngine())
-    metric = METRICS["rmse" if task == "regression" else "log-loss"]
-    found = read(histories, data, Asked(table, mixes, MLP((5,)), slow, metric, K, S, 0))
+    found, mixes, members, histories, data, target, metric = small_comparison(task, rows=n, folds=K, seeds=S)
     by = {(str(m.cocktail), m.fold, m.seed): h for m, h in zip(members, histories, strict=True)}
 
     def figures(mix, weights):

@@ -1,45 +1,24 @@
-"""The main job: what a run computes and writes, and that the test rows play no part before the last step."""
+"""The main job: what a run computes, shows and says, and what its model predicts."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import re
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pytest
+from small_runs import BRIEF, bound_study, heights, patients
 
 import wellfit as wf
 from wellfit import job
 from wellfit.cocktail import Cocktail
 from wellfit.data import cross_validation_split, load
-from wellfit.errors import DataError, SettingError
-from wellfit.job import files, main, outputs, portraits, refit, study, testing
-from wellfit.job.main import answer_table
-from wellfit.records import Finding, Table
+from wellfit.errors import DataError
+from wellfit.job import portraits, refit, study
 from wellfit.rng import DATA, generator
 from wellfit.select import comparison_text
-
-BRIEF = {"network": "6", "training": {"epochs": 8}, "folds": 3, "seeds": 1, "cocktails": "none; l2=0.01; dropout=0.2"}
-
-
-def patients(rows: int = 90, *, seed: int = 0, columns: int = 2) -> dict:
-    """Columns of numbers, a category, and who died: decided by the first column, with noise."""
-    draw = generator(seed, DATA)
-    x = draw.normal(size=(rows, columns))
-    died = x[:, 0] + 0.6 * draw.normal(size=rows) > 0
-    table = {f"x{i}": x[:, i] for i in range(columns)}
-    return table | {"died": np.where(died, "yes", "no").astype(object)}
-
-
-def heights(rows: int = 90) -> dict:
-    draw = generator(3, DATA)
-    x = draw.normal(size=(rows, 3))
-    return {f"x{i}": x[:, i] for i in range(3)} | {"height": 170 + 12 * x[:, 0] + 3 * draw.normal(size=rows)}
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -163,149 +142,6 @@ def test_a_folder_by_default_and_arrays_as_source(tmp_path, monkeypatch) -> None
     assert job.default_folder("/tmp/x/[red]\x1b.csv") == "runs/red"
 
 
-# The test rows
-
-
-def poisoned(table: Table, rows) -> Table:
-    """The same table with other features and other targets in the test rows."""
-    columns = {}
-    for name, column in table.columns.items():
-        columns[name] = column.copy()
-        columns[name][rows] = -3 * column[rows] + 100 if column.dtype != object else "unheard of"
-    target = table.target.copy()
-    target[rows] = 1 - target[rows] if table.task == "binary" else target[rows] * 2 - 1000
-    return replace(table, columns=columns, target=target)
-
-
-def work_on(table: Table, split):
-    asked = study.Asked(**BRIEF)
-    with study.opened(table, (), split.train, asked, None) as bound:
-        return answer_table(bound, split, command="", started=perf_counter())
-
-
-@pytest.mark.parametrize("source", [patients(), heights()], ids=["classes", "values"])
-def test_the_test_rows_change_nothing_but_their_own_scores(source, tmp_path) -> None:
-    table = load(source, target=list(source)[-1])
-    split = cross_validation_split(table, seed=0)
-    found = []
-    for name, each in (("clean", table), ("poisoned", poisoned(table, split.test))):
-        record, work = work_on(each, split)
-        job.write_whole(tmp_path / name, b"")
-        work.winner.model.save(tmp_path / name)
-        found.append((record, work, (tmp_path / name).read_bytes()))
-    (clean, work, model), (dirty, dirty_work, dirty_model) = found
-    assert comparison_text(clean.comparison) == comparison_text(dirty.comparison)
-    assert model == dirty_model
-    assert outputs._out_of_fold(work) == outputs._out_of_fold(dirty_work)
-    assert (clean.verdict, clean.rules) == (dirty.verdict, dirty.rules)
-    assert [p.cocktail for p in clean.portraits] == [p.cocktail for p in dirty.portraits]
-    for one, other in zip(clean.portraits, dirty.portraits, strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
-    for part in ("task", "rows", "features", "metric", "cocktail", "validation", "members"):
-        assert clean.summary[part] == dirty.summary[part]
-    assert clean.summary["none"]["validation"] == dirty.summary["none"]["validation"]
-    assert clean.summary["test"] != dirty.summary["test"]
-    assert clean.summary["none"]["test"] != dirty.summary["none"]["test"]
-
-
-def test_given_test_rows_change_no_file_but_the_summary_and_the_report(tmp_path) -> None:
-    data = {name: column[:70] for name, column in patients().items()}
-    clean = {name: column[70:] for name, column in patients().items()}
-    dirty = {"x0": clean["x0"] * 9, "x1": clean["x1"] - 50, "died": clean["died"][::-1]}
-    for name, test in (("a", clean), ("b", dirty)):
-        wf.run(data, test=test, out=tmp_path / name, name="p", **BRIEF)
-    for name in (job.COMPARISON, job.MODEL, job.OUT_OF_FOLD):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
-    summaries = [json.loads((tmp_path / name / job.SUMMARY).read_text()) for name in "ab"]
-    assert summaries[0]["test"] != summaries[1]["test"]
-
-
-def test_the_test_rows_are_touched_after_all_training_and_once_a_model(monkeypatch) -> None:
-    events = []
-    table = load(patients())
-    split = cross_validation_split(table, seed=0)
-
-    def spy(module, name):
-        real = getattr(module, name)
-
-        def call(*args, **kwargs):
-            events.append(name)
-            return real(*args, **kwargs)
-
-        monkeypatch.setattr(module, name, call)
-
-    for name in ("_compare", "refit", "on_test_rows"):
-        spy(main, name)
-    spy(testing, "test_interval")
-    record, _ = work_on(table, split)
-    times = 1 if record.summary["cocktail"] == "none" else 2
-    assert events == ["_compare", "refit", *["on_test_rows", "test_interval"] * times]
-
-
-# Refits
-
-
-def bound_study(table: Table, **asked):
-    return study.opened(table, (), np.arange(table.rows), study.Asked(**{**BRIEF, **asked}), None)
-
-
-def test_an_early_stopping_refit_keeps_development_rows_to_stop_on() -> None:
-    columns = patients(80) | {"house": np.repeat(np.arange(20), 4).astype(str).astype(object)}
-    table = load(columns, target="died", group="house")
-    rows = np.arange(72)
-    with bound_study(table, training={"epochs": 40}) as bound:
-        fits = refit.refit(bound, rows, {"none": "none", "winner": "early_stopping=3"})
-    assert fits["none"].model.rows == 72
-    stopped = fits["early_stopping=3"]
-    assert 72 * 0.75 < stopped.model.rows < 72 * 0.95
-    assert not np.isnan(stopped.history.curves["stop_loss"]).any()
-    assert np.isnan(stopped.history.curves["score_loss"]).all()
-    fold = refit._with_stop(bound, rows)
-    assert sorted([*fold.train, *fold.stop]) == rows.tolist()
-    assert not set(table.groups[i] for i in fold.train) & set(table.groups[i] for i in fold.stop)
-
-
-def test_stop_rows_are_the_latest_where_time_orders_them() -> None:
-    table = load(patients(80) | {"day": np.arange(80.0)[::-1]}, target="died", time="day")
-    with bound_study(table) as bound:
-        fold = refit._with_stop(bound, np.arange(80))
-    assert max(table.times[fold.train]) < min(table.times[fold.stop])
-
-
-def test_the_best_l2_and_dropout_are_those_of_the_lowest_loss(a_run) -> None:
-    record, _ = a_run
-    cocktails = ["none", "l2=0.1", "l2=0.2", "l2=0.1 + dropout=0.5", "dropout=0.5", "l1=1", "l2=0.3"]
-    losses = [3.0, 2.0, 1.0, 0.0, 5.0, 0.0, None]
-    base = record.comparison.results[0]
-    results = tuple(
-        replace(base, cocktail=name, loss=None if loss is None else replace(base.loss, mean=loss))
-        for name, loss in zip(cocktails, losses, strict=True)
-    )
-    comparison = replace(record.comparison, results=results, winner="l1=1")
-    assert refit.roles(comparison) == {"none": "none", "winner": "l1=1", "l2": "l2=0.2", "dropout": "dropout=0.5"}
-    alone = replace(comparison, results=results[:1], winner="none")
-    assert refit.roles(alone) == {"none": "none", "winner": "none"}
-
-
-def test_a_diverged_winner_is_refused_and_a_diverged_none_has_no_scores() -> None:
-    table = load(patients())
-    wild = {"optimizer": "gd", "learning_rate": 1e8, "batch_size": None}
-    chosen = {"none": "none", "winner": "l2=0.01"}
-    with bound_study(table, training=wild) as bound, pytest.raises(SettingError, match=r"l2=0\.01 diverged"):
-        refit.refit(bound, np.arange(80), chosen)
-    with bound_study(table) as bound:
-        fit = refit.refit(bound, np.arange(80), {"none": "none", "winner": "none"})["none"]
-        lost = replace(fit, history=replace(fit.history, status="diverged"))
-        tested = testing.on_test_rows(bound, str(lost.cocktail), None, np.arange(80, 90))
-        assert portraits._boundary(bound, lost, np.arange(80, 90)) is None
-    assert outputs._tested(tested)["score"] is None
-    assert json.loads(job.as_json({"test": outputs._tested(tested)}))["test"] == {
-        "loss": None,
-        "score": None,
-        "interval": None,
-    }
-
-
 # Pictures
 
 
@@ -347,107 +183,19 @@ def test_boundaries_of_three_classes_and_of_rows_with_gaps(tmp_path) -> None:
     assert len(shown.points) == len(shown.labels) == len(shown.held_out) == 86
 
 
-# Files
-
-
-def test_nothing_is_written_where_the_report_fails(tmp_path, monkeypatch) -> None:
-    from wellfit.report import page
-
-    def fail(record):
-        raise RuntimeError("the page")
-
-    monkeypatch.setattr(page, "render", fail)
-    with pytest.raises(RuntimeError, match="the page"):
-        wf.run(patients(), out=tmp_path, **BRIEF)
-    assert os.listdir(tmp_path) == [files.LEDGER]
-
-
-def test_bad_data_and_settings_leave_no_folder(tmp_path) -> None:
-    for source, options in (
-        ({"a": [1.0, 2.0]}, {}),
-        (patients(), {"network": "0"}),
-        (patients(), {"metric": "r2"}),
-        (patients(), {"cocktails": "dropout=(0.1, 0.2, 0.3)"}),
-        (patients(), {"threads": 0}),
-        (patients(), {"training": {"epochs": 0}}),
-    ):
-        with pytest.raises((DataError, SettingError)):
-            wf.run(source, out=tmp_path / "out", **{**BRIEF, **options})
-        assert not (tmp_path / "out").exists(), options
-
-
-def test_an_interrupt_keeps_what_is_trained_and_the_same_call_continues(tmp_path, monkeypatch) -> None:
-    from wellfit.engines.compiled import CompiledEngine
-
-    trained = []
-    real = CompiledEngine.init
-
-    def init(self, members, data):
-        trained.extend(members)
-        return real(self, members, data)
-
-    monkeypatch.setattr(CompiledEngine, "init", init)
-    calls = []
-
-    def stop(done, total):
-        calls.append(done)
-        if done >= total // 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        wf.run(patients(), out=tmp_path / "a", name="p", threads=1, progress=stop, **BRIEF)
-    assert os.listdir(tmp_path / "a") == [files.LEDGER]
-    began = len(trained)
-    wf.run(patients(), out=tmp_path / "a", name="p", **BRIEF)
-    continued = trained[began:]
-    assert len(continued) < 9 + 3, "some were kept"
-    wf.run(patients(), out=tmp_path / "b", name="p", **BRIEF)
-    for name in (job.COMPARISON, job.MODEL, job.OUT_OF_FOLD):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
-
-
-def test_notices_come_before_the_training_and_are_bounded(tmp_path, monkeypatch) -> None:
-    heard = []
-    note = Finding("assumed_target", "The last one was taken.")
-    many = (note, *(Finding("leak", f"Column {i} is odd.", (str(i),)) for i in range(30)))
-    monkeypatch.setattr(study, "read_table", lambda source, seed, options: (load(source), many))
-    monkeypatch.setattr(main, "read_table", study.read_table)
-
-    def progress(done, total):
-        heard.append("training")
-
-    record = wf.run(patients(), out=tmp_path, notice=heard.append, progress=progress, **BRIEF)
-    before = heard[: heard.index("training")]
-    assert before[:2] == ["Warning: Column 0 is odd.", "Warning: Column 1 is odd."]
-    assert "And 19 more warnings, listed in the report." in before
-    assert record.findings == many
-
-
-def test_assumptions_are_notes_and_come_last() -> None:
-    heard = []
-    note, leak = Finding("assumed_task", "Taken as classes."), Finding("leak", "Column a gives it away.")
-    study.Asked(notice=heard.append).warn((note, leak))
-    assert heard == ["Warning: Column a gives it away.", "Note: Taken as classes."]
-
-
-def test_diverged_members_are_told_at_once_and_stand_in_the_report(tmp_path) -> None:
-    heard = []
-    # Gradient descent diverges where the learning rate times l2 is above 2: here at 3.
-    brief = {**BRIEF, "cocktails": "none; l2=30", "training": {"optimizer": "gd", "learning_rate": 0.1, "epochs": 4000}}
-    record = wf.run(patients(), out=tmp_path, notice=heard.append, **brief)
-    told = [text for text in heard if "l2=30" in text]
-    assert len(told) == 1
-    assert told[0].startswith("Warning: ")
-    assert re.search(r"at learning rate 0\.1, the first in epoch [1-9]", told[0])
-    assert record.findings[-1].kind == "diverged"
-    assert record.summary["cocktail"] == "none"
-
-
-def test_numbers_that_json_lacks_become_null() -> None:
-    values = {"a": float("nan"), "b": [np.float64("inf"), np.int64(3)], "c": {"d": (1.5, None)}, "e": "é"}
-    text = job.as_json(values)
-    assert json.loads(text) == {"a": None, "b": [None, 3], "c": {"d": [1.5, None]}, "e": "é"}
-    assert text.isascii()
+def test_the_best_l2_and_dropout_are_those_of_the_lowest_loss(a_run) -> None:
+    record, _ = a_run
+    cocktails = ["none", "l2=0.1", "l2=0.2", "l2=0.1 + dropout=0.5", "dropout=0.5", "l1=1", "l2=0.3"]
+    losses = [3.0, 2.0, 1.0, 0.0, 5.0, 0.0, None]
+    base = record.comparison.results[0]
+    results = tuple(
+        replace(base, cocktail=name, loss=None if loss is None else replace(base.loss, mean=loss))
+        for name, loss in zip(cocktails, losses, strict=True)
+    )
+    comparison = replace(record.comparison, results=results, winner="l1=1")
+    assert refit.roles(comparison) == {"none": "none", "winner": "l1=1", "l2": "l2=0.2", "dropout": "dropout=0.5"}
+    alone = replace(comparison, results=results[:1], winner="none")
+    assert refit.roles(alone) == {"none": "none", "winner": "none"}
 
 
 # The sentences

@@ -10,6 +10,8 @@ import pytest
 import toolbox_scripts as scripts
 import torch
 from peers import import_keras, import_torch, keras_floats
+from toolbox_scripts import own_draws as own_draws
+from toolbox_scripts import rules
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
@@ -17,18 +19,6 @@ import wellfit as wf
 from wellfit.errors import SettingError
 
 import_torch()  # sets it to one thread
-
-
-@pytest.fixture(autouse=True)
-def own_draws():
-    """Scripts draw from PyTorch's global generator: from the same place each time, and nobody else's."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
-def rules(found) -> list[str]:
-    return [advice.rule for advice in found]
 
 
 # ---- scripts ----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Each really trains, on data made here, and returns the advice that it was given 
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.functional import one_hot
@@ -15,6 +16,18 @@ from wellfit.torch import Advice, lint, parameter_groups, penalty, set_dropout, 
 
 Found = tuple[list[Advice], float]
 CLASSES, INPUTS = 3, 8
+
+
+@pytest.fixture(autouse=True)
+def own_draws():
+    """Scripts draw from PyTorch's global generator: from the same place each time, and nobody else's."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def rules(found) -> list[str]:
+    return [advice.rule for advice in found]
 
 
 def points(rows: int = 96, seed: int = 0) -> TensorDataset:
