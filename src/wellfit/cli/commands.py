@@ -52,7 +52,8 @@ def run(data: str, **asked: Any) -> None:
     from wellfit import job
     from wellfit.cli.progress import Watch
 
-    out = asked["out"] or (None if asked["shard"] else job.default_folder(data))
+    out = asked["out"]
+    taken: list[Path] = []
     with Watch() as watch, placed(asked) as executor:
         try:
             record = job.run(
@@ -75,13 +76,14 @@ def run(data: str, **asked: Any) -> None:
                 progress=watch.progress,
                 notice=watch.notice,
                 arguments=given.typed(),
+                placed=taken.append,
             )
         except KeyboardInterrupt as error:
-            raise Stopped(kept(out)) from error
+            raise Stopped(kept(taken[0] if taken else None)) from error
         except job.Incomplete as share:
             tell_share(share, data, out)
             return
-    place = say("cli.report_at", path=Path(out or "") / job.REPORT)
+    place = say("cli.report_at", path=Path(record.folder) / job.REPORT)
     if asked["as_json"]:
         print(job.as_json(record.summary), end="")
         tell(place)

@@ -15,7 +15,7 @@ from wellfit.messages import say
 INTERRUPTED = 130
 
 
-def kept(folder: str | None) -> str:
+def kept(folder: str | Path | None) -> str:
     """Return what an interrupt leaves behind in the folder, if there is one."""
     from wellfit.job.files import LEDGER
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from wellfit.data.raw import listing
 from wellfit.errors import SettingError
+from wellfit.job.files import make_folder
 from wellfit.messages import say
 from wellfit.nets.storage import write_whole
 from wellfit.records import Array, Table
@@ -52,7 +53,7 @@ def claim(folder: Path, settings: dict[str, object], owned: Collection[str]) -> 
         foreign = _visible(folder) - {SETTINGS, *owned}
         if foreign:
             raise SettingError("pictures.foreign_files", folder=folder, names=listing(sorted(foreign)))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     _write(note, {**settings, "complete": False})
     yield lambda: _write(note, {**settings, "complete": True})
 

@@ -58,7 +58,8 @@ def bias_variance_into(
     rows = development_rows(table)
     asked = Asked(None, network, training, mixes, None, None, seed, quick, threads, progress, notice, executor=executor)
     asked = replace(asked, arguments=tuple(arguments))
-    with opened(table, findings, rows, asked, out) as study:
+    question = ("bias-variance", over, points, base, resamples, seeds)
+    with opened(table, findings, rows, asked, out, question, FILES) as study:
         found = bias_variance(
             table,
             over=over,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wellfit.errors import SettingError
+from wellfit.job.runs import model_of
 from wellfit.messages import join, say
 from wellfit.nets import NetworkLike
 from wellfit.nets.fitted import Fitted, Predictor
@@ -47,7 +48,7 @@ def export(model: str | Path, out: str | Path, *, format: str = "onnx", network:
     """
     if format not in FORMATS:
         raise SettingError("export.bad_format", value=format, known=", ".join(FORMATS))
-    fitted = Fitted.load(model, network=network)
+    fitted = Fitted.load(model_of(model), network=network)
     if format == "onnx":
         return Exported(fitted.to_onnx(out), fitted)
     from wellfit.nets.torch_program import write_program

@@ -1,7 +1,11 @@
-"""The names of all files that wellfit writes into a run's folder."""
+"""The names of all files that wellfit writes into a run's folder, and the making of that folder."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from wellfit.errors import SettingError
 from wellfit.ledger.lock import LOCK
 from wellfit.ledger.salvage import DAMAGED
 from wellfit.nets.storage import FILE_NAME
@@ -28,3 +32,15 @@ FILES = (
     SEARCH,
     LOCK,
 )
+
+
+def make_folder(folder: Path) -> list[Path]:
+    """Make a folder to write into; return those that were absent, the innermost first. Raises `SettingError`."""
+    absent = [each for each in (folder, *folder.parents) if not os.path.exists(each)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise SettingError("runs.out_is_file", folder=folder) from error
+    except OSError as error:
+        raise SettingError("runs.out_not_made", folder=folder, reason=error.strerror or error) from error
+    return absent

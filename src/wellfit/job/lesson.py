@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
+from wellfit.job.files import make_folder
 from wellfit.job.lesson_training import teach
 from wellfit.messages import say
 from wellfit.nets.storage import write_whole
@@ -60,7 +61,7 @@ def lessons(
     asked = list({each.name: each for each in map(find, names)}.values())
     place = Threads(threads) if executor is None else executor
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     linked = {each.name for each in asked} | {each.name for each in LESSONS if page_of(folder, each).is_file()}
     _must_be_writable(folder)
     if notice is not None and not is_warm():

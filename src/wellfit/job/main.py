@@ -15,7 +15,7 @@ from wellfit.executors import Executor
 from wellfit.executors.base import Progress
 from wellfit.job.exploring import COMPARISON as COMPARISON_SHARE
 from wellfit.job.exploring import LAST_TRAINING, Plan, against_linear, explore, frames_of, one_path, path_names, paths
-from wellfit.job.files import COMPARISON
+from wellfit.job.files import COMPARISON, MODEL, OUT_OF_FOLD, REPORT, SUMMARY
 from wellfit.job.outputs import SEARCHED, Work, make_record, write
 from wellfit.job.portraits import portraits
 from wellfit.job.refit import refit, roles
@@ -54,6 +54,7 @@ def run(
     progress: Progress | None = None,
     notice: Callable[[str], None] | None = None,
     arguments: Sequence[str] = (),
+    placed: Callable[[Folder], None] | None = None,
     **options: Any,
 ) -> RunRecord:
     """Answer the main question for one table, and write the answer into the folder ``out``.
@@ -72,12 +73,14 @@ def run(
     they come up. ``executor`` is where members train, by default on ``threads`` of this machine. With ``shard``, "i/n",
     only that share of the comparison and the paths is trained, into a folder of its own, and `Incomplete` is raised:
     see `wellfit.population.Share`. ``arguments`` are those of the command line, if any, which ``wellfit resume``
-    repeats.
+    repeats. ``placed(folder)`` hears where the answer goes, before any training.
 
     Writes report.html, summary.json, comparison.json, out_of_fold.csv and model.safetensors, each all at once, into
-    ``out`` (default: runs/ and the name of the data). On Ctrl-C what is trained stays in ledger.sqlite there, and the
-    same call continues from it.
-    Raises `DataError` for the data, `SettingError` for the settings, ``OSError`` where ``out`` cannot be written.
+    ``out`` (default: runs/ and the name of the data; where that folder holds a run of another table or with other
+    settings, the next one, such as runs/data-2; the record's ``folder`` says which). On Ctrl-C what is trained stays in
+    ledger.sqlite there, and the same call continues from it.
+    Raises `DataError` for the data, `SettingError` for the settings and an ``out`` that cannot be made, ``OSError``
+    where it cannot be written.
     """
     started = perf_counter()
     if cocktails is not None and budget is not None:
@@ -94,14 +97,19 @@ def run(
         shard=None if shard is None else Shard.parse(shard),
         arguments=tuple(arguments),
         seconds=None if plan is None else COMPARISON_SHARE * plan.seconds,
+        placed=placed,
     )
     folder = default_folder(source, asked.shard) if out is None else out
-    with opened(table, findings, split.train, asked, folder) as study:
+    free = out is None and asked.shard is None  # a share leaves no report to replace
+    files = () if asked.shard else (REPORT, SUMMARY, COMPARISON, OUT_OF_FOLD, MODEL)
+    with opened(table, findings, split.train, asked, folder, ("run", plan), files, free) as study:
         if asked.shard is not None:
             train_share(study, split.train, plan)
         told = command or _call(source, seed)
         record, work = answer_table(study, split, command=told, started=started, plan=plan)
-        write(record, work, Folder(folder))
+        assert study.folder is not None
+        record = replace(record, folder=str(study.folder))
+        write(record, work, study.folder)
     return record
 
 
@@ -177,7 +185,7 @@ def compare_into(
     asked = replace(asked, executor=executor, shard=part, arguments=tuple(arguments))
     out = default_folder(source, part) if out is None and part else out
     rows = development_rows(table)
-    with opened(table, findings, rows, asked, out) as study:
+    with opened(table, findings, rows, asked, out, ("compare",), () if part else (COMPARISON,)) as study:
         comparison = _compare(study, rows)
         _diverged(study, comparison)
         if study.folder is not None:

@@ -70,7 +70,8 @@ def path_into(
     part = None if shard is None else Shard.parse(shard)
     asked = replace(asked, executor=executor, shard=part, reference=along.base, arguments=tuple(arguments))
     out = default_folder(source, part) if out is None and part else out
-    with opened(table, findings, rows, asked, out) as study:
+    question = ("path", along, points, warm)
+    with opened(table, findings, rows, asked, out, question, () if part else (PATH, PICTURE)) as study:
         found = _trained(study, over, rows, points, warm=warm)
         if study.folder is not None:
             _write(study.folder, found)

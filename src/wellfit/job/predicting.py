@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from wellfit.job.outputs import csv_text
+from wellfit.job.runs import model_of
 from wellfit.messages import standard
 from wellfit.nets import NetworkLike
 from wellfit.nets.fitted import Fitted
@@ -29,7 +30,7 @@ def predictions(
     ``skip_corrupt`` leaves out those that cannot be read. ``notice`` gets each sentence about what was left out. Raises
     `ModelFileError` for the model and `DataError` for the source, naming the columns that it lacks.
     """
-    fitted = Fitted.load(model, network=network)
+    fitted = Fitted.load(model_of(model), network=network)
     columns: dict[str, Array] = {}
     if fitted.inputs:
         pictures = fitted.pictures(source, skip_corrupt=skip_corrupt)

@@ -56,7 +56,7 @@ def search_into(
     rows = development_rows(table)
     asked = Asked(metric=metric, network=network, seed=seed, threads=threads, progress=progress, notice=notice)
     asked = replace(asked, executor=executor, arguments=tuple(arguments))
-    with opened(table, findings, rows, asked, out) as study:
+    with opened(table, findings, rows, asked, out, ("search", limit, sampler), (SEARCH, MODEL)) as study:
         found = search(
             table,
             budget=limit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,12 +18,12 @@ from wellfit.evidence import as_metric
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
 from wellfit.job.files import RUNS
-from wellfit.job.runs import recorded
+from wellfit.job.runs import Asking, free_folder, recorded
 from wellfit.ledger import LedgerLike, MemoryLedger
 from wellfit.messages import say
 from wellfit.nets import Network, NetworkLike, Training
 from wellfit.population import Shard, Share
-from wellfit.records import Array, Finding, Table
+from wellfit.records import Array, Finding, Fold, Table
 from wellfit.select import default_training
 from wellfit.select.source import chosen_network
 
@@ -53,6 +54,7 @@ class Asked:
     shard: Shard | None = None  # train this share alone: see `Share`
     reference: Cocktail | None = None
     arguments: tuple[str, ...] = ()  # of the command line, so that the run can be continued by its folder
+    placed: Callable[[Path], None] | None = None  # hears the folder before any training
 
     def tell(self, sentence: str) -> None:
         """Pass a sentence on to whoever listens."""
@@ -117,12 +119,21 @@ def read_table(source: object, seed: int, options: Mapping[str, Any]) -> tuple[T
 
 @contextmanager
 def opened(
-    table: Table, findings: tuple[Finding, ...], rows: Array, asked: Asked, out: str | Path | None
+    table: Table,
+    findings: tuple[Finding, ...],
+    rows: Array,
+    asked: Asked,
+    out: str | Path | None,
+    question: Sequence[object] = (),
+    writes: Sequence[str] = (),
+    free: bool = False,
 ) -> Iterator[Study]:
     """Bind the settings to the table, make the folder, hold it and open its ledger: all before any training.
 
-    ``rows`` are those that may be learned from, (m,). Raises `SettingError` for settings that do not fit, ``OSError``
-    or `ModelFileError` where the folder cannot be written or another process works in it.
+    ``rows`` are those that may be learned from, (m,). ``question`` is the kind of command and what it asks beside the
+    table and the settings here; ``writes`` are the files of its answer, and with ``free`` another question's folder is
+    left alone. Raises `SettingError` for settings that do not fit and a folder that cannot be made, ``OSError`` or
+    `ModelFileError` where it cannot be written or another process works in it.
     """
     network = chosen_network(table, rows, asked.network)
     training = _training(table, rows, network, asked)
@@ -133,17 +144,42 @@ def opened(
     for cocktail in () if asked.cocktails is None else as_cocktails(asked.cocktails):
         network.strengths(cocktail)
     asked.warn(findings)
-    folder = None if out is None else Path(out)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    engine = _engine(asked, network)
-    if folder is None:
-        yield Study(table, findings, asked, network, training, engine, executor, MemoryLedger())
+    if out is None:
+        yield Study(table, findings, asked, network, training, _engine(asked, network), executor, MemoryLedger())
         return
-    with recorded(folder, asked.arguments) as (ledger, mended):
+    asking = Asking.now(asked.arguments, _question(table, rows, network, asked, question))
+    folder = free_folder(Path(out), asking) if free else Path(out)
+    with recorded(folder, asking, writes) as (ledger, mended, replaced):
+        if asked.placed is not None:
+            asked.placed(folder)
+        if folder != Path(out):
+            asked.tell(say("job.note", sentence=say("runs.elsewhere", held=out, folder=folder)))
+        if replaced:
+            asked.tell(say("job.note", sentence=say("runs.replaces", folder=folder, files=", ".join(replaced))))
         if mended is not None:
             asked.tell(say("job.warning", sentence=say("runs.mended", results=mended.results, copy=mended.copy)))
+        engine = _engine(asked, network)
         yield Study(table, findings, asked, network, training, engine, executor, ledger, folder)
+
+
+def _question(table: Table, rows: Array, network: Network, asked: Asked, question: Sequence[object]) -> str:
+    """Return the kind of command and a hash of all that its answer depends on, the machine left aside."""
+    from wellfit.data.prepare import fingerprint
+
+    training = asked.training
+    parts: list[object] = [
+        fingerprint(table, [Fold(rows, rows[:0], rows[:0])]),
+        table.target_name,
+        *(None if each is None else each.tolist() for each in (table.groups, table.times)),
+        network.key,
+        sorted(training.items()) if isinstance(training, Mapping) else training,
+        None if asked.cocktails is None else [str(each) for each in as_cocktails(asked.cocktails)],
+        asked.reference,
+        (asked.metric, asked.folds, asked.seeds, asked.seed, asked.quick),
+        *question,
+    ]
+    told = "\n".join(map(repr, parts)).encode("utf-8", "backslashreplace")
+    return " ".join([*map(str, question[:1]), hashlib.sha256(told).hexdigest()])
 
 
 def _training(table: Table, rows: Array, network: Network, asked: Asked) -> Training:

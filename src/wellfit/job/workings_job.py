@@ -9,6 +9,8 @@ from typing import Any
 from wellfit.errors import SettingError
 from wellfit.executors import Executor, Threads
 from wellfit.executors.base import Progress
+from wellfit.job.files import make_folder
+from wellfit.job.runs import model_of
 from wellfit.job.study import Asked, read_table
 from wellfit.messages import say
 from wellfit.nets import as_network
@@ -43,7 +45,7 @@ def workings_into(
     """
     fitted = None
     if model is not None:
-        loaded = Fitted.load(model)
+        loaded = Fitted.load(model_of(model))
         if not isinstance(loaded, Fitted):
             raise SettingError("workings.ensemble", path=model)
         fitted = loaded
@@ -69,7 +71,7 @@ def workings_into(
         from wellfit.report.figures.workings import workings_svg
 
         folder = Folder(out)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_whole(folder / WORKINGS, workings_text(found).encode())
         write_whole(folder / PICTURE, workings_svg(found).encode())
     return found

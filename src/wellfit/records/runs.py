@@ -36,7 +36,7 @@ class RunRecord(Shown):
 
     ``search`` is None where none was made: the winner of the comparison is then the model. ``simplest`` is None where
     the network was not compared with a linear model. ``headline`` is what the verdict comes to and ``signs`` are the
-    clauses it rests on: the same as in ``verdict``, in parts.
+    clauses it rests on: the same as in ``verdict``, in parts. ``folder`` is where all of it was written.
     """
 
     summary: Mapping[str, object]
@@ -54,3 +54,4 @@ class RunRecord(Shown):
     codes: Mapping[str, str] = field(default_factory=dict)
     headline: str = ""
     signs: tuple[str, ...] = ()
+    folder: str = ""
