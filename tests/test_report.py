@@ -19,12 +19,11 @@ from records_factory import comparison, run_record
 from wellfit import messages
 from wellfit.messages import catalogue, say
 from wellfit.records import Comparison, Finding, RunRecord
-from wellfit.report.answer import metric_name
 from wellfit.report.figures.boundary import MAX_POINTS
 from wellfit.report.page import render
 from wellfit.report.sections import MAX_CURVES
 from wellfit.report.table import best_first
-from wellfit.report.text import sentence
+from wellfit.report.text import metric_name, sentence
 from wellfit.report.theme import CLASSES, DARK, LIGHT
 
 TASKS = ("binary", "multiclass", "regression")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from wellfit.messages import catalogue, say
+from wellfit.messages import say
 from wellfit.records import Interval, Path, RunRecord, SearchRecord
 from wellfit.report.path_text import name_of, right_sentence
-from wellfit.report.text import clean, decimals, finite, number, sentence, short
+from wellfit.report.text import clean, decimals, finite, metric_name, number, sentence, short
 
 _LONG = 24
 
@@ -19,16 +19,6 @@ class Score(NamedTuple):
     value: float | None
     low: float | None
     high: float | None
-
-
-def metric_name(metric: str) -> str:
-    """Return a metric's name in words; one that the catalogue lacks keeps its own.
-
-    >>> metric_name("auc"), metric_name("my_metric")
-    ('AUC', 'my_metric')
-    """
-    key = f"metric_{metric.replace('-', '_')}"
-    return say(f"report.metric_{metric.replace('-', '_')}") if key in catalogue("report") else clean(metric)
 
 
 def score_of(part: object) -> Score:
