@@ -24,6 +24,9 @@ def test_compare_prints_a_table_that_can_be_read(monkeypatch) -> None:
     assert lines[0].startswith("iris: multiclass, network 4,")
     assert [line.split()[0] for line in lines if " [" in line] == ["none", "l2=0.01"]
     assert "accuracy: higher is better." in lines[-1]
+    head = lines[: next(i for i, line in enumerate(lines) if "─" in line)]
+    assert any("Difference to none" in line for line in head)
+    assert any(line.split() == ["Cocktail", "Loss", "accuracy", "in", "accuracy", "Verdict"] for line in head)
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -37,6 +40,12 @@ def test_the_table_keeps_to_the_screen(width: int, monkeypatch) -> None:
     assert "\x1b" not in result.stdout
     for part in ("l2=0.01 +", "dropout=0.2", "Difference", "Verdict", "accuracy"):
         assert part in result.stdout
+
+
+def test_a_long_metric_is_named_whole_on_a_narrow_screen(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    result = call("compare", "iris", *BRIEF, "--metric", "balanced-accuracy")
+    assert "…" not in result.stdout
 
 
 def test_json_is_all_that_stdout_holds_and_equals_the_file(tmp_path) -> None:

@@ -19,12 +19,11 @@ from records_factory import comparison, run_record
 from wellfit import messages
 from wellfit.messages import catalogue, say
 from wellfit.records import Comparison, Finding, RunRecord
-from wellfit.report.answer import metric_name
 from wellfit.report.figures.boundary import MAX_POINTS
 from wellfit.report.page import render
 from wellfit.report.sections import MAX_CURVES
 from wellfit.report.table import best_first
-from wellfit.report.text import sentence
+from wellfit.report.text import metric_name, sentence
 from wellfit.report.theme import CLASSES, DARK, LIGHT
 
 TASKS = ("binary", "multiclass", "regression")
@@ -265,7 +264,8 @@ def test_diverged_is_said_in_words(gallery) -> None:
 
 def test_every_text_of_the_catalogue_is_said_by_some_page(gallery) -> None:
     metrics = {name for name in catalogue("report") if name.startswith("metric_")}
-    elsewhere = {name for name in catalogue("report") if name.startswith("told_")}  # tests/test_report_answer.py
+    # In tests/test_report_answer.py and tests/test_report_search.py.
+    elsewhere = {n for n in catalogue("report") if n.startswith("told_") or n.endswith("_search")}
     assert set(catalogue("report")) - gallery[1] - metrics - elsewhere == set()
     for name in ("accuracy", "balanced-accuracy", "auc", "log-loss", "rmse", "r2"):
         assert metric_name(name) == say(f"report.metric_{name.replace('-', '_')}")

@@ -56,6 +56,8 @@ def test_forest_holds_the_differences(measure: str) -> None:
     assert (left in texts(figure)) == (right in texts(figure)) == (measure == "score")
     low = replace(told, higher_is_better=False)
     assert left not in texts(figures.comparison_figure(low, measure="score"))
+    name = {"score": "Change in accuracy against none", "loss": "Change in validation loss against none"}[measure]
+    assert figure.axes[0].get_xlabel() == name
 
 
 def test_one_wide_interval_does_not_hide_the_others() -> None:

@@ -94,6 +94,20 @@ def page_of(search: SearchRecord | None, **more) -> str:
     return render(replace(run_record(features=3, cocktails=2), portraits=(), search=search, **more))
 
 
+def test_cards_say_that_an_ensemble_stands_against_one_network() -> None:
+    plain = run_record(features=3, cocktails=2).summary
+    none = {**plain["none"], "learned": {"networks": 1, "rows": 500}}
+    summary = {**plain, "learned": {"networks": 2, "rows": 60000}, "none": none}
+    words = Page(page_of(record(), summary=summary)).words
+    assert "The ensemble's accuracy on the test rows" in words
+    assert "An average of 2 networks trained on 60000 rows." in words
+    assert "One network trained on 500 rows." in words
+    assert "told by 500 rows; the model was then trained on 60000 rows" in words
+    assert "The two were not trained on the same rows" in words
+    untested = {**summary, "test": {"score": None, "interval": None, "loss": None}}
+    assert "The ensemble's accuracy in cross-validation" in Page(page_of(record(), summary=untested)).words
+
+
 # Words ---------------------------------------------------------------------------------------------------------------
 
 

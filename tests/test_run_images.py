@@ -10,9 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from html_page import Page  # noqa: E402
+
 import wellfit as wf  # noqa: E402 (PyTorch may be absent)
 from wellfit import rng  # noqa: E402
 from wellfit.job import thinning  # noqa: E402
+from wellfit.job.answer import answer  # noqa: E402
 from wellfit.records import Table  # noqa: E402
 from wellfit.select.defaults import default_cocktails, default_network  # noqa: E402
 from wellfit.select.source import chosen_network, thinned  # noqa: E402
@@ -100,6 +103,20 @@ def test_a_run_answers_from_a_sample_and_trains_the_last_model_on_all(a_run: tup
     page = (out / "report.html").read_text()
     assert "augment" in page
     assert "60 of the 150 rows" in page
+
+
+def test_the_answer_says_from_how_many_rows_each_learned(a_run: tuple) -> None:
+    """The ensemble learns from all 150 rows and the network without regularization from the sample of 60."""
+    record, out, _ = a_run
+    sentences = answer(record)
+    assert "networks trained on 150 rows), " in sentences[-1]
+    assert "without regularization (one network trained on 60 rows)." in sentences[-1]
+    assert "this difference does not show what regularization does." in sentences[-1]
+    assert "That is told by 60 rows; the model was then trained on 150 rows" in sentences[1]
+    assert any("trained anew on 150 rows" in rule for rule in record.rules)
+    page = " ".join(Page((out / "report.html").read_text(encoding="utf-8")).text)
+    for part in ("networks trained on 150 rows.", "One network trained on 60 rows.", "then trained on 150 rows"):
+        assert part in page
 
 
 def test_test_images_play_no_part_before_the_end(table: Table, tmp_path: object) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from html_page import Page
 from tables import made_table
 
 import wellfit as wf
@@ -16,8 +17,10 @@ from wellfit.data import cross_validation_split
 from wellfit.errors import SettingError
 from wellfit.evidence.metrics import accuracy, log_loss
 from wellfit.job import exploring, main
+from wellfit.job.answer import answer
 from wellfit.job.exploring import Plan
 from wellfit.nets.ensemble import Ensemble
+from wellfit.report.answer import told
 from wellfit.select.budget import Budget
 
 SMALL = {"training": {"epochs": 6}, "folds": 2, "seeds": 1, "budget": "15000 steps", "quick": True}
@@ -43,6 +46,33 @@ def test_the_model_is_the_ensemble_of_the_search(a_run, table) -> None:
     assert told["score"] == accuracy("binary", table.target[test], outputs)
     assert told["loss"] == pytest.approx(log_loss("binary", table.target[test], outputs))
     assert record.summary["search"]["networks"] == len(model.parts)
+    development = len(cross_validation_split(table, seed=0).train)
+    assert record.summary["learned"] == {"networks": len(model.parts), "rows": development}
+    assert record.summary["none"]["learned"] == {"networks": 1, "rows": development}
+
+
+def test_the_answer_says_that_an_average_stands_against_one_network(a_run) -> None:
+    record, out = a_run
+    last = answer(record)[-1]
+    average = f"an average of {record.summary['learned']['networks']} networks"
+    assert f"with the search's ensemble ({average})" in last
+    assert "without regularization (one network)" in last
+    page = " ".join(Page((out / "report.html").read_text(encoding="utf-8")).text)
+    assert "The ensemble's accuracy on the test rows" in page
+    assert f"A{average[1:]}." in page
+    assert "One network." in page
+
+
+@pytest.mark.parametrize(("cocktail", "denied"), [("none", True), ("l2=0.01", False)])
+def test_regularization_gets_no_credit_where_the_winner_has_none(a_run, cocktail, denied) -> None:
+    record, _ = a_run
+    search = record.search
+    trials = [replace(trial, cocktail=cocktail) for trial in search.trials]
+    summary = {**record.summary, "test": {"loss": 0.3, "score": 0.91, "interval": [0.85, 0.95]}}
+    record = replace(record, search=replace(search, trials=tuple(trials)), summary=summary)
+    sentence = "The search's best candidate has no regularization either: this difference does not show"
+    assert (sentence in answer(record)[-1]) == denied
+    assert (sentence in " ".join(told(record))) == denied
 
 
 def test_the_summary_tells_of_the_search(a_run) -> None:

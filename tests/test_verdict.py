@@ -64,7 +64,7 @@ CURED, SAME, UNSURE, WORSE, LUCKY = (-0.1, 0.01), (0.0, 0.01), (-0.1, 0.2), (0.1
             ROSE,
             [CURED],
             "undecided",
-            "0.5) is 2 times its training loss (0.25), with 95% confidence at least 0.69 times",
+            "is 2 times its training loss (geometric mean over the folds), with 95% confidence at least 0.69 times",
         ),
         (GAP, NOISY, [UNSURE], "undecided", "which may be noise (95% bounds 0.895 and 1.67)"),
         (GAP, NOISY, [SAME], "undecided", "no cocktail lowers the loss by more than 5 percent"),
@@ -81,8 +81,13 @@ def test_the_verdict_rests_on_gap_rise_and_cure(gap, rise, changes, word, clause
     comparison = _comparison(none, *others)
     assert judge(comparison, none)[0] == word
     text = verdict(comparison)
-    start = {"overfits": "Without regularization the network overfits: its", "undecided": "Undecided: its"}
-    assert text.startswith(start.get(word, "No sign of overfitting: its"))
+    # Each head names the network that "its" is about.
+    start = {
+        "overfits": "Without regularization the network overfits: its",
+        "undecided": "Undecided whether the network overfits without regularization: its",
+        "no sign of overfitting": "No sign that the network overfits without regularization: its",
+    }
+    assert text.startswith(start[word])
     assert clause in text
     assert text.endswith(".")
 
@@ -98,9 +103,30 @@ def test_a_small_but_certain_rise_is_called_little():
 def test_the_verdict_speaks_of_no_ratio_beyond_sense():
     text = verdict(_comparison(_result("none", 0.5, (1e6, 5e5), FLAT)))
     assert "is more than 1000 times its training loss" in text
+    assert "with 95% confidence at least 1000 times" in text
     nan = float("nan")
     one_fold = replace(_result("none", 0.5), gap=Interval(2.0, nan, nan, ""), rise=Interval(1.5, nan, nan, ""))
     assert "95% confidence at least unknown times" in verdict(_comparison(one_fold))
+
+
+def test_no_losses_stand_beside_a_ratio_that_is_not_theirs():
+    """The ratio is a mean over folds of ratios: 0.255 / 0.044 is 5.8, and the folds' mean may be 3.89."""
+    text = verdict(
+        _comparison(replace(_result("none", 0.255, (3.89, 1.0)), train_loss=Interval(0.044, 0.04, 0.05, "")))
+    )
+    assert "is 3.89 times its training loss (geometric mean over the folds)" in text
+    assert "0.255" not in text
+    assert "0.044" not in text
+
+
+def test_a_sure_cure_whose_interval_reaches_past_0_says_how_it_is_sure():
+    """One test of one cocktail: its one-sided value is 2.6%, and the two-sided interval holds 0."""
+    none, edge = _result("none", 1.57, GAP, ROSE), (-1.02, 1.03)
+    text = verdict(_comparison(none, _result("l2=0.01", 0.5, change=edge)))
+    assert "has a lower loss (difference -1.02; a one-sided test at 95% confidence is sure that it is below 0" in text
+    assert "though the two-sided 95% interval, -2.05 to 0.01, is not)" in text
+    clear = verdict(_comparison(none, _result("l2=0.01", 0.5, change=(-1.02, 0.9))))
+    assert "has a lower loss (difference -1.02, 95% interval -1.92 to -0.12)" in clear
 
 
 def test_there_is_no_verdict_without_a_sound_reference():

@@ -46,8 +46,10 @@ def _table(comparison: Comparison, *, wide: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD if wide else box.HORIZONTALS, show_edge=False, pad_edge=False)
     table.show_lines = not wide
     table.add_column(say("cli.table_cocktail"), overflow="fold")
-    for heading in (say("cli.table_loss"), harmless(metric_said(comparison.metric)), say("cli.table_difference")):
-        table.add_column(heading, justify="right", no_wrap=wide)
+    metric = harmless(metric_said(comparison.metric))
+    for heading in (say("cli.table_loss"), metric, say("cli.table_difference", metric=metric)):
+        # A long metric's name is folded where the screen is narrow: cut short it would name another.
+        table.add_column(heading, justify="right", no_wrap=wide, overflow="ellipsis" if wide else "fold")
     table.add_column(say("cli.table_word"), no_wrap=True)
     losses, scores = [r.loss for r in comparison.results], [r.score for r in comparison.results]
     # Paired differences are narrower than what they are differences of; one more decimal shows enough of that.

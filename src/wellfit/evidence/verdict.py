@@ -20,6 +20,7 @@ from wellfit.messages import join, say
 from wellfit.records import CocktailResult, Comparison, Interval
 
 MARGIN = 0.05
+MANY_TIMES = 1000
 Sign = Literal["yes", "no", "unsure"]
 Word = Literal["overfits", "no sign of overfitting", "undecided"]
 _HEADS: dict[Word, str] = {
@@ -67,8 +68,10 @@ def judge(comparison: Comparison, none: CocktailResult) -> tuple[Word, list[str]
     low, high = _bounds(rise, folds - 1)
     rises: Sign = "yes" if low > 1 else "no" if high < 1 + MARGIN else "unsure"
     cures, cure_clause = _cure(comparison, MARGIN * abs(loss.mean))
-    numbers = {"rise": _times(rise.mean), "low": _times(low), "high": _times(high)}
-    clauses = [_gap_clause(none, gap_bound), say(f"evidence.rise_{rises}", **numbers), cure_clause]
+    # The mean losses stay out of the gap: a ratio of means is not the mean of the folds' ratios.
+    gap_clause = say("evidence.gap", gap=_times(gap.mean), low=_least(gap_bound))
+    numbers = {"rise": _times(rise.mean), "low": _least(low), "high": _times(high)}
+    clauses = [gap_clause, say(f"evidence.rise_{rises}", **numbers), cure_clause]
     if gap_bound > 1 and "yes" in (rises, cures):
         return "overfits", clauses
     if rises == "no" and cures == "no":
@@ -94,8 +97,10 @@ def _cure(comparison: Comparison, room: float) -> tuple[Sign, str]:
     if sure or better:
         name, interval = (sure or better)[0]
         key = "evidence.cure_luck" if not sure else "evidence.cure_one" if len(sure) == 1 else "evidence.cure_yes"
-        numbers = _numbers("change", interval)
-        return "yes" if sure else "unsure", say(key, count=len(sure), of=len(others), cocktail=name, **numbers)
+        # The test has a direction and the interval has none: where they part, the clause says so.
+        figures = "evidence.cure_figures" if interval.high < 0 else "evidence.cure_figures_one_sided"
+        told = say(figures, **_numbers("change", interval))
+        return "yes" if sure else "unsure", say(key, count=len(sure), of=len(others), cocktail=name, figures=told)
     if all(d.interval.low > -room for _, d in others):
         return "no", say("evidence.cure_no", margin=round(100 * MARGIN))
     name, difference = others[0]
@@ -112,22 +117,19 @@ def _bounds(ratio: Interval, freedom: float) -> tuple[float, float]:
     return ratio.mean * (ratio.low / ratio.mean) ** share, ratio.mean * (ratio.high / ratio.mean) ** share
 
 
-def _gap_clause(none: CocktailResult, bound: float) -> str:
-    assert none.loss is not None
-    assert none.train_loss is not None
-    assert none.gap is not None
-    loss, train = _figure(none.loss.mean), _figure(none.train_loss.mean)
-    return say("evidence.gap", loss=loss, train=train, gap=_times(none.gap.mean), low=_times(bound))
-
-
 def _figure(number: float) -> str:
     return say("evidence.unknown") if np.isnan(number) else f"{number:.3g}"
 
 
 def _times(ratio: float) -> str:
-    if np.isnan(ratio) or ratio > 1000:
+    if np.isnan(ratio) or ratio > MANY_TIMES:
         return say("evidence.unknown" if np.isnan(ratio) else "evidence.many_times")
     return f"{ratio:.3g}" if ratio < 100 else f"{ratio:.0f}"
+
+
+def _least(ratio: float) -> str:
+    """Return a ratio that stands behind "at least"."""
+    return _times(float(np.minimum(ratio, MANY_TIMES)))
 
 
 def _numbers(name: str, interval: Interval) -> dict[str, str]:

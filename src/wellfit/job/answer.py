@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from wellfit.evidence.metrics import metric_said
-from wellfit.messages import say
+from wellfit.messages import join, say
 from wellfit.records import CocktailResult, Interval, Path, RunRecord, SearchRecord
+from wellfit.report.learned import sides
 
 
 def answer(record: RunRecord) -> tuple[str, ...]:
@@ -16,7 +17,7 @@ def answer(record: RunRecord) -> tuple[str, ...]:
 
     Without paths there are three sentences; with a linear model beside the network one more, whether that is needed.
     """
-    choice = _choice(record) if record.search is None else _searched(record.search)
+    choice = _choice(record) if record.search is None else _searched(record, record.search)
     path = min(record.paths, key=lambda p: float(p.losses[p.best].mean()), default=None)
     simple = [] if record.simplest is None else [record.simplest.sentence]
     return (record.verdict, choice, *([_strength(path)] if path else []), *simple, _test(record))
@@ -38,9 +39,9 @@ def _strength(path: Path) -> str:
     return say(key, ingredient=path.over, **written, **losses)
 
 
-def _searched(search: SearchRecord) -> str:
+def _searched(record: RunRecord, search: SearchRecord) -> str:
     winner, interval = search.trials[search.winner], search.score.score
-    return say(
+    told = say(
         "job.searched",
         count=len(search.trials),
         cocktail=winner.cocktail,
@@ -50,6 +51,8 @@ def _searched(search: SearchRecord) -> str:
         low=f"{interval.low:.3g}",
         high=f"{interval.high:.3g}",
     )
+    two = sides(record)
+    return join([told, two.sampled], "sentences") if two and two.sampled else told
 
 
 def _choice(record: RunRecord) -> str:
@@ -89,8 +92,9 @@ def _test(record: RunRecord) -> str:
     assert isinstance(none, Mapping)
     metric, winner = metric_said(record.comparison.metric), record.comparison.winner
     scores = {"best": _written(test), "none": _written(none["test"])}
-    if record.search is not None:
-        return say("job.test_two", cocktail=say("job.the_ensemble"), metric=metric, **scores)
+    if two := sides(record):
+        told = say("job.test_search", metric=metric, model=two.model, plain=two.plain, **scores)
+        return join([told, two.credit], "sentences") if two.credit else told
     key = "job.test_one" if winner == "none" else "job.test_two"
     return say(key, cocktail=winner, metric=metric, **scores)
 

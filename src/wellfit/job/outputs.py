@@ -71,6 +71,16 @@ class Work:
         """What the run hands over."""
         return self.winner.model if self.search is None else self.search.model
 
+    @property
+    def learned(self) -> dict[str, int]:
+        """How many networks the model averages, and of how many rows they know: more than of a sample, if it was one.
+
+        Networks of folds know each of a part of the development rows, and together of all.
+        """
+        parts = (self.winner.model,) if self.search is None else self.search.model.parts
+        rows = max(len(self.split.train), *(part.rows + part.stop_rows for part in parts))
+        return {"networks": len(parts), "rows": rows}
+
 
 def make_record(work: Work, *, command: str, started: float) -> RunRecord:
     """Return the record; ``started`` is the `perf_counter` at the beginning."""
@@ -130,6 +140,7 @@ def _summary(work: Work, sentence: str, seconds: float) -> dict[str, object]:
     table, comparison = work.study.table, work.comparison
     results = {r.cocktail: r for r in comparison.results}
     none = {"validation": _validation(results["none"]), "test": _tested(work.tests["none"])}
+    none["learned"] = {"networks": 1, "rows": len(work.split.train)}
     searched = {} if work.search is None else _searched(work.search.record, work.search.model)
     best: dict[str, object] = {"cocktail": comparison.winner, "validation": _validation(results[comparison.winner])}
     if work.search is not None:
@@ -144,6 +155,7 @@ def _summary(work: Work, sentence: str, seconds: float) -> dict[str, object]:
         "metric": comparison.metric,
         **best,
         "test": _tested(tested),
+        "learned": work.learned,
         "none": none,
         **searched,
         **({} if work.simplest is None else {"linear": _linear(work.simplest)}),
@@ -235,8 +247,8 @@ def _rules(work: Work) -> tuple[str, ...]:
     rules = [work.split.rule, fold_rule(table, made, asked=asked, seed=comparison.seed)]
     if work.search is not None:
         record = work.search.record
-        counts = {"trials": len(record.trials), "networks": len(work.search.model.parts), "repeat": record.repeat}
-        rules.append(say("job.rule_search", **counts))
+        key = "job.rule_search" if work.learned["rows"] == len(work.split.train) else "job.rule_search_all"
+        rules.append(say(key, trials=len(record.trials), repeat=record.repeat, **work.learned))
     model = work.winner.model
     key = "job.rule_refit_stop" if model.stop_rows else "job.rule_refit"
     rules.append(say(key, cocktail=comparison.winner, rows=model.rows, stop=model.stop_rows))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from wellfit.messages import catalogue, say
+from wellfit.messages import join, say
 from wellfit.records import Interval, Path, RunRecord, SearchRecord
+from wellfit.report.learned import Sides, sides
 from wellfit.report.path_text import name_of, right_sentence
-from wellfit.report.text import clean, decimals, finite, number, sentence, short
+from wellfit.report.text import clause, clean, decimals, finite, metric_name, number, sentence, short
 
 _LONG = 24
 
@@ -19,16 +20,6 @@ class Score(NamedTuple):
     value: float | None
     low: float | None
     high: float | None
-
-
-def metric_name(metric: str) -> str:
-    """Return a metric's name in words; one that the catalogue lacks keeps its own.
-
-    >>> metric_name("auc"), metric_name("my_metric")
-    ('AUC', 'my_metric')
-    """
-    key = f"metric_{metric.replace('-', '_')}"
-    return say(f"report.metric_{metric.replace('-', '_')}") if key in catalogue("report") else clean(metric)
 
 
 def score_of(part: object) -> Score:
@@ -54,7 +45,7 @@ def cards(record: RunRecord) -> dict[str, object]:
     key = "report.answer_none_note" if plain_won and count > 1 else "report.answer_winner_note"
     scores, notes = _scores(record, plain_won and record.search is None)
     if record.search is not None:
-        return {**_searched(record.search), "scores": scores, "notes": notes}
+        return {**_searched(record.search, sides(record)), "scores": scores, "notes": notes}
     return {
         "winner_name": say("report.answer_winner", count=count) if count > 1 else say("report.answer_winner_only"),
         "winner": clean(comparison.winner, 140),
@@ -77,7 +68,8 @@ def _cure(record: RunRecord) -> str:
         low, high = (number(value, places) for value in (interval.low, interval.high))
         values = {"metric": metric_name(search.metric), "score": number(interval.mean, places)}
         cocktail = clean(search.trials[search.winner].cocktail, 140)
-        return say("report.told_search", cocktail=cocktail, low=low, high=high, **values)
+        found = say("report.told_search", cocktail=cocktail, low=low, high=high, **values)
+        return _with(found, two.sampled if (two := sides(record)) else "")
     if record.comparison.winner == "none":
         return say("report.told_none") if len(record.comparison.results) > 1 else ""
     return say("report.told_winner", cocktail=clean(record.comparison.winner, 140))
@@ -101,14 +93,23 @@ def _tested(record: RunRecord) -> str:
     if best.value is None or plain.value is None or best == plain:
         return ""
     places = decimals([*best, *plain])
-    key = "report.told_test_overlap" if _overlap(best, plain) else "report.told_test"
+    near, two = _overlap(best, plain), sides(record)
     values = {"metric": metric_name(record.comparison.metric), "score": number(best.value, places)}
-    return say(key, none=number(plain.value, places), **values)
+    values["none"] = number(plain.value, places)
+    if two is None:
+        return say("report.told_test_overlap" if near else "report.told_test", **values)
+    key = "report.told_test_search_overlap" if near else "report.told_test_search"
+    return _with(say(key, model=two.model, plain=two.plain, **values), two.credit)
 
 
-def _searched(search: SearchRecord) -> dict[str, object]:
+def _with(told: str, more: str) -> str:
+    return join([told, more], "sentences") if more else told
+
+
+def _searched(search: SearchRecord, two: Sides | None) -> dict[str, object]:
     """Return the card of a search's winner and the ensemble that is the model."""
     winner, interval = search.trials[search.winner], search.score.score
+    sampled = two.sampled if two else ""
     places = decimals([interval.mean, interval.low, interval.high])
     low, high = (number(value, places) for value in (interval.low, interval.high))
     expected = {"metric": metric_name(search.metric), "score": number(interval.mean, places), "low": low, "high": high}
@@ -117,8 +118,9 @@ def _searched(search: SearchRecord) -> dict[str, object]:
         "winner": clean(winner.cocktail, 140),
         "long": len(winner.cocktail) > _LONG,
         "winner_notes": [
-            say("search.card_network", network=clean(winner.network), parts=len(search.parts)),
-            say("search.card_expected", **expected),
+            # What learned anew from all rows is the winner alone.
+            say("search.card_network", network=clean(winner.network), parts=1 if sampled else len(search.parts)),
+            _with(say("search.card_expected", **expected), sampled),
         ],
     }
 
@@ -145,7 +147,9 @@ def _scores(record: RunRecord, plain_won: bool) -> tuple[list[dict[str, object]]
     best = score_of(summary.get(part))
     none = summary.get("none")
     plain = score_of(none.get(part)) if isinstance(none, Mapping) else score_of(None)
-    name = say("report.answer_test" if tested else "report.answer_validation", metric=metric)
+    two = sides(record)
+    name = say(f"report.answer_{part}{'_search' if two else ''}", metric=metric)
+    about = {"winner": clause(two.model), "none": clause(two.plain)} if two and tested else {}
     shown = [(name, "none" if plain_won else "winner", best)]
     if not plain_won and plain.value is not None:
         shown.append((say("report.answer_plain"), "none", plain))
@@ -157,9 +161,19 @@ def _scores(record: RunRecord, plain_won: bool) -> tuple[list[dict[str, object]]
         if score.low is not None and score.high is not None:
             note = say("report.answer_interval", low=number(score.low, places), high=number(score.high, places))
         strip = _strip(score, frame)
-        made.append({"name": name, "role": role, "value": number(score.value, places), "note": note, "strip": strip})
+        made.append(
+            {
+                "name": name,
+                "role": role,
+                "value": number(score.value, places),
+                "note": note,
+                "strip": strip,
+                "about": about.get(role, ""),
+            }
+        )
     notes = [say("report.answer_touched")] if tested else []
-    if len(shown) == 2 and _overlap(best, plain):
+    # The comparison holds no ensemble: of that the sentence above says whether the two can be told apart.
+    if two is None and len(shown) == 2 and _overlap(best, plain):
         notes.append(say("report.answer_overlap"))
     if record.simplest is not None:
         notes.append(sentence(record.simplest.sentence))

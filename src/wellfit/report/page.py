@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from wellfit.messages import say
 from wellfit.records import RunRecord
-from wellfit.report.answer import cards, metric_name, told
+from wellfit.report.answer import cards, told
 from wellfit.report.knob import knob, payload
 from wellfit.report.path_section import path_sections
 from wellfit.report.rendering import rendered
 from wellfit.report.search_section import search_section
 from wellfit.report.sections import sections
 from wellfit.report.table import forests, table
-from wellfit.report.text import LACKING, clause, clean, finite, number, printable, sentence, short
+from wellfit.report.text import LACKING, clause, clean, finite, metric_name, number, printable, sentence, short
 
 MAX_FINDINGS = 40
 # A headline up to this many characters is set large, or at least as a headline; a longer one as a paragraph.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypedDict
 
 from wellfit.messages import join, say
 from wellfit.records import Path
-from wellfit.report.answer import metric_name
 from wellfit.report.figures.coefficients import MOST_PANELS, coefficients_figure, coefficients_label
 from wellfit.report.figures.path import path_figure, path_label
 from wellfit.report.markup import picture
@@ -27,7 +26,7 @@ from wellfit.report.path_text import (
     weights,
     weights_note,
 )
-from wellfit.report.text import clean, sentence
+from wellfit.report.text import clean, metric_name, sentence
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypedDict
 
 from wellfit.messages import join, say
 from wellfit.records import RunRecord, SearchRecord
-from wellfit.report.answer import metric_name
 from wellfit.report.figures.search import search_figure, search_label, worth_figure
 from wellfit.report.markup import picture
 from wellfit.report.search_text import (
@@ -23,7 +22,7 @@ from wellfit.report.search_text import (
     worth_notes,
     worth_rows,
 )
-from wellfit.report.text import decimals, finite, number, printable, sentence, short
+from wellfit.report.text import decimals, finite, metric_name, number, printable, sentence, short
 
 if TYPE_CHECKING:
     from markupsafe import Markup

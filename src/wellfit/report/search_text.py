@@ -9,9 +9,8 @@ from typing import Literal, NamedTuple
 
 from wellfit.messages import catalogue, join, say
 from wellfit.records import Difference, Interval, SearchRecord, Trial
-from wellfit.report.answer import metric_name
 from wellfit.report.path_text import percent
-from wellfit.report.text import amount, clean, decimals, digits, finite, number, short
+from wellfit.report.text import amount, clean, decimals, digits, finite, metric_name, number, short
 
 Verdict = Literal["helps", "harms", "undecided"]
 MOST_ROWS, MOST_PARTS = 10, 12

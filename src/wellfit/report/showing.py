@@ -21,7 +21,7 @@ from wellfit.records import (
     Workings,
 )
 from wellfit.report import bias_variance_text, workings_text
-from wellfit.report.answer import metric_name, told
+from wellfit.report.answer import told
 from wellfit.report.figures import comparison_figure, curves_figure
 from wellfit.report.figures.coefficients import coefficients_figure, coefficients_label
 from wellfit.report.figures.comparison import Measure
@@ -35,7 +35,7 @@ from wellfit.report.search_text import sentences
 from wellfit.report.search_text import title as search_title
 from wellfit.report.svg import inline_svg
 from wellfit.report.table import best_first, forests, table
-from wellfit.report.text import clean, digits
+from wellfit.report.text import clean, digits, metric_name
 from wellfit.report.theme import LIGHT, variables
 
 if TYPE_CHECKING:

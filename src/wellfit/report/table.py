@@ -6,11 +6,10 @@ import math
 
 from wellfit.messages import join, say
 from wellfit.records import CocktailResult, Comparison, Interval
-from wellfit.report.answer import metric_name
 from wellfit.report.figures import comparison_figure
 from wellfit.report.figures.comparison import Measure, difference_of
 from wellfit.report.markup import picture
-from wellfit.report.text import LACKING, amount, clean, decimals, number
+from wellfit.report.text import LACKING, amount, clean, decimals, metric_name, number
 
 MAX_FOREST = 60
 _LABEL_ROWS = 12

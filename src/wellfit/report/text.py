@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from wellfit.messages import retold, say
+from wellfit.messages import catalogue, retold, say
 
 MINUS = "−"
 TOO_SMALL = 8
@@ -57,6 +57,16 @@ def sentence(text: object, limit: int = 900) -> str:
 
 def _sentence(text: str, limit: int) -> str:
     return _clean(_LONG_WORD.sub(lambda m: _clean(m[0], 80), text), limit)
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric's name in words; one that the catalogue lacks keeps its own.
+
+    >>> metric_name("auc"), metric_name("my_metric")
+    ('AUC', 'my_metric')
+    """
+    key = f"metric_{metric.replace('-', '_')}"
+    return say(f"report.metric_{metric.replace('-', '_')}") if key in catalogue("report") else clean(metric)
 
 
 def clause(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from wellfit.messages import say
 from wellfit.records import CocktailResult, Comparison, Difference
 from wellfit.report.figures.panels import quiet
-from wellfit.report.text import clean
+from wellfit.report.text import clean, metric_name
 from wellfit.report.theme import FONT, LIGHT, drawing
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _row(axes: Axes, i: int, row: CocktailResult, difference: Difference | None,
 
 
 def _directions(axes: Axes, comparison: Comparison, measure: Measure) -> None:
-    """Write below the axis what it measures and which side is the better one."""
+    """Write below the axis what it measures, and which side is the better one."""
     higher = comparison.higher_is_better if measure == "score" else False
     sides = (say("report.side_worse_left"), say("report.side_better_right"))
     if not higher:
@@ -112,3 +112,5 @@ def _directions(axes: Axes, comparison: Comparison, measure: Measure) -> None:
         axes.annotate(
             text, (at, 0), (0, -24), "axes fraction", "offset points", ha=align, va="top", fontsize=FONT, color=colour
         )
+    name = say(f"report.forest_{measure}", metric=metric_name(comparison.metric))
+    axes.set_xlabel(clean(name, 44), fontsize=FONT, color=LIGHT["muted"], labelpad=9.5)
