@@ -28,8 +28,19 @@ def test_help_is_there_for_every_command_and_names_every_option() -> None:
             assert isinstance(param, click.Argument) or param.opts[-1] in text
             assert isinstance(param, click.Argument) or param.help
         assert name in call("--help").stdout
+    assert call("-h").stdout == call("--help").stdout
+    assert call("runs", "-h").stdout == call("runs", "--help").stdout
+    assert call("runs", "list", "-h").exit_code == 0
     assert call().exit_code == call("--help").exit_code == call("run", "-h").exit_code == 0
     assert "wellfit run football --quick" in call().stdout
+
+
+def test_the_ingredients_of_a_cocktail_are_all_named() -> None:
+    from wellfit.cocktail.mixing import INGREDIENTS
+
+    for language in ("en", "zh"):
+        told = call("compare", "--help", "--lang", language).stdout
+        assert [name for name in INGREDIENTS if name not in "".join(told.split())] == []
 
 
 def test_version_and_help_come_at_once() -> None:
@@ -79,7 +90,23 @@ SLIPS = {
     "task": (["run", "iris", "--task", "sorting"], "Unknown task 'sorting'"),
     "target": (["run", "iris", "--target", "kind"], "there is no column kind"),
     "builtin": (["run", "irsi"], "Did you mean the built-in data iris?"),
-    "test file": (["run", "iris", "--test", "nowhere.csv"], "There is no file nowhere.csv"),
+    "test file": (["run", "iris", "--test", "nowhere.csv"], "--test (test): There is no file nowhere.csv"),
+    "validation file": (["diagnose", "iris", "--validation", "no.csv"], "--validation (validation): There is no file"),
+    "comma": (["run", "iris", "--cocktail", "l2=0.1, dropout=0.2"], "join those of one cocktail with +"),
+    "comma between": (["compare", "iris", "--cocktails", "none, l2=0.1"], "separate them with ;, as in none; l2=1e-3"),
+    "loss of regression": (["compare", "iris", "--loss", "huber"], "The loss huber is for regression"),
+    "loss of classes": (["compare", "diabetes", "--loss", "cross_entropy"], "The loss cross_entropy is for classes"),
+    "metric of no task": (["run", "iris", "--metric", "f1"], "Unknown metric 'f1'. A multiclass task has: accuracy,"),
+    "nothing along": (
+        ["workings", "iris"],
+        "an ingredient (--over l2) or a saved network (--model RUN)",
+    ),
+    "nothing to diagnose": (["diagnose"], "give DATA (a file or a built-in name), or your own curves with --history"),
+    "strength over": (["path", "iris", "--over", "l2=0.1"], "--over goes through all strengths of an ingredient"),
+    "strength over, with options": (
+        ["bias-variance", "iris", "--over", "l2=0.1:schedule=cosine"],
+        "write l2:schedule=cosine, not 'l2=0.1:schedule=cosine'.",
+    ),
     "model": (["predict", "nowhere", "iris"], "There is no model at nowhere"),
 }
 

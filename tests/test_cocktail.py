@@ -245,7 +245,11 @@ def test_elastic_net_holds_l1_and_l2_already(first, second):
         ("l2=0.1 + ", "Unknown ingredient"),
         ("l2=0.1 + none", "Unknown ingredient"),
         ("l2=0.1 + l2=0.2", "stands twice"),
-        ("l2=0.1 dropout=0.2", "must be a number"),
+        ("l2=0.1 dropout=0.2", "join those of one cocktail with +"),
+        ("l2=0.1, dropout=0.2", "join those of one cocktail with +"),
+        ("l2=0.1, batch-norm", "join those of one cocktail with +"),
+        ("none, l2=0.1", "separate them with ;"),
+        ("l2=0.1 0.2", "must be a number"),
     ],
 )
 def test_impossible_texts_are_refused_with_the_reason(text, words):

@@ -107,7 +107,7 @@ def test_strengths_come_from_the_dialects():
         ({"cocktail": as_cocktail("early_stopping:on=score"), "task": "regression"}, "on=score is for classes"),
         ({"training": Training(class_weights="balanced"), "task": "regression"}, "class_weights is for classes"),
         ({"training": Training(class_weights=(1, 2, 3))}, "3 numbers for 2 classes"),
-        ({"training": Training(loss="huber")}, "Unknown loss 'huber'"),
+        ({"training": Training(loss="huber")}, "loss huber is for regression"),
         (
             {"training": Training(loss="huber"), "task": "regression", "dialect": "sklearn"},
             "no code for the loss huber",

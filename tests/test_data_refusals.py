@@ -90,6 +90,33 @@ def test_missing_file_folder_and_odd_names(tmp_path: Path) -> None:
     refused("~no-such-user-here/t.csv", "missing_file")
 
 
+def test_a_misspelt_file_or_built_in_name_is_told_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "clean.csv").write_text(GOOD)
+    (tmp_path / "oc.csv").write_text(GOOD)
+    refused(tmp_path / "clean.cvs", "missing_file_beside", f"Did you mean {tmp_path / 'clean.csv'}?")
+    refused(tmp_path / "Clen.csv", "missing_file_beside", "clean.csv?")
+    refused(tmp_path / "nosuch.csv", "missing_file")  # endings alone make no names alike
+    refused("futbol", "missing_file_near", "Did you mean the built-in data football?")
+    refused(tmp_path / "clean.csv", "missing_test", "--test (test): There is no file", "nosuch", test="nosuch.csv")
+
+
+LAST = {
+    "constant": ("u", "The last, died, has the same value"),
+    "constant number": ("3.5", "The last, died, has the same value"),
+    "empty": ("", "The last, died, has no values"),
+    "dates": ("2024-01-2{i}", "The last, died, holds dates"),
+    "names": ("name {i}", "The last, died, has a text of its own"),
+}
+
+
+@pytest.mark.parametrize("case", LAST)
+def test_why_the_last_column_is_no_target_is_said(tmp_path: Path, case: str) -> None:
+    value, sentence = LAST[case]
+    text = "a,b,died\n" + "".join(f"{i},{i * i},{value.format(i=i)}\n" for i in range(8))
+    (tmp_path / "t.csv").write_text(text)
+    refused(tmp_path / "t.csv", "which_target_last", sentence, "--target NAME")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

@@ -99,6 +99,13 @@ def test_a_damaged_file_is_told_and_never_believed(data):
             Fitted.load(path)
 
 
+def test_code_of_several_networks_is_refused_with_what_to_ask_instead():
+    together = Ensemble(PARTS, np.array([0.2, 0.5, 0.3]))
+    with pytest.raises(SettingError, match=r"averages 3 networks.*model\.parts\[1\]\.code\('keras'\).*seeds=1"):
+        together.code("keras")
+    assert Ensemble(PARTS[:1], np.ones(1)).code("keras") == PARTS[0].code("keras")
+
+
 def test_sizes_that_do_not_add_up_are_refused(tmp_path):
     """A file with a right checksum over content that makes no sense."""
     from wellfit.nets import storage

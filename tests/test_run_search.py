@@ -17,10 +17,10 @@ from wellfit.data import cross_validation_split
 from wellfit.errors import SettingError
 from wellfit.evidence.metrics import accuracy, log_loss
 from wellfit.job import exploring, main
-from wellfit.job.answer import answer
 from wellfit.job.exploring import Plan
 from wellfit.nets.ensemble import Ensemble
 from wellfit.report.answer import told
+from wellfit.report.run_text import answer
 from wellfit.select.budget import Budget
 
 SMALL = {"training": {"epochs": 6}, "folds": 2, "seeds": 1, "budget": "15000 steps", "quick": True}

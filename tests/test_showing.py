@@ -123,6 +123,42 @@ def test_a_run_shows_its_answer_and_a_simple_answer_its_sentence():
         answer.plot()
 
 
+def test_results_print_as_text_and_have_a_repr_of_one_line(results):
+    for name, found in {**results, "run": run_record()}.items():
+        text, line = str(found), repr(found)
+        assert 20 < len(text) < 12_000, name
+        assert "array(" not in text + line, name
+        assert "Interval(" not in text, name
+        assert line.startswith(f"<{type(found).__name__} "), name
+        assert "\n" not in line, name
+        assert len(line) < 250, name
+    told = str(results["comparison"])
+    assert all(result.cocktail in told for result in results["comparison"].results)
+    assert "95% intervals" in told
+    assert "Overfits" in str(results["diagnosis"])
+    assert results["path"].over in repr(results["path"])
+
+
+def test_what_is_printed_is_what_the_command_line_prints(tmp_path):
+    from command_line import BRIEF, call, table
+
+    data = table(tmp_path / "t.csv")
+    shown = call("compare", data, *BRIEF).stdout
+    training = Training(epochs=3)
+    found = wf.compare(data, network="4", training=training, seeds=1, folds=2, cocktails="none; l2=0.01")
+    # The command takes the table's own recipe with 3 epochs, so figures may differ, but not the shape.
+    ours, theirs = str(found).splitlines(), shown.splitlines()
+    assert len(ours) == len(theirs)
+    assert ours[2].split() == theirs[2].split()
+    assert ours[-1].startswith("accuracy: higher is better.")
+
+
+def test_no_name_in_a_printed_result_commands_the_terminal():
+    told = replace(comparison("binary", data="a\x1b[31mb"), winner="x\u202ey")
+    assert "\x1b" not in str(told) + repr(told)
+    assert "\u202e" not in str(told) + repr(told)
+
+
 def test_no_name_becomes_markup():
     told = comparison("binary", data=HOSTILE[0])
     hostile = replace(

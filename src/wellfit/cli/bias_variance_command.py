@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,14 +12,11 @@ from wellfit.cli.interrupt import kept
 from wellfit.cli.language import option
 from wellfit.cli.places import placed
 from wellfit.cli.program import Command, Stopped
-from wellfit.cli.screen import answer, console, harmless, tell
+from wellfit.cli.screen import show, tell, width_of
 from wellfit.messages import say
 
-if TYPE_CHECKING:
-    from wellfit import records
-
 MEASURED = (
-    option("--over", metavar="INGREDIENT", help=say("bias_variance.opt_over")),
+    option("--over", metavar="INGREDIENT", type=given.Turned(), help=say("bias_variance.opt_over")),
     option("--points", metavar="N", type=given.Whole(3), help=say("bias_variance.opt_points")),
     option("--cocktail", metavar="TEXT", help=say("bias_variance.opt_cocktail")),
     option("--resamples", metavar="N", type=given.Whole(2), default=50, help=say("bias_variance.opt_resamples")),
@@ -35,6 +31,7 @@ def bias_variance(data: str, **asked: Any) -> None:
     """Measure bias and variance, and print the parts."""
     from wellfit.cli.progress import Watch
     from wellfit.job.bias_variance_job import FILES, bias_variance_into
+    from wellfit.report.printed.bias_variance import bias_variance as bias_variance_blocks
     from wellfit.select.bias_variance_output import bias_variance_text
 
     out = asked["out"]
@@ -57,38 +54,6 @@ def bias_variance(data: str, **asked: Any) -> None:
     if asked["as_json"]:
         print(bias_variance_text(found), end="")
     else:
-        print_bias_variance(found)
+        show(bias_variance_blocks(found, width_of()))
     for name in FILES if out else ():
         tell(say("cli.written", path=Path(out) / name))
-
-
-def print_bias_variance(found: records.BiasVariance) -> None:
-    """Print what was measured, a table for each loss, and the sentences."""
-    import shutil
-
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from wellfit.report.bias_variance_text import columns, loss_name, sentences, title
-
-    screen = console(sys.stdout)
-    screen.width = shutil.get_terminal_size(fallback=(120, 24)).columns
-    answer(title(found))
-    for loss in found.parts:
-        told = columns(found, loss)
-        # Parts of parts are left to a wider screen: --json and --out have them all.
-        while len(told) > 4 and sum(max(map(len, [c.name, *c.cells])) + 2 for c in told) > screen.width:
-            told.pop()
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-        for column in told:
-            table.add_column(harmless(column.name), justify="right", overflow="fold")
-        for i in range(len(found.strengths)):
-            chosen = "bold" if found.over and i == found.best and loss == next(iter(found.parts)) else ""
-            table.add_row(*(Text(harmless(c.cells[i]).replace("−", "-"), chosen) for c in told))
-        print()
-        answer(loss_name(loss))
-        screen.print(table)
-    print()
-    for sentence in sentences(found):
-        answer(sentence)

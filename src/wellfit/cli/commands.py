@@ -23,7 +23,7 @@ from wellfit.cli.path_command import path
 from wellfit.cli.places import placed, tell_share
 from wellfit.cli.program import Program, Stopped
 from wellfit.cli.runs_command import resume, runs
-from wellfit.cli.screen import answer, harmless, tell, write_bytes
+from wellfit.cli.screen import answer, harmless, show, tell, width_of, write_bytes
 from wellfit.cli.search_command import search
 from wellfit.cli.workings_command import workings
 from wellfit.messages import say
@@ -102,7 +102,7 @@ def compare(data: str, **asked: Any) -> None:
     """Compare cocktails by cross-validation."""
     from wellfit import job
     from wellfit.cli.progress import Watch
-    from wellfit.cli.tables import print_comparison
+    from wellfit.report.printed.comparison import comparison as comparison_blocks
 
     out = asked["out"]
     with Watch() as watch, placed(asked) as executor:
@@ -134,7 +134,7 @@ def compare(data: str, **asked: Any) -> None:
     if asked["as_json"]:
         print(job.comparison_text(comparison), end="")
     else:
-        print_comparison(comparison)
+        show(comparison_blocks(comparison, width_of()))
     if out:
         tell(say("cli.written", path=Path(out) / job.COMPARISON))
 

@@ -10,7 +10,7 @@ from wellfit.cli import options as given
 from wellfit.cli.language import option
 from wellfit.cli.places import placed
 from wellfit.cli.program import Command, Problem
-from wellfit.cli.screen import answer
+from wellfit.cli.screen import show
 from wellfit.messages import say
 
 if TYPE_CHECKING:
@@ -30,14 +30,16 @@ SEEDS = (option("--seeds", metavar="N", type=given.Whole(), help=say("diagnose.o
 def diagnose(data: str | None, **asked: Any) -> None:
     """Print what ails a network, or what a user's own curves can tell."""
     if (data is None) == (asked["history"] is None):
-        raise Problem("diagnose.no_source" if data is None else "diagnose.both_sources")
+        raise Problem("diagnose.no_data" if data is None else "diagnose.data_and_history")
     found = _read(asked["history"]) if data is None else _trained(data, asked)
     if asked["as_json"]:
         from wellfit.select.diagnose_output import diagnosis_text
 
         print(diagnosis_text(found), end="")
     else:
-        print_diagnosis(found)
+        from wellfit.report.printed.diagnosis import diagnosis
+
+        show(diagnosis(found))
 
 
 def _read(history: str) -> Diagnosis:
@@ -67,26 +69,3 @@ def _trained(data: str, asked: dict[str, Any]) -> Diagnosis:
             progress=watch.progress,
             notice=watch.notice,
         )
-
-
-def print_diagnosis(found: Diagnosis) -> None:
-    """Print the verdict, the evidence line by line, and the next steps with their costs."""
-    if found.network:
-        names = ("data", "task", "network", "cocktail", "training", "folds", "seeds")
-        answer(say("diagnose.title", **{name: getattr(found, name) for name in names}))
-        print()
-    # A sentence on curves of one's own begins with the verdict.
-    word = say(f"diagnose.word_{found.verdict.replace(' ', '_').replace('-', '_')}")
-    answer(say("diagnose.verdict", verdict=word, sentence=found.sentence) if found.network else found.sentence)
-    print()
-    answer(say("diagnose.evidence"))
-    for line in found.evidence:
-        answer(say("diagnose.line", text=line.text))
-    if found.next_steps:
-        print()
-        answer(say("diagnose.steps"))
-    for i, step in enumerate(found.next_steps):
-        if step.cost:
-            answer(say("diagnose.step_line", number=i + 1, text=step.text, cost=step.cost))
-        else:
-            answer(say("diagnose.step_free", number=i + 1, text=step.text))

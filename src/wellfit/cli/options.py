@@ -74,6 +74,21 @@ class Names(click.ParamType):
         return tuple(name.strip() for row in rows for name in row if name.strip())
 
 
+class Turned(click.ParamType):
+    """An ingredient that is turned up: its options count, and of its strength only proportions, (1, 0)."""
+
+    name = "ingredient"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, or fail where it holds a strength, which would change nothing."""
+        head, colon, options = str(value).partition(":")
+        name, equals, strength = head.partition("=")
+        if equals and "," not in strength:
+            shown = f"{name.strip()}{colon}{options}"
+            self.fail(say("path.strength_given", option=_flag(param), value=value, name=shown), param, ctx)
+        return str(value)
+
+
 def _flag(param: click.Parameter | None) -> str:
     return param.opts[-1] if param is not None else ""
 

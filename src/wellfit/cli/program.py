@@ -38,11 +38,14 @@ class Problem(click.UsageError):
         super().__init__(say(key, **values))
 
 
+HELP = ["-h", "--help"]
+
+
 class Command(Worded):
     """A command that names a surplus argument in the catalogue's words."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs["context_settings"] = {"allow_extra_args": True, "help_option_names": ["-h", "--help"]}
+        kwargs["context_settings"] = {"allow_extra_args": True, "help_option_names": HELP}
         super().__init__(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -68,6 +71,10 @@ class Program(Worded, click.Group):
     """The group of commands, and the one place where errors become lines and exit codes."""
 
     command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["context_settings"] = {"help_option_names": HELP}
+        super().__init__(*args, **kwargs)
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """Return ``--help`` with the catalogue's words."""

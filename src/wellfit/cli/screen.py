@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
+
+from wellfit.report.text import harmless as harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-# Joiners that written languages need; every other invisible mark is shown as its code.
-_JOINERS = frozenset("\u200c\u200d")
-_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
-
-
-def harmless(text: object) -> str:
-    r"""Return the text in one line with control characters, escapes and direction marks shown as their codes.
-
-    >>> harmless("dose\x1b[31m\nred")
-    'dose\\x1b[31m\\nred'
-    """
-    return "".join(_shown(c) for c in str(text))
-
-
-def _shown(char: str) -> str:
-    if unicodedata.category(char) not in _HIDDEN or char in _JOINERS:
-        return char
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+    from rich.table import Table
 
 
 def settle_streams() -> None:
@@ -52,6 +36,24 @@ def answer(text: object) -> None:
         width = max(40, shutil.get_terminal_size().columns)
         line = wrapped(line, width)
     print(line)
+
+
+def width_of() -> int:
+    """Return the width of what stdout is; where it is no terminal, that of a wide table."""
+    import shutil
+
+    return shutil.get_terminal_size(fallback=(120, 24)).columns
+
+
+def show(blocks: Iterable[str | Table]) -> None:
+    """Print paragraphs and tables on stdout, the paragraphs as `answer` does; "" is a blank line."""
+    screen = console(sys.stdout)
+    screen.width = width_of()
+    for block in blocks:
+        if isinstance(block, str):
+            answer(block) if block else print()
+        else:
+            screen.print(block)
 
 
 def write_bytes(content: bytes) -> None:

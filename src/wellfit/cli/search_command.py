@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,18 +11,8 @@ from wellfit.cli import options as given
 from wellfit.cli.interrupt import kept
 from wellfit.cli.places import placed
 from wellfit.cli.program import Command, Problem, Stopped
-from wellfit.cli.screen import answer, console, harmless, tell
+from wellfit.cli.screen import answer, harmless, show, tell, width_of
 from wellfit.messages import say
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from wellfit.records import SearchRecord
-    from wellfit.report.search_text import Row
-
-# What a narrow screen leaves out, first what is missed least; a cocktail has at least so many letters.
-_SPARED = ("seeds", "batch", "share", "rate", "network", "inputs")
-_COCKTAIL = 26
 
 
 @click.command(cls=Command, help=say("cli.search"), short_help=say("cli.search_short"))
@@ -35,6 +24,8 @@ def search(data: str, **asked: Any) -> None:
     from wellfit.cli.progress import Watch
     from wellfit.job.files import MODEL, SEARCH
     from wellfit.job.search_job import search_into
+    from wellfit.report.printed.search import search as search_blocks
+    from wellfit.report.search_text import repeat_sentence, repeated
     from wellfit.select.search_output import search_text
 
     if asked["shard"] is not None:
@@ -63,71 +54,10 @@ def search(data: str, **asked: Any) -> None:
     if asked["as_json"]:
         print(search_text(found.record), end="")
     else:
-        print_search(found.record)
+        show(search_blocks(found.record, width_of()))
+        print()
+        answer(repeat_sentence(found.record))
+        # Not wrapped, so that the command can be copied.
+        print(harmless(repeated(given.typed(), found.record)))
     for name in (SEARCH, MODEL) if out else ():
         tell(say("cli.written", path=Path(out) / name))
-
-
-def print_search(found: SearchRecord) -> None:
-    """Print the best trials as a table, what was chosen, what it scores and why, and how to repeat it."""
-    import shutil
-
-    from wellfit.report.search_text import (
-        best_trials,
-        note,
-        repeat_sentence,
-        repeated,
-        rows,
-        score_sentences,
-        sentences,
-        title,
-        worth_sentences,
-    )
-
-    trials = best_trials(found)
-    width = shutil.get_terminal_size(fallback=(120, 24)).columns
-    answer(title(found))
-    print()
-    screen = console(sys.stdout)
-    screen.width = width
-    screen.print(_table(rows(found, trials), width))
-    print()
-    answer(note(found, len(trials)))
-    for part in (sentences(found), score_sentences(found), worth_sentences(found), [repeat_sentence(found)]):
-        print()
-        for sentence in part:
-            answer(sentence)
-    # Not wrapped, so that the command can be copied.
-    print(harmless(repeated(click.get_current_context().find_root().obj, found)))
-
-
-def _table(trials: list[Row], width: int) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    names = ["number", "cocktail", "loss", "epochs", "network", "inputs", "rate", "batch", "seeds", "share"]
-    names = [name for name in names if any(getattr(row, name) for row in trials)]
-    for spared in _SPARED:
-        if _COCKTAIL + sum(_room(name, trials) + 2 for name in names if name != "cocktail") > width:
-            names = [name for name in names if name != spared]
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.collapse_padding = True
-    for name in names:
-        text = name in ("cocktail", "network", "inputs")
-        least = min(_COCKTAIL, _room(name, trials)) if name == "cocktail" else _room(name, trials)
-        justify = "left" if text else "right"
-        head = say(f"search.column_{name}")
-        table.add_column(head, justify=justify, overflow="fold", min_width=least)  # type: ignore[arg-type]  # rich's words
-    for row in trials:
-        cells = [harmless(getattr(row, name)).replace("−", "-") for name in names]
-        style = "bold green" if row.won else ""
-        table.add_row(*(Text(cell, style) for cell in cells))
-    return table
-
-
-def _room(name: str, trials: list[Row]) -> int:
-    """Return the width that a column needs."""
-    from rich.cells import cell_len
-
-    return max(cell_len(say(f"search.column_{name}")), *(cell_len(harmless(getattr(row, name))) for row in trials))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,15 +11,12 @@ from wellfit.cli import options as given
 from wellfit.cli.interrupt import kept
 from wellfit.cli.language import option
 from wellfit.cli.places import placed
-from wellfit.cli.program import Command, Stopped
-from wellfit.cli.screen import answer, console, harmless, tell
+from wellfit.cli.program import Command, Problem, Stopped
+from wellfit.cli.screen import show, tell, width_of
 from wellfit.messages import say
 
-if TYPE_CHECKING:
-    from wellfit.records import Workings
-
 ALONG = (
-    option("--over", metavar="INGREDIENT", help=say("cli.opt_over")),
+    option("--over", metavar="INGREDIENT", type=given.Turned(), help=say("cli.opt_over")),
     option("--model", metavar="RUN", help=say("workings.opt_model")),
     option("--points", metavar="N", type=given.Whole(3), help=say("workings.opt_points")),
     option("--cocktail", metavar="TEXT", help=say("cli.opt_base")),
@@ -35,8 +31,11 @@ def workings(data: str, **asked: Any) -> None:
     """Look inside the network, and print what is found."""
     from wellfit.cli.progress import Watch
     from wellfit.job.workings_job import PICTURE, WORKINGS, workings_into
+    from wellfit.report.printed.workings import workings as workings_blocks
     from wellfit.select.workings_output import workings_text
 
+    if (asked["over"] is None) == (asked["model"] is None):
+        raise Problem("workings.over_or_model_options")
     out = asked["out"]
     with Watch() as watch, placed(asked) as executor:
         try:
@@ -58,43 +57,6 @@ def workings(data: str, **asked: Any) -> None:
     if asked["as_json"]:
         print(workings_text(found), end="")
     else:
-        print_workings(found)
+        show(workings_blocks(found, width_of()))
     for name in (WORKINGS, PICTURE) if out else ():
         tell(say("cli.written", path=Path(out) / name))
-
-
-def print_workings(found: Workings) -> None:
-    """Print what was looked into, a row a point, and what the figures say."""
-    import shutil
-
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from wellfit.report.workings_text import sentences, table, title
-
-    answer(title(found))
-    print()
-    names, rows = table(found)
-    width = shutil.get_terminal_size(fallback=(120, 24)).columns
-    cells = [[harmless(cell).replace("−", "-") for cell in row.cells] for row in rows]
-    labels = [harmless(row.strength) for row in rows]
-    rooms = [
-        max(*(len(part) for part in name.split()), *(len(row[i]) for row in cells)) for i, name in enumerate(names)
-    ]
-    left = max(map(len, [say("workings.column_strength"), *labels]))
-    while len(rooms) > 3 and left + sum(room + 2 for room in rooms) > width:
-        rooms.pop()
-    shown = Table(box=box.HORIZONTALS, show_edge=False, pad_edge=False, collapse_padding=True)
-    shown.add_column(say("workings.column_strength"), overflow="fold")
-    for name, room in zip(names, rooms, strict=False):
-        shown.add_column(harmless(name), justify="right", min_width=room, max_width=room, overflow="fold")
-    for label, row, line in zip(labels, rows, cells, strict=True):
-        style = "bold" if row.best else ""
-        shown.add_row(Text(label, style), *(Text(cell, style) for cell in line[: len(rooms)]))
-    screen = console(sys.stdout)
-    screen.width = width
-    screen.print(shown)
-    print()
-    for sentence in sentences(found):
-        answer(sentence)

@@ -191,6 +191,7 @@ def _resolved(cocktail: Cocktail, layers: int, places: int) -> Strengths:
 
 def _ingredient(part: str, whole: str) -> Ingredient:
     """Read one ``name=value[:option=value]``."""
+    _check_joined(part, whole)
     head, *options = part.split(":")
     name, equals, value = head.partition("=")
     name = name.strip().lower().replace("-", "_")
@@ -217,6 +218,13 @@ def _ingredient(part: str, whole: str) -> Ingredient:
     if equals and not fields(kind):  # type: ignore[arg-type]  # a dataclass
         raise SettingError("cocktail.takes_no_value", ingredient=name)
     return kind(*([_read(value.strip())] if equals else []), **extra)
+
+
+def _check_joined(part: str, whole: str) -> None:
+    """Raise `SettingError` where several ingredients, or one and "none", stand with no "+" or ";" between them."""
+    heads = (re.split("[=:]", piece)[0].lower().replace("-", "_") for piece in re.split(r"[\s,;&]+", part))
+    if sum(head in INGREDIENTS or head == "none" for head in heads) > 1:
+        raise SettingError("cocktail.not_joined", text=whole.strip())
 
 
 def _read(text: str) -> object:

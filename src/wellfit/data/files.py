@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from wellfit.data.image_folders import read_image_folder
 from wellfit.data.raw import Raw, brief, brief_path
 from wellfit.data.torch_sources import is_torch, read_torch
 from wellfit.errors import DataError
+
+MOST_BESIDE = 10_000  # names in a folder that are looked through for one like the missing file's
 
 
 def read_source(source: object, images: ImageOptions = AS_THEY_ARE) -> Raw:
@@ -115,6 +119,31 @@ def _bytes(text: str, label: str) -> bytes:
         raise
     except (ValueError, RuntimeError):  # a zero byte in the name; no home folder for ~
         pass
-    near = difflib.get_close_matches(text.lower(), BUILTIN, 1, 0.75)
+    raise _missing(text, label) from None
+
+
+def _missing(text: str, label: str) -> DataError:
+    """Return the error for a file that there is not, which names a file beside it, or built-in data, of a near name."""
+    beside = _beside(text)
+    # A word without an ending is more likely a built-in name than a file's.
+    near = difflib.get_close_matches(text.lower(), BUILTIN, 1, 0.55 if re.fullmatch(r"[\w-]+", text) else 0.75)
+    if beside:
+        return DataError("data.missing_file_beside", label=label, near=brief_path(beside))
     key = "data.missing_file_near" if near else "data.missing_file"
-    raise DataError(key, label=label, near=near[0] if near else "", builtin=", ".join(BUILTIN)) from None
+    return DataError(key, label=label, near=near[0] if near else "", builtin=", ".join(BUILTIN))
+
+
+def _beside(text: str) -> str | None:
+    """Return the path of the file or folder beside the missing one whose name is most like its name, if one is."""
+    try:
+        path = Path(text).expanduser()
+        names = [each.name for each in islice(path.parent.iterdir(), MOST_BESIDE) if not each.name.startswith(".")]
+    except (OSError, ValueError, RuntimeError):
+        return None
+    lower = {name.lower(): name for name in sorted(names)}
+    wanted = path.name.lower()
+    # Names are not alike by their endings alone.
+    stem = wanted.partition(".")[0]
+    alike = {name for name in lower if difflib.get_close_matches(stem, [name.partition(".")[0]], 1, 0.75)}
+    near = difflib.get_close_matches(wanted, sorted(alike), 1, 0.75)
+    return str(Path(text).parent / lower[near[0]]) if near else None

@@ -80,7 +80,7 @@ def load(
     """
     images = ImageOptions.of(image_size, skip_corrupt)
     raw = read_source(source, images)
-    test_raw = raw.test if test is None else read_source(test, images)
+    test_raw = raw.test if test is None else _read_test(test, images)
     findings = list(raw.findings)
     if raw.rows == 1:
         raise DataError("data.one_row", label=raw.label)
@@ -121,6 +121,16 @@ def read_features(source: Any, kinds: Mapping[str, Kind]) -> dict[str, Array]:
     raw = _matched(read_source(source), tuple(kinds), tuple(kinds))
     reader = Reader(raw, strict=True)
     return {name: _values(reader, name, kind) for name, kind in kinds.items()}
+
+
+def _read_test(test: Any, images: ImageOptions) -> Raw:
+    """Read the test rows. A file that is not there is told apart from that of the training rows."""
+    try:
+        return read_source(test, images)
+    except DataError as error:
+        if not error.key.startswith("data.missing_file"):
+            raise
+        raise DataError("data.missing_test", sentence=error.args[0]) from None
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,18 +59,29 @@ def choose_target(raw: Raw, wanted: object, aside: Sequence[str], findings: list
     free = [name for name in names if name not in aside]
     usual = [name for word in USUAL_NAMES for name in free if name.casefold() == word]
     chosen = usual[0] if usual else free[-1] if free else ""
-    if not usual and (not free or not _plausible(settle(raw, chosen).columns[chosen])):
+    if not free:
         raise DataError("data.which_target", label=raw.label, columns=listing(names))
+    if not usual and (why := _implausible(settle(raw, chosen).columns[chosen])):
+        reason = say(f"data.last_{why}")
+        raise DataError(
+            "data.which_target_last", label=raw.label, name=brief(chosen), reason=reason, columns=listing(names)
+        )
     findings.append(Finding("assumed_target", say("data.found_assumed_target", name=brief(chosen)), (chosen,)))
     return choose_target(raw, chosen, aside, findings)
 
 
-def _plausible(column: Column) -> bool:
-    """Tell whether a column could be a target that nobody named: no dates, not constant, not nearly unique text."""
+def _implausible(column: Column) -> str | None:
+    """Return why a column cannot be a target that nobody named: ``empty``, ``constant``, ``dates`` or ``unique``."""
+    numbers = isinstance(column, Numbers)
     if isinstance(column, Numbers):
-        return column.kind != "date" and len(np.unique(column.values[~np.isnan(column.values)])) > 1
-    live = [word for word in column.words if word not in MAYBE_MISSING]
-    return len(live) > 1 and not _are_dates(column) and not too_many(len(live), len(column))
+        live = list(np.unique(column.values[~np.isnan(column.values)]))
+    else:
+        live = [word for word in column.words if word not in MAYBE_MISSING]
+    if len(live) < 2:
+        return "constant" if live else "empty"
+    if _are_dates(column):
+        return "dates"
+    return None if numbers or not too_many(len(live), len(column)) else "unique"
 
 
 def _are_dates(column: Column) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -20,11 +22,27 @@ from wellfit.evidence.metrics import Metric
 from wellfit.executors.threads import usable_cores
 from wellfit.nets import NetworkLike, Training
 from wellfit.records import Array, Table, Task
+from wellfit.select.source import check_keywords
+
+P = ParamSpec("P")
+
+
+def _naming_its_class(init: Callable[P, None]) -> Callable[P, None]:
+    """Let ``__init__`` refuse keywords that it does not have in the name of the class that is asked for."""
+    known = inspect.signature(init).parameters
+
+    @wraps(init)
+    def checked(*given: P.args, **options: P.kwargs) -> None:
+        check_keywords(f"{type(given[0]).__name__}()", options, known)
+        init(*given, **options)
+
+    return checked
 
 
 class _Network(BaseEstimator):
     """What both estimators share: all but the target."""
 
+    @_naming_its_class
     def __init__(
         self,
         cocktail: str | Cocktail | Ingredient | None = "auto",

@@ -162,15 +162,25 @@ def as_metric(name: str | Metric | None, task: Task) -> Metric:
         text = default_metric(task) if name is None else str(name)
         written = text.strip().lower().replace("_", "-").replace(" ", "-")
         if written not in METRICS:
-            import difflib
-
-            near = difflib.get_close_matches(written, METRICS, 1, 0.0)[0]
-            raise SettingError("evidence.unknown_metric", name=text, near=near, known=", ".join(METRICS))
+            raise _unknown(text, written, task)
         metric = METRICS[written]
     if task not in metric.tasks:
-        known = ", ".join(m.name for m in METRICS.values() if task in m.tasks)
-        raise SettingError("evidence.wrong_metric", name=metric.name, task=task, known=known)
+        raise SettingError("evidence.wrong_metric", name=metric.name, task=task, known=", ".join(_metrics_of(task)))
     return metric
+
+
+def _metrics_of(task: Task) -> list[str]:
+    return [metric.name for metric in METRICS.values() if task in metric.tasks]
+
+
+def _unknown(text: str, written: str, task: Task) -> SettingError:
+    """Return the error for a metric that there is not; only those of this task are of use here."""
+    import difflib
+
+    known = _metrics_of(task)
+    near = difflib.get_close_matches(written, known, 1, 0.5)
+    key = "evidence.unknown_metric_near" if near else "evidence.unknown_metric"
+    return SettingError(key, name=text, near=near[0] if near else "", task=task, known=", ".join(known))
 
 
 def metric_said(name: str) -> str:

@@ -4,7 +4,6 @@
 checks that a network can learn at all; `predictions` applies a saved model; `merge` joins the ledgers of shares.
 """
 
-from wellfit.job.answer import answer
 from wellfit.job.checking import sanity_of
 from wellfit.job.files import COMPARISON, LEDGER, MODEL, OUT_OF_FOLD, REPORT, SUMMARY
 from wellfit.job.main import compare_into, run
@@ -14,6 +13,7 @@ from wellfit.job.predicting import predictions
 from wellfit.job.study import default_folder
 from wellfit.nets.storage import write_whole
 from wellfit.population import Incomplete, Shard
+from wellfit.report.run_text import answer
 from wellfit.select import comparison_text, sanity_text
 
 __all__ = [

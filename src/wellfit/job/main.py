@@ -31,9 +31,10 @@ from wellfit.records import Array, Comparison, Finding, Frames, Path, RunRecord,
 from wellfit.select import compare, comparison_text, default_seeds
 from wellfit.select.defaults import FOLDS
 from wellfit.select.search import Search
-from wellfit.select.source import development_rows
+from wellfit.select.source import development_rows, question
 
 
+@question
 def run(
     source: object,
     *,

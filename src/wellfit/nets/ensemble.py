@@ -10,7 +10,7 @@ import numpy as np
 
 from wellfit.errors import SettingError
 from wellfit.nets.fitted import Fitted, Predictor, Rows
-from wellfit.nets.network import apply_temperature
+from wellfit.nets.network import MLP, apply_temperature
 from wellfit.records import Array, Kind, Scale, Task
 
 if TYPE_CHECKING:
@@ -85,3 +85,22 @@ class Ensemble(Predictor):
                 sums.append(np.sum([weight * part.outputs_at(x) for part, weight in members], axis=0))
             total = total + np.concatenate(sums)
         return apply_temperature(self.task, np.asarray(total), self.temperature)
+
+    def code(self, dialect: str) -> str:
+        """Return `Fitted.code` of its network, where it has one only.
+
+        Raises `SettingError` where it mixes several, which says how to get the code of one.
+        """
+        own = [i for i, part in enumerate(self.parts) if isinstance(part.network, MLP)]
+        if len(self.parts) == 1 or not own:  # a module says that its code is the user's
+            return self.parts[0].code(dialect)
+        first = max(own, key=lambda i: self.weights[i])
+        raise SettingError(
+            "fitted.code_of_several",
+            networks=len(self.parts),
+            number=first,
+            dialect=dialect,
+            network=self.parts[first].network,
+            cocktail=self.parts[first].cocktail,
+            weight=f"{self.weights[first]:.2g}",
+        )

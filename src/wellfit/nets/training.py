@@ -134,6 +134,9 @@ def _loss_and_parameter(loss: str, task: str) -> tuple[str, float]:
     known = REGRESSION if task == "regression" else CLASSIFICATION
     name, colon, text = loss.partition(":")
     name = known[0] if name == "auto" else name
+    if name not in known and name in (*CLASSIFICATION, *REGRESSION):
+        key = "nets.loss_of_classes" if task == "regression" else "nets.loss_of_regression"
+        raise SettingError(key, value=loss, known=", ".join(("auto", *known)))
     _one_of("loss", name, ("auto", *known))
     try:
         value = float(text) if text else {"huber": 1.0, "quantile": 0.5}.get(name, 0.0)

@@ -12,7 +12,7 @@ from wellfit.records.showing import Shown
 from wellfit.records.tables import Array, Task
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class History(Shown):
     """What one member did.
 
@@ -97,7 +97,7 @@ class CocktailResult:
     unbounded: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Shown):
     """A population read as a comparison of cocktails: folds x seeds members a cocktail.
 

@@ -33,7 +33,7 @@ class Decomposition:
     biased: Interval | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BiasVariance(Shown):
     """Bias and variance of a network, at one strength or along the strengths of an ingredient.
 

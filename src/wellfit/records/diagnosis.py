@@ -68,7 +68,7 @@ class LearningCurve:
     fit: tuple[float, float, float] = (float("nan"),) * 3
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis(Shown):
     """The verdict on one network with one cocktail, its evidence, and what to do next, the most worthwhile first.
 

@@ -51,7 +51,7 @@ class Coefficients:
         return tuple(self.names[j] for j in np.argsort(-sizes, kind="stable") if sizes[j])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Path(Shown):
     """A population along one ingredient: P points from none to the end of its range, K folds, S seeds.
 
@@ -111,7 +111,7 @@ class Path(Shown):
         return values.mean(axis=(1, 2))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Simplest(Shown):
     """Whether a network is better than a linear model: both regularized, on the same folds.
 

@@ -27,7 +27,7 @@ class Portrait:
     boundary: Boundary | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RunRecord(Shown):
     """All that a report shows. ``summary`` is what ``summary.json`` holds; each of ``paths`` gets a section.
 

@@ -51,7 +51,7 @@ class Corrected:
     resamples: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SearchRecord(Shown):
     """What a search tried, chose and may claim.
 

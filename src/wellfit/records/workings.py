@@ -30,7 +30,7 @@ class Averaging:
     apart_error: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Workings(Shown):
     """What happens inside the network along one ingredient: P points, the weakest first, K folds; one seed.
 

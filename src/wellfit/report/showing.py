@@ -154,19 +154,20 @@ def _(record: History) -> Figure:
 
 @html_of.register(History)
 def _(record: History) -> str:
+    heading, label = history_told(record)
+    return _piece(heading, [inline_svg(figure_of(record), label, "history-")])
+
+
+def history_told(record: History) -> tuple[str, str]:
+    """Return how a training ended, and where its losses did."""
     result = _as_result(record)
     ends = [
         digits(float(line[-1])) if len(line) else ""
         for line in (result.curves["train_loss"], result.curves["score_loss"])
     ]
-    told = say(
-        "showing.history_told",
-        status=say(f"showing.status_{record.status}"),
-        epochs=record.epochs,
-        best=record.best_epoch,
-    )
-    label = say("showing.history_label", train=ends[0], validation=ends[1])
-    return _piece(told, [inline_svg(figure_of(record), label, "history-")])
+    status = say(f"showing.status_{record.status}")
+    heading = say("showing.history_told", status=status, epochs=record.epochs, best=record.best_epoch)
+    return heading, say("showing.history_label", train=ends[0], validation=ends[1])
 
 
 def _as_result(record: History) -> CocktailResult:

@@ -19,6 +19,9 @@ _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LONG_WORD = re.compile("[^\\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]{81,}")
 # Where a command line's characters are not plain ones, the command is shown escaped, so that it can still be pasted.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+# Joiners that written languages need; every other invisible mark is shown as its code.
+_JOINERS = frozenset("\u200c\u200d")
+_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 
 def clean(text: object, limit: int = 60) -> str:
@@ -67,6 +70,21 @@ def metric_name(metric: str) -> str:
     """
     key = f"metric_{metric.replace('-', '_')}"
     return say(f"report.metric_{metric.replace('-', '_')}") if key in catalogue("report") else clean(metric)
+
+
+def harmless(text: object) -> str:
+    r"""Return the text in one line with control characters, escapes and direction marks shown as their codes.
+
+    >>> harmless("dose\x1b[31m\nred")
+    'dose\\x1b[31m\\nred'
+    """
+    return "".join(_coded(c) for c in str(text))
+
+
+def _coded(char: str) -> str:
+    if unicodedata.category(char) not in _HIDDEN or char in _JOINERS:
+        return char
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def clause(text: str) -> str:

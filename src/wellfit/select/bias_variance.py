@@ -31,7 +31,7 @@ from wellfit.select.bias_variance_reading import diverged, lowest, read_parts
 from wellfit.select.compare import seeds_of
 from wellfit.select.defaults import default_training
 from wellfit.select.path import count_points
-from wellfit.select.source import chosen_network, design, development_rows, read_source
+from wellfit.select.source import chosen_network, design, development_rows, question, read_source
 from wellfit.select.strengths import strengths_along
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ SECONDS, QUICK_SECONDS = 15.0, 7.0  # of training, on two cores, for the default
 _END_FOLDS = 3  # resamples on which the end of a path is looked for
 
 
+@question
 def bias_variance(
     source: Table | str | PathLike | pd.DataFrame | tuple | None = None,
     *,

@@ -21,7 +21,7 @@ from wellfit.population import advise, plan, train
 from wellfit.records import Array, Comparison, Table, TrainingData
 from wellfit.select.defaults import default_cocktails, default_training
 from wellfit.select.reading import Asked, read
-from wellfit.select.source import chosen_network, design, development_rows, read_source
+from wellfit.select.source import chosen_network, design, development_rows, question, read_source
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -32,6 +32,7 @@ STOP_SHARE = 0.15  # of each fold's training rows, for cocktails that stop early
 MAX_SEEDS = 1000
 
 
+@question
 def compare(
     source: Table | str | PathLike | pd.DataFrame | tuple,
     *,

@@ -9,7 +9,7 @@ import numpy as np
 
 from wellfit.cocktail import Cocktail, Ingredient, as_cocktails
 from wellfit.engines.base import Engine
-from wellfit.errors import SettingError
+from wellfit.errors import DataError, SettingError
 from wellfit.evidence.diagnosis import judge
 from wellfit.evidence.diagnosis_text import evidence, next_steps, sentence
 from wellfit.evidence.metrics import Metric, as_metric
@@ -20,7 +20,7 @@ from wellfit.nets import MLP, NetworkLike, Training
 from wellfit.records import Array, Diagnosis, Table
 from wellfit.select.compare import seeds_of
 from wellfit.select.defaults import FOLDS, default_training
-from wellfit.select.source import chosen_network, development_rows, only_mlp, read_source
+from wellfit.select.source import chosen_network, development_rows, only_mlp, question, read_source
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -34,6 +34,7 @@ SEEDS = 2
 MEMBERS, SECONDS = 80, 7.0
 
 
+@question
 def diagnose(
     source: Table | str | PathLike | pd.DataFrame | tuple | None = None,
     *,
@@ -152,7 +153,12 @@ def _read(
         if options.get("test") is not None:
             raise SettingError("diagnose.test_and_validation")
         # Read as a test set is: columns by name, kinds as in the training rows. Test rows of the source stay unread.
-        table = read_source(source, {**options, "test": validation})
+        try:
+            table = read_source(source, {**options, "test": validation})
+        except DataError as error:
+            if error.key != "data.missing_test":
+                raise
+            raise DataError("diagnose.no_validation", **error.values) from None
         apart = np.sort(np.asarray(table.test_rows))
         return table, np.sort(development_rows(table, rows)), apart
     table = read_source(source, options)

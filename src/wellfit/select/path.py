@@ -25,7 +25,7 @@ from wellfit.select.coefficients import coefficients
 from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.defaults import default_training
 from wellfit.select.path_reading import PathAsked, read_members, read_path, read_warm
-from wellfit.select.source import chosen_network, development_rows, read_source
+from wellfit.select.source import chosen_network, development_rows, question, read_source
 from wellfit.select.stacked import Solved
 from wellfit.select.strengths import strengths_along
 from wellfit.select.watched import Moments, snapshots
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 MIN_POINTS, MAX_POINTS = 3, 200
 
 
+@question
 def path(
     source: Table | str | PathLike | pd.DataFrame | tuple,
     over: type[Ingredient] | Ingredient | str,

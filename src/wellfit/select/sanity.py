@@ -25,7 +25,7 @@ from wellfit.nets import MLP, NetworkLike, Training
 from wellfit.population import check, train
 from wellfit.records import Array, Fold, History, Table, Task, TrainingData
 from wellfit.select.compare import seeds_of
-from wellfit.select.source import chosen_network, development_rows, only_mlp, read_source
+from wellfit.select.source import chosen_network, development_rows, only_mlp, question, read_source
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -84,6 +84,7 @@ def word(found: SanityCheck) -> str:
     return say("sanity.ok" if found.ok else "sanity.look")
 
 
+@question
 def sanity(
     network: NetworkLike | None,
     source: Table | str | PathLike | pd.DataFrame | tuple,

@@ -25,7 +25,7 @@ from wellfit.select.halving import Runner, Track, promotions, rung_epochs
 from wellfit.select.outcome import Asked, outcome
 from wellfit.select.pace import RACE, Question, steps_of
 from wellfit.select.proposals import Proposals, check_sampler
-from wellfit.select.source import chosen_network, development_rows, read_source
+from wellfit.select.source import chosen_network, development_rows, question, read_source
 from wellfit.select.worth import price_of_worth, worth
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ class Search:
         """Return the figure of the search: every candidate's loss at the epochs it reached."""
         return self.record.plot()
 
+    def __str__(self) -> str:
+        return str(self.record)
+
+    def __repr__(self) -> str:
+        return f"<Search data={self.record.data!r} winner={self.winner!r}>"
+
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
         return self.record._repr_html_()
@@ -68,6 +74,7 @@ class Search:
         return self.record.trials[self.record.winner].cocktail
 
 
+@question
 def search(
     source: Table | str | PathLike | pd.DataFrame | tuple,
     *,

@@ -20,7 +20,7 @@ from wellfit.nets import MLP, Network, NetworkLike, Training
 from wellfit.records import Array, Difference, Interval, Path, Simplest, Table
 from wellfit.select.defaults import FOLDS, can_have
 from wellfit.select.path import path
-from wellfit.select.source import chosen_network, development_rows, read_source
+from wellfit.select.source import chosen_network, development_rows, question, read_source
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -32,6 +32,7 @@ LINEAR, NETWORK = ("l1", "l2"), ("l2", "dropout", "early_stopping")
 POINTS = 12
 
 
+@question
 def simplest(
     source: Table | str | PathLike | pd.DataFrame | tuple,
     *,

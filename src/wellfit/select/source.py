@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from wellfit import rng
 from wellfit.errors import SettingError, UnsupportedError
-from wellfit.nets import MLP, Module, Network, NetworkLike, as_network
+from wellfit.nets import MLP, Module, Network, NetworkLike, Training, as_network
 from wellfit.records import Array, Table, inputs_of
 from wellfit.select.defaults import default_network
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def question(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a public function refuse keywords that neither it nor the reading of data has, in its own name.
+
+    So it does with a second positional argument where it takes one only, its data.
+    """
+    name, known = function.__name__, inspect.signature(function).parameters
+    places = sum(each.kind is each.POSITIONAL_OR_KEYWORD for each in known.values())
+
+    @wraps(function)
+    def asked(*given: P.args, **options: P.kwargs) -> R:
+        if len(given) > places:
+            raise SettingError("select.data_as_pair" if places == 1 else "select.by_name", function=name, count=places)
+        from wellfit.data import load
+
+        check_keywords(f"{name}()", options, (*known, *list(inspect.signature(load).parameters)[1:]))
+        return function(*given, **options)
+
+    return asked
+
+
+def check_keywords(name: str, given: Mapping[str, object], known: Iterable[str]) -> None:
+    """Raise `SettingError` for the first keyword that ``name`` does not take: the nearest, or how to train so."""
+    known = [each for each in known if each not in ("self", "options")]
+    for keyword, value in given.items():
+        if keyword in known:
+            continue
+        if "training" in known and keyword in (field.name for field in fields(Training)):
+            raise SettingError("select.keyword_of_training", function=name, keyword=keyword, value=repr(value))
+        near = difflib.get_close_matches(keyword, known, 1, 0.6)
+        key = "select.unknown_keyword_near" if near else "select.unknown_keyword"
+        raise SettingError(key, function=name, keyword=keyword, near=near[0] if near else "", known=", ".join(known))
 
 
 def read_source(source: object, options: Mapping[str, object]) -> Table:

@@ -30,7 +30,7 @@ from wellfit.select.compare import cross_validation_data, seeds_of
 from wellfit.select.defaults import default_training
 from wellfit.select.looking import NOISE, Seen, of_model, read
 from wellfit.select.path import count_points
-from wellfit.select.source import chosen_network, development_rows, only_mlp, read_source
+from wellfit.select.source import chosen_network, development_rows, only_mlp, question, read_source
 from wellfit.select.strengths import strengths_along
 from wellfit.select.watched import Watched
 
@@ -46,6 +46,7 @@ DIRECTIONS, DISTURBANCE = 4, 0.25  # of targets: see `perturbed_freedom`
 SHRINKING = ("l1", "l2", "elastic_net", "group_lasso", "weight_decay", "max_norm")
 
 
+@question
 def workings(
     source: Table | str | PathLike | pd.DataFrame | tuple,
     over: type[Ingredient] | Ingredient | str | Path | None = None,

@@ -1,16 +1,14 @@
-"""A comparison as a table: a line a cocktail where the screen is wide, ranges under their means where it is narrow."""
+"""A comparison as a table: a line a cocktail where there is width, ranges under their means where there is little."""
 
 from __future__ import annotations
 
 import math
-import shutil
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from wellfit.cli.screen import answer, console, harmless
 from wellfit.evidence.metrics import metric_said
 from wellfit.messages import say
+from wellfit.report.text import harmless
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,22 +17,19 @@ if TYPE_CHECKING:
     from wellfit.records import CocktailResult, Comparison, Interval
 
 _STYLES = {"better": "green", "worse": "red", "undecided": "yellow", "reference": ""}
-# From this width on, a range stands beside its mean. Where stdout is no terminal the table is wide.
+# From this width on, a range stands beside its mean.
 _WIDE = 110
 
 
-def print_comparison(comparison: Comparison) -> None:
-    """Print the table on stdout, and around it what was compared, the metric's sense and the winner."""
-    width = shutil.get_terminal_size(fallback=(120, 24)).columns
+def comparison(comparison: Comparison, width: int) -> Iterator[str | Table]:
+    """Give the table, and around it what was compared, the metric's sense and the winner."""
     about = {name: getattr(comparison, name) for name in ("data", "task", "network", "training", "folds", "seeds")}
-    answer(say("cli.table_title", **about))
-    print()
-    screen = console(sys.stdout)
-    screen.width = width
-    screen.print(_table(comparison, wide=width >= _WIDE))
-    print()
+    yield say("cli.table_title", **about)
+    yield ""
+    yield _table(comparison, wide=width >= _WIDE)
+    yield ""
     note = "cli.table_note_high" if comparison.higher_is_better else "cli.table_note_low"
-    answer(say(note, metric=metric_said(comparison.metric), winner=comparison.winner))
+    yield say(note, metric=metric_said(comparison.metric), winner=comparison.winner)
 
 
 def _table(comparison: Comparison, *, wide: bool) -> Table:
