@@ -170,9 +170,10 @@ def test_where_rows_are_hardly_more_than_folds_the_folds_tell(folds: int) -> Non
     """With 23 folds of 24 rows only two rows share a fold: one degree of freedom, and a change of 0 for all others."""
     draw = np.random.default_rng(0)
     x = draw.normal(size=(24, 2))
-    table = Table("t", {"a": x[:, 0], "b": x[:, 1]}, dict.fromkeys("ab", "numeric"), x[:, 0] + draw.normal(size=24), "y",
-                  "regression")  # fmt: skip
-    asked = {"cocktails": "l2=0.1", "network": "4", "training": Training(epochs=20, learning_rate=0.01), "seeds": 1}
+    target = x[:, 0] + draw.normal(size=24)
+    table = Table("t", {"a": x[:, 0], "b": x[:, 1]}, dict.fromkeys("ab", "numeric"), target, "y", "regression")
+    recipe = Training(epochs=20, learning_rate=0.01)
+    asked = {"cocktails": "l2=0.1", "network": "4", "training": recipe, "seeds": 1}
     few, alone = (compare(table, folds=k, **asked).results for k in (folds, 24))
     for ours, theirs in zip(few, alone, strict=True):
         width, right = (r.loss.high - r.loss.low for r in (ours, theirs))

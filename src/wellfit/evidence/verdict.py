@@ -83,8 +83,10 @@ def _failed(none: CocktailResult) -> str:
 
     Such a network's validation loss may rise as well, and any cocktail may look like a cure; that is no overfitting.
     """
-    curve = none.curves.get("train_loss", ())
-    if none.train_loss is None or not len(curve) or none.checkpoints[0] != 0 or not none.train_loss.low > curve[0]:
+    curve = none.curves.get("train_loss")
+    if curve is None or not len(curve) or none.checkpoints[0] != 0:  # a linear model solved exactly has no steps
+        return ""
+    if none.train_loss is None or not none.train_loss.low > curve[0]:
         return ""
     return say("evidence.failed", train=_figure(none.train_loss.mean), start=_figure(float(curve[0])))
 

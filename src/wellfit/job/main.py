@@ -33,6 +33,8 @@ from wellfit.select.defaults import FOLDS
 from wellfit.select.search import Search
 from wellfit.select.source import development_rows
 
+LATE = 3.0  # seconds beyond a budget that are not worth a word
+
 
 def run(
     source: object,
@@ -84,7 +86,7 @@ def run(
         raise SettingError("job.budget_of_cocktails", budget=budget)
     table, findings = read_table(source, seed, options)
     plan = Plan.of(budget, quick=quick, images=table.inputs is not None) if cocktails is None else None
-    from wellfit.data import cross_validation_split
+    from wellfit.data import cross_validation_split, inspect_folds
 
     split = cross_validation_split(table, seed=seed)
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
@@ -96,12 +98,14 @@ def run(
         seconds=None if plan is None else COMPARISON_SHARE * plan.seconds,
     )
     folder = default_folder(source, asked.shard) if out is None else out
+    findings = (*findings, *inspect_folds(table, split.train, folds=FOLDS if folds is None else folds))
     with opened(table, findings, split.train, asked, folder) as study:
         if asked.shard is not None:
             train_share(study, split.train, plan)
         told = command or _call(source, seed)
         record, work = answer_table(study, split, command=told, started=started, plan=plan)
         write(record, work, Folder(folder))
+        _tell_late(study, plan, perf_counter() - started)
     return record
 
 
@@ -146,6 +150,12 @@ def answer_table(
     return make_record(work, command=command, started=started), work
 
 
+def _tell_late(study: Study, plan: Plan | None, took: float) -> None:
+    """Say so where the seconds of a budget did not suffice for what a run does in any case."""
+    if plan is not None and plan.limit.seconds is not None and took > plan.limit.seconds + LATE:
+        study.asked.tell(say("job.late", took=round(took), budget=f"{plan.limit.seconds:g}"))
+
+
 def compare_into(
     source: object,
     *,
@@ -176,7 +186,10 @@ def compare_into(
     part = None if shard is None else Shard.parse(shard)
     asked = replace(asked, executor=executor, shard=part, arguments=tuple(arguments))
     out = default_folder(source, part) if out is None and part else out
+    from wellfit.data import inspect_folds
+
     rows = development_rows(table)
+    findings = (*findings, *inspect_folds(table, rows, folds=FOLDS if folds is None else folds))
     with opened(table, findings, rows, asked, out) as study:
         comparison = _compare(study, rows)
         _diverged(study, comparison)
