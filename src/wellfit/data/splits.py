@@ -252,7 +252,7 @@ def inspect_folds(table: Table, rows: Array, *, folds: int) -> tuple[Finding, ..
     >>> target = np.array([0] * 7 + [1] * 2)
     >>> table = Table("t", {"a": np.arange(9.0)}, {"a": "numeric"}, target, "y", "binary", ("n", "p"))
     >>> [(f.kind, f.count) for f in inspect_folds(table, np.arange(9), folds=20)]
-    [('fewer_folds', 9), ('few_in_class', 2)]
+    [('fewer_folds', 9), ('few_in_class', 1)]
     """
     here = _Rows.of(table, np.sort(np.asarray(rows, dtype=np.int64)))
     found = []
