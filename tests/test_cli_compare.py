@@ -138,3 +138,29 @@ def test_a_stream_without_the_signs_shows_codes_instead_of_failing(tmp_path) -> 
     path = table(tmp_path / "t.csv", "a,b,jähr")
     done = shell("compare", path, "--target", "yähr", PYTHONIOENCODING="ascii")
     assert r"y\xe4hr" in one_line(done)
+
+
+# Limits
+
+
+def test_folds_beyond_the_rows_and_rare_classes_are_told_before_training(tmp_path) -> None:
+    rows = [f"{i % 7},{'abcd'[i % 4] if i < 8 else 'ab'[i % 2]}" for i in range(20)]
+    path = tmp_path / "few.csv"
+    path.write_text("x,y\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    told = call("compare", path, *BRIEF, "--folds", 100).stderr
+    assert "100 folds were asked for; the data allow 20." in told
+    assert "2 of 4 classes have fewer than 5 rows to learn from (the rarest has 2)" in told
+    assert "folds were asked for" not in call("compare", path, *BRIEF, "--folds", 3).stderr
+
+
+def test_without_a_terminal_long_work_is_told_once_and_how_long_it_may_take(monkeypatch, capsys) -> None:
+    from wellfit.cli import progress
+
+    clock = iter([0.0, 5.0, 30.0, 60.0])
+    monkeypatch.setattr(progress, "perf_counter", lambda: next(clock))
+    with progress.Watch() as watch:
+        for done in (0, 10, 25, 50):
+            watch.progress(done, 100)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert "25% of this part is done after 30 seconds; it may take 90 seconds more" in told[0]

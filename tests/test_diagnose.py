@@ -77,6 +77,21 @@ def test_a_network_stopped_after_a_few_steps_is_undertrained() -> None:
     assert found.curves["score_loss"][-1] < found.curves["score_loss"][3]
 
 
+@pytest.mark.parametrize("rate", [100.0, 1e6])
+def test_a_network_that_training_made_worse_than_guessing_is_told_to_train_slower(rate: float) -> None:
+    found = diagnosed(rows(), network="8", training=replace(SHORT, learning_rate=rate))
+    assert found.verdict == "underfits"
+    assert "Training itself failed" in found.sentence
+    assert [s.action for s in found.next_steps][:1] == ["lower_rate"]
+    assert f"{rate / 10:g}" in found.next_steps[0].text
+
+
+def test_a_network_that_hardly_began_has_not_failed() -> None:
+    found = diagnosed(rows(), network="64", training=replace(SHORT, learning_rate=1e-6, epochs=4))
+    assert named(found, "train_loss").interval.mean > 1
+    assert "lower_rate" not in [s.action for s in found.next_steps]
+
+
 def test_a_leaking_column_is_named_with_what_dropping_it_costs() -> None:
     frame = rows(200, noise=1.0)
     rng = np.random.default_rng(1)

@@ -62,7 +62,13 @@ CASES: dict[str, tuple[dict, str, str]] = {
         "undecided",
         "better",
     ),
-    "too short": ({"better": CURE, "bias": b(0.1), "longer": CURE}, "undertrained", "longer"),
+    "training failed": ({"failed": b(0.1), "longer": CURE, "better": CURE, "bias": b(0.5)}, "underfits", "failed"),
+    "a lower loss later by chance, for the training loss does not fall": (
+        {"longer": CURE, "learning": b(0.0)},
+        "undecided",
+        "unsure",
+    ),
+    "too short": ({"better": CURE, "bias": b(0.1), "longer": CURE, "learning": b(0.1)}, "undertrained", "longer"),
     "unsure": ({"better": UNSURE}, "undecided", "unsure"),
     "longer unsure": ({"longer": UNSURE}, "undecided", "unsure"),
     "leak comes first": ({"leaks": ("id",), "longer": CURE, "better": CURE}, "leak suspected", "leak"),
@@ -114,6 +120,8 @@ anything = st.builds(
     longer=gains,
     bias=st.none() | bounds,
     bias_later=st.none() | bounds,
+    failed=st.none() | bounds,
+    learning=st.none() | bounds,
     falling=st.none() | bounds,
     leaks=st.sampled_from([(), ("a",)]),
     copies=st.none() | bounds,
@@ -125,6 +133,11 @@ anything = st.builds(
 @given(anything)
 def test_whatever_the_numbers_no_word_without_its_signs(found: Measured) -> None:
     word = judge(found).verdict
+    if judge(found).rule == "failed":
+        assert word == "underfits"
+        assert found.failed is not None
+        assert found.failed.low > 0
+        return
     gained = [g.saved.low > 0 and g.saved.mean > found.margin for g in (found.better, found.regular) if g is not None]
     if word in ("overfits", "both", "underfits"):
         assert any(gained)
@@ -156,14 +169,14 @@ def test_wider_bounds_never_turn_one_word_into_another(found: Measured, times: f
     def less(gain: Gain | None) -> Gain | None:
         return None if gain is None else replace(gain, saved=wide(gain.saved))
 
-    names = ("loss", "train", "gap", "share", "bias", "bias_later", "falling", "copies")
+    names = ("loss", "train", "gap", "share", "bias", "bias_later", "failed", "learning", "falling", "copies")
     vague = replace(
         found,
         **{name: wide(getattr(found, name)) for name in names},
         **{name: less(getattr(found, name)) for name in ("better", "regular", "longer")},
     )
     sure, unsure = signs(found), signs(vague)
-    for name in ("copies", "longer", "unexplained", "falling"):
+    for name in ("copies", "failed", "longer", "unexplained", "falling"):
         assert unsure[name] in (sure[name], "unsure")
 
 
@@ -180,7 +193,7 @@ def test_there_are_words_for_everything(found: Measured) -> None:
 
 def a_look(found: Measured, **changes: object) -> Look:
     interval = Interval(0.2, 0.1, 0.3, "it")
-    look = Look(found, "accuracy", False, 100, interval, interval, interval, interval, more=interval)
+    look = Look(found, "accuracy", False, 100, 0.1, interval, interval, interval, interval, more=interval)
     return replace(look, floor=interval, neighbours=interval, halving=interval, **changes)
 
 
@@ -195,6 +208,9 @@ def test_the_next_step_fits_the_word_and_is_worth_what_was_measured() -> None:
     assert (step.worth.mean, step.worth.low) == (-0.1, pytest.approx(-0.112))
     assert step.cost == "1 times the training"
     assert "train_longer" in steps("too short")
+    [first, *rest] = steps("training failed")
+    assert (first, rest) == ("lower_rate", [])
+    assert steps("training failed")["lower_rate"].text == "Try a tenth of the learning rate: 0.01."
     flexible = {"flexible": Gain(b(0.05), "network 16"), "reference": Gain(b(0.1), "trees")}
     assert list(steps("training error too high", **flexible)) == ["other_model", "larger_network"]
     assert steps("leak comes first")["drop_columns"].columns == ("id",)

@@ -165,6 +165,23 @@ def test_groups_count_as_one_row() -> None:
     assert row_error(changes[:2], 2) is None
 
 
+@pytest.mark.parametrize("folds", [22, 23])
+def test_where_rows_are_hardly_more_than_folds_the_folds_tell(folds: int) -> None:
+    """With 23 folds of 24 rows only two rows share a fold: one degree of freedom, and a change of 0 for all others."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(24, 2))
+    target = x[:, 0] + draw.normal(size=24)
+    table = Table("t", {"a": x[:, 0], "b": x[:, 1]}, dict.fromkeys("ab", "numeric"), target, "y", "regression")
+    recipe = Training(epochs=20, learning_rate=0.01)
+    asked = {"cocktails": "l2=0.1", "network": "4", "training": recipe, "seeds": 1}
+    few, alone = (compare(table, folds=k, **asked).results for k in (folds, 24))
+    for ours, theirs in zip(few, alone, strict=True):
+        width, right = (r.loss.high - r.loss.low for r in (ours, theirs))
+        assert 0.7 * right < width < 1.4 * right
+    paired = [r.loss_difference.interval for r in (few[1], alone[1])]
+    assert 0.5 < (paired[0].high - paired[0].low) / (paired[1].high - paired[1].low) < 2
+
+
 def test_the_larger_look_counts_where_training_rows_are_unknown() -> None:
     values, steady = np.array([1.0, 1.2, 0.8, 1.1, 0.9]), RowError(1e-9, 95)
     by_folds = shared_error(values, steady, 0.25)

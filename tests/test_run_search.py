@@ -186,6 +186,15 @@ def test_the_budget_is_shared_out() -> None:
     assert full.of_search(0.0).name == "run 60s"
 
 
+def test_a_budget_that_could_not_be_kept_is_told(table, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(main, "LATE", -100.0)
+    told: list[str] = []
+    wf.run(table, out=tmp_path / "out", **SMALL | {"budget": "1s"}, notice=told.append)
+    assert "more than the budget of 1s:" in told[-1]
+    wf.run(table, out=tmp_path / "steps", **SMALL, notice=told.append)
+    assert sum("than the budget" in text for text in told) == 1
+
+
 def test_a_bad_budget_leaves_no_folder(table, tmp_path) -> None:
     with pytest.raises(SettingError, match="A budget is a time"):
         wf.run(table, out=tmp_path / "out", budget="soon")

@@ -17,6 +17,7 @@ from wellfit.evidence.metrics import log_loss
 from wellfit.executors import Threads
 from wellfit.nets import MLP, Training
 from wellfit.records import Table
+from wellfit.report.search_text import repeat_sentence
 from wellfit.select.compare import cross_validation_data
 from wellfit.select.halving import Runner, Track
 from wellfit.select.pace import Question
@@ -241,6 +242,16 @@ def test_a_search_where_everything_diverges_says_so():
     table = made_table("regression", rows=80)
     with pytest.raises(SettingError, match="diverged"):
         search(table, budget=SMALL, folds=2, training=Training("gd", 1e9, epochs=9, batch_size=None))
+
+
+def test_a_budget_too_small_for_one_candidate_is_that_candidates_and_repeats_it():
+    table = made_table(rows=80)
+    tiny = search(table, budget=1, folds=2).record
+    assert (len(tiny.trials), tiny.spent) == (1, tiny.budget)
+    again = search(table, budget=tiny.repeat, folds=2).record
+    assert (again.budget, again.spent, again.ensemble_loss) == (tiny.budget, tiny.spent, tiny.ensemble_loss)
+    assert "nothing was searched. Give a larger --budget." in repeat_sentence(tiny)
+    assert "nothing was searched" not in repeat_sentence(search(table, budget=SMALL, folds=2).record)
 
 
 def test_progress_counts_the_budget():

@@ -135,6 +135,19 @@ def test_there_is_no_verdict_without_a_sound_reference():
     assert "3 of 25 unregularized networks diverged" in verdict(_comparison(replace(none, diverged=3)))
 
 
+def test_a_network_that_training_made_worse_does_not_overfit():
+    none = replace(
+        _result("none", 5.0, GAP, ROSE),
+        curves={"train_loss": np.array([0.7, 9.0, 1.7])},
+        checkpoints=np.arange(3),
+    )
+    text = verdict(_comparison(none, _result("l2=1", 0.5, change=(-4.5, 0.1))))
+    assert text.startswith("Undecided: training itself failed, for the training loss ended at 1.67, above the 0.7")
+    assert "a tenth of the learning rate" in text
+    learnt = replace(none, curves={"train_loss": np.array([2.0, 1.8, 1.7])})
+    assert "overfits" in verdict(_comparison(learnt, _result("l2=1", 0.5, change=(-4.5, 0.1))))
+
+
 def test_luck_among_many_cocktails_seldom_makes_a_verdict():
     """Thirteen cocktails that are no better: how often does one seem to be, at the level for one and for thirteen?"""
     draw, rows = np.random.default_rng(0), dict(train_rows=80, test_rows=0, estimates="", higher_is_better=False)

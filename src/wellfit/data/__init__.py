@@ -5,7 +5,7 @@ from wellfit.data.images import read_images
 from wellfit.data.prepare import prepare
 from wellfit.data.preprocess import Preprocessor
 from wellfit.data.sources import load, read_features
-from wellfit.data.splits import cross_validation_split, fold_rule, folds, holdout
+from wellfit.data.splits import cross_validation_split, fold_rule, folds, holdout, inspect_folds
 
 __all__ = [
     "Preprocessor",
@@ -14,6 +14,7 @@ __all__ = [
     "folds",
     "holdout",
     "inspect",
+    "inspect_folds",
     "inspect_split",
     "load",
     "prepare",

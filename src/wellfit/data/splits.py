@@ -15,10 +15,11 @@ import numpy as np
 from wellfit.data import drawing
 from wellfit.errors import DataError, SettingError
 from wellfit.messages import join, say
-from wellfit.records import Array, Fold, Split, Table
+from wellfit.records import Array, Finding, Fold, Split, Table
 from wellfit.rng import SPLIT, generator
 
 _HOLDOUT, _FOLDS, _STOP = 0, 1, 2
+FEWEST_IN_CLASS = 5  # rows, or as many as there are folds where these are fewer
 
 
 def sizes(n: int, *, validation: bool) -> tuple[int, int, int]:
@@ -80,6 +81,15 @@ class _Rows:
         """How many pieces there are that a split may put on either side: rows, groups or moments."""
         codes = self.times if self.times is not None else self.groups
         return len(self.rows) if codes is None else int(codes.max(initial=-1)) + 1
+
+    @property
+    def first(self) -> int:
+        """How many moments come before all folds: two where there are enough, so that stop rows can be later."""
+        return 0 if self.times is None else 2 if self.units > 2 else 1
+
+    def folds(self, asked: int) -> int:
+        """Return how many folds there are where so many are asked for."""
+        return min(asked, self.units - self.first)
 
     def need(self, parts: int) -> None:
         """Raise `DataError` unless there are at least ``parts`` rows, groups or moments."""
@@ -212,7 +222,7 @@ def folds(table: Table, rows: Array, *, folds: int, seed: int, stop_share: float
 
 
 def _dealt(here: _Rows, asked: int, seed: int) -> list[Fold]:
-    count, rng = min(asked, here.units), _generator(seed, _FOLDS)
+    count, rng = here.folds(asked), _generator(seed, _FOLDS)
     if here.groups is None:
         owner = drawing.deal(here.labels, count, rng)
     else:
@@ -222,10 +232,8 @@ def _dealt(here: _Rows, asked: int, seed: int) -> list[Fold]:
 
 def _chained(here: _Rows, asked: int) -> list[Fold]:
     assert here.times is not None
-    # Two moments to begin with, where there are enough, so that stop rows can be later than training rows.
-    first = 2 if here.units > 2 else 1
-    count = min(asked, here.units - first)
-    chunk = drawing.time_chunks(here.times, count + 1, first)
+    count = here.folds(asked)
+    chunk = drawing.time_chunks(here.times, count + 1, here.first)
     return [Fold(here.rows[chunk <= i], here.rows[:0], here.rows[chunk == i + 1]) for i in range(count)]
 
 
@@ -236,6 +244,28 @@ def _with_stop(table: Table, fold: Fold, share: float, rng: np.random.Generator)
     size = min(max(1, round(share * len(fold.train))), len(fold.train) - 1)
     (stop,) = here.parts([size], rng)
     return replace(fold, train=np.setdiff1d(fold.train, stop), stop=stop)
+
+
+def inspect_folds(table: Table, rows: Array, *, folds: int) -> tuple[Finding, ...]:
+    """Return what is odd about so many folds of these rows: ``fewer_folds`` than asked for, and ``few_in_class``.
+
+    >>> target = np.array([0] * 7 + [1] * 2)
+    >>> table = Table("t", {"a": np.arange(9.0)}, {"a": "numeric"}, target, "y", "binary", ("n", "p"))
+    >>> [(f.kind, f.count) for f in inspect_folds(table, np.arange(9), folds=20)]
+    [('fewer_folds', 9), ('few_in_class', 1)]
+    """
+    here = _Rows.of(table, np.sort(np.asarray(rows, dtype=np.int64)))
+    found = []
+    count = here.folds(folds)
+    if 0 < count < folds:
+        found.append(Finding("fewer_folds", say("splits.fewer_folds", asked=folds, folds=count), count=count))
+    if table.task != "regression" and len(here.rows):
+        sizes = np.bincount(here.labels)
+        few = int((sizes < min(folds, FEWEST_IN_CLASS)).sum())
+        if few:
+            values = {"count": few, "all": len(sizes), "folds": min(folds, FEWEST_IN_CLASS), "least": sizes.min()}
+            found.append(Finding("few_in_class", say("splits.few_in_class", **values), count=few))
+    return tuple(found)
 
 
 def fold_rule(table: Table, made: list[Fold], *, asked: int, seed: int) -> str:

@@ -53,6 +53,8 @@ class Measured:
     ``guess`` is the loss of guessing without any column, ``share`` is V less `UNEXPLAINED` times that, ``gap`` V - T,
     ``better`` what the best of all alternatives saves, ``regular`` what the best regularized, smaller or earlier
     stopped one saves, ``longer`` what training on saves, ``bias`` T - R and ``bias_later`` the same after training on.
+    ``failed`` is T less the loss of guessing, where the training loss ever rose above that of the untrained network,
+    and ``learning`` what training on takes off T: without it a lower V is chance, as where the steps are too large.
     ``falling`` is the loss with half the training rows less that with all. ``leaks`` are columns, ``copies`` is how
     much worse rows without a copy among the training rows are scored than all, None where there are too few.
     None stands for what was not measured.
@@ -70,6 +72,8 @@ class Measured:
     longer: Gain | None = None
     bias: Bound | None = None
     bias_later: Bound | None = None
+    failed: Bound | None = None
+    learning: Bound | None = None
     falling: Bound | None = None
     leaks: tuple[str, ...] = ()
     copies: Bound | None = None
@@ -107,8 +111,12 @@ def judge(measured: Measured) -> Judged:
 
     if not measured.guess > 0:
         return answer("undecided", "constant")
-    if found["leak"] == "yes" or found["copies"] == "yes":
-        return answer("leak suspected", "leak" if found["leak"] == "yes" else "copies")
+    if found["leak"] == "yes":
+        return answer("leak suspected", "leak")
+    if found["failed"] == "yes":  # of all that follows the network itself would say nothing
+        return answer("underfits", "failed")
+    if found["copies"] == "yes":
+        return answer("leak suspected", "copies")
     if found["shift"] == "yes":
         return answer("shifted validation", "shift")
     if found["longer"] == "yes":
@@ -164,13 +172,20 @@ def signs(measured: Measured) -> dict[str, Sign]:
         "leak": "yes" if measured.leaks else "no",
         "copies": "no" if measured.copies is None else measured.copies.beyond(margin),
         "shift": _shift(measured.shift),
-        "longer": "no" if longer is None else longer.saved.beyond(margin),
+        "failed": "no" if measured.failed is None else measured.failed.above(0),
+        "longer": _longer(longer, measured.learning, margin),
         "better": best,
         "bias": bias,
         "variance": variance,
         "unexplained": measured.share.above(0),
         "falling": "no" if measured.falling is None else measured.falling.above(margin),
     }
+
+
+def _longer(longer: Gain | None, learning: Bound | None, margin: float) -> Sign:
+    """Return whether training on is a cure: it saves the margin, and lowers the training loss too."""
+    found: Sign = "no" if longer is None else longer.saved.beyond(margin)
+    return "unsure" if found == "yes" and learning is not None and learning.above(0) != "yes" else found
 
 
 def _shift(shift: Shift | None) -> Sign:

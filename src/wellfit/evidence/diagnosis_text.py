@@ -33,6 +33,7 @@ class Look:
     metric: str
     regression: bool
     epochs: int
+    rate: float
     train_loss: Interval
     loss: Interval
     gap: Interval
@@ -64,6 +65,7 @@ def sentence(judged: Judged, look: Look) -> str:
     if judged.rule == "longer":
         best = measured.longer
     values = {
+        "rate": f"{look.rate:g}",
         "loss": figure(measured.loss.mean),
         "train": figure(measured.train.mean),
         "guess": figure(measured.guess),
@@ -115,7 +117,7 @@ def _gains(judged: Judged, look: Look) -> Iterator[Evidence]:
     for name, gain in tried:
         if gain is None:
             continue
-        sign = gain.saved.beyond(measured.margin)
+        sign = judged.signs["longer"] if name == "longer" else gain.saved.beyond(measured.margin)
         estimates = say("diagnose.estimates_saved")
         values = {"name": title(gain.name), "margin": figure(measured.margin), **_bounds(gain.saved.interval(""))}
         yield Evidence(name, say(f"diagnose.{name}_{sign}", **values), gain.saved.interval(estimates))
@@ -165,6 +167,9 @@ def _steps(judged: Judged, look: Look) -> Iterator[NextStep]:
     measured, rule = look.measured, judged.rule
     if rule in ("leak", "copies", "shift"):
         yield _mend(rule, look)
+    if rule == "failed":
+        text = say("diagnose.step_lower_rate", rate=f"{look.rate / 10:g}")
+        yield NextStep("lower_rate", text, cost=say("diagnose.cost_again"))
     if rule == "longer" and measured.longer is not None:
         yield _step("train_longer", measured.longer, look)
     yield from _changes(rule, look)

@@ -58,13 +58,26 @@ def stretch(unseen: Array, trained: Array) -> Array:
 def row_error(changes: Array, folds: int, units: Array | None = None) -> RowError | None:
     """Return the standard error that ``changes`` (n,) make; they sum to 0 in each of the ``folds``.
 
-    ``units`` (n,) are codes of rows that belong together (groups); by default each row stands alone. None where there
-    are no more units than folds: nothing is left to measure a spread by.
+    ``units`` (n,) are codes of rows that belong together (groups); by default each row stands alone. None where
+    `tells` says that folds know more.
 
     >>> row_error(np.array([0.5, -0.5, 0.25, -0.25]), folds=2)
     RowError(error=1.118033988749895, freedom=2)
     """
     return row_errors(changes[None], folds, units)[0]
+
+
+def tells(units: int, folds: int) -> bool:
+    """Return whether so many units (rows, or groups) tell a spread better than their folds do.
+
+    They leave units - folds degrees of freedom, and the folds one less than there are folds. Where there are hardly
+    more units than folds most folds hold a single one, whose change is 0 by definition, and the few that share a fold
+    would have to speak for all.
+
+    >>> tells(300, 150), tells(300, 299)
+    (True, False)
+    """
+    return units - folds >= max(1, folds - 1)
 
 
 def row_errors(changes: Array, folds: int, units: Array | None = None) -> list[RowError | None]:
@@ -74,7 +87,7 @@ def row_errors(changes: Array, folds: int, units: Array | None = None) -> list[R
         codes = np.unique(units, return_inverse=True)[1].reshape(-1)
         sums = np.array([np.bincount(codes, line) for line in changes])
     count = sums.shape[1]
-    if count <= folds:
+    if not tells(count, folds):
         return [None] * len(sums)
     # In C order, so that no sum depends on how many there are.
     squares = (np.ascontiguousarray(sums) ** 2).sum(axis=1) * count / (count - folds)

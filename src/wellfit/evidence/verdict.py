@@ -59,6 +59,8 @@ def _little(comparison: Comparison, none: CocktailResult) -> bool:
 def judge(comparison: Comparison, none: CocktailResult) -> tuple[Word, list[str]]:
     """Return the word and one clause for each sign: gap, rise, cure. ``none`` must hold no diverged member."""
     loss, gap, rise = none.loss, none.gap, none.rise
+    if failed := _failed(none):
+        return "undecided", [failed]
     assert loss is not None
     assert gap is not None
     assert rise is not None
@@ -77,6 +79,19 @@ def judge(comparison: Comparison, none: CocktailResult) -> tuple[Word, list[str]
     if rises == "no" and cures == "no":
         return "no sign of overfitting", clauses
     return "undecided", clauses
+
+
+def _failed(none: CocktailResult) -> str:
+    """Return the clause that says that training made the training loss worse beyond doubt, empty where it did not.
+
+    Such a network's validation loss may rise as well, and any cocktail may look like a cure; that is no overfitting.
+    """
+    curve = none.curves.get("train_loss")
+    if curve is None or not len(curve) or none.checkpoints[0] != 0:  # a linear model solved exactly has no steps
+        return ""
+    if none.train_loss is None or not none.train_loss.low > curve[0]:
+        return ""
+    return say("evidence.failed", train=_figure(none.train_loss.mean), start=_figure(float(curve[0])))
 
 
 def _cure(comparison: Comparison, room: float) -> tuple[Sign, str]:

@@ -33,6 +33,8 @@ from wellfit.select.defaults import FOLDS
 from wellfit.select.search import Search
 from wellfit.select.source import development_rows, question
 
+LATE = 3.0  # seconds beyond a budget that are not worth a word
+
 
 @question
 def run(
@@ -88,7 +90,7 @@ def run(
         raise SettingError("job.budget_of_cocktails", budget=budget)
     table, findings = read_table(source, seed, options)
     plan = Plan.of(budget, quick=quick, images=table.inputs is not None) if cocktails is None else None
-    from wellfit.data import cross_validation_split
+    from wellfit.data import cross_validation_split, inspect_folds
 
     split = cross_validation_split(table, seed=seed)
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
@@ -101,6 +103,7 @@ def run(
         placed=placed,
     )
     folder = default_folder(source, asked.shard) if out is None else out
+    findings = (*findings, *inspect_folds(table, split.train, folds=FOLDS if folds is None else folds))
     free = out is None and asked.shard is None  # a share leaves no report to replace
     files = () if asked.shard else (REPORT, SUMMARY, COMPARISON, OUT_OF_FOLD, MODEL)
     with opened(table, findings, split.train, asked, folder, ("run", plan), files, free) as study:
@@ -111,6 +114,7 @@ def run(
         assert study.folder is not None
         record = replace(record, folder=str(study.folder))
         write(record, work, study.folder)
+        _tell_late(study, plan, perf_counter() - started)
     return record
 
 
@@ -155,6 +159,12 @@ def answer_table(
     return make_record(work, command=command, started=started), work
 
 
+def _tell_late(study: Study, plan: Plan | None, took: float) -> None:
+    """Say so where the seconds of a budget did not suffice for what a run does in any case."""
+    if plan is not None and plan.limit.seconds is not None and took > plan.limit.seconds + LATE:
+        study.asked.tell(say("job.late", took=round(took), budget=f"{plan.limit.seconds:g}"))
+
+
 def compare_into(
     source: object,
     *,
@@ -185,7 +195,10 @@ def compare_into(
     part = None if shard is None else Shard.parse(shard)
     asked = replace(asked, executor=executor, shard=part, arguments=tuple(arguments))
     out = default_folder(source, part) if out is None and part else out
+    from wellfit.data import inspect_folds
+
     rows = development_rows(table)
+    findings = (*findings, *inspect_folds(table, rows, folds=FOLDS if folds is None else folds))
     with opened(table, findings, rows, asked, out, ("compare",), () if part else (COMPARISON,)) as study:
         comparison = _compare(study, rows)
         _diverged(study, comparison)

@@ -275,7 +275,8 @@ def worth_notes(search: SearchRecord) -> list[str]:
 
 def repeat_sentence(search: SearchRecord) -> str:
     """Return with which budget the search gives the same answer anywhere."""
-    return say("search.repeat", budget=search.repeat, seed=search.seed)
+    told = say("search.repeat", budget=search.repeat, seed=search.seed)
+    return join([say("search.one_trial"), told], "sentences") if len(search.trials) == 1 else told
 
 
 def repeated(command: Sequence[str], search: SearchRecord) -> str:

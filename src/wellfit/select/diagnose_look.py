@@ -67,6 +67,7 @@ def look(
         metric=study.metric.name,
         regression=regression,
         epochs=study.training.epochs,
+        rate=study.training.learning_rate,
         train_loss=_over_folds(rows, learnt, "diagnose.estimates_train_loss", said.rows.trained_error(trained)),
         loss=_over_folds(rows, by_fold(rows, own.unseen), "diagnose.estimates_loss", loss_error),
         gap=_gap(rows, own, learnt),

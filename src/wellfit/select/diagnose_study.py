@@ -35,6 +35,9 @@ from wellfit.select.diagnose_members import (
     subsets,
 )
 from wellfit.select.diagnose_references import Reference, references
+from wellfit.select.reading import carried
+
+CAP = 10.0  # so many times the loss of guessing a row counts at most where training failed: a mean that is too low
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,12 +261,32 @@ def measure(study: Study) -> Look:
         for epoch, histories in found.at.items()
         if epoch > study.training.epochs and all(h.status != "diverged" for h in histories)
     ]
-    measured = numbers(rows, own, later, tried)
+    rose = _rose(found.at[study.training.epochs])
+    measured = numbers(rows, own, later, tried, rose=rose)
     return look(study, rows, found, refs, own, tried, measured)
 
 
-def numbers(rows: Rows, own: Wide, later: Sequence[tuple[int, Wide]], tried: Sequence[Alternative]) -> Measured:
-    """Return the losses and gains; leaks, copies, shift and the learning curve are added by `diagnose_look`."""
+def _rose(histories: Sequence[History]) -> bool:
+    """Return whether the training loss was ever above that before the first step: a network that is slow never is."""
+    count = max(len(h.checkpoints) for h in histories)
+    if not count:  # a linear model solved exactly
+        return False
+    curve = np.mean([carried(h, "train_loss", count) for h in histories], axis=0)
+    return bool(curve.max() > curve[0])
+
+
+def numbers(
+    rows: Rows,
+    own: Wide,
+    later: Sequence[tuple[int, Wide]],
+    tried: Sequence[Alternative],
+    *,
+    rose: bool = False,
+) -> Measured:
+    """Return the losses and gains; leaks, copies, shift and the learning curve are added by `diagnose_look`.
+
+    ``rose`` tells whether the training loss was ever above that of the untrained network.
+    """
     guesses = rows.guesses()
     best, bias, bias_later = gain(rows, own.unseen, tried), None, None
     if tried:
@@ -284,4 +307,6 @@ def numbers(rows: Rows, own: Wide, later: Sequence[tuple[int, Wide]], tried: Seq
         longer=longer,
         bias=bias,
         bias_later=bias_later,
+        failed=rows.bound(np.minimum(own.seen, CAP * guesses.mean()) - guesses) if rose else None,
+        learning=rows.bound(own.seen - later[-1][1].seen) if later else None,
     )

@@ -25,6 +25,7 @@ from wellfit.evidence.rows import (
     row_errors,
     shared_error,
     stretch,
+    tells,
     trained_error,
     unseen_error,
 )
@@ -152,9 +153,10 @@ class RowChanges:
     def _fold_by_fold(self, parts: Sequence[tuple[Array, Array]]) -> list[RowError | None]:
         """Return what `errors` does, without laying the changes of all rows side by side."""
         values, folds = np.stack([means for means, _ in parts], axis=-1), len(parts)
-        freedom = sum(part.shape[-1] for _, part in parts) - folds
-        if folds < 2 or freedom < 1:
+        count = sum(part.shape[-1] for _, part in parts)
+        if folds < 2 or not tells(count, folds):
             return [None] * len(values)
+        freedom = count - folds
         squares = sum(np.einsum("pn,pn->p", part, part) for _, part in parts) / folds**2
         errors = np.sqrt(squares * ((freedom + folds) / freedom)).tolist()
         pairs = zip(values, errors, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from wellfit.ledger import LedgerLike
 from wellfit.nets import MLP, Module, NetworkLike, Training
 from wellfit.nets.ensemble import Ensemble
 from wellfit.records import Array, SearchRecord, Table
-from wellfit.select.budget import Budget, as_budget
+from wellfit.select.budget import Budget, as_budget, cost
 from wellfit.select.compare import cross_validation_data
 from wellfit.select.halving import Runner, Track, promotions, rung_epochs
 from wellfit.select.outcome import Asked, outcome
@@ -162,12 +163,24 @@ def bins_for(table: Table, rows: Array) -> int:
     return bins if bins >= FEWEST_BINS else 0
 
 
+def _least(question: Question, total: int) -> int:
+    """Return what the first candidate costs, through all rungs, in the space of such a budget."""
+    space = question.space(total)
+    epochs = rung_epochs(space.training.epochs)
+    track = Track(question.data, question.folds, epochs, question.engine, question.executor)
+    members = track.members(Runner(space.portfolio()[0], 0, ""))
+    ends = [[epoch] * len(members) for epoch in (0, *epochs)]
+    return sum(cost(members, begin, end, question.data) for begin, end in pairwise(ends))
+
+
 class _Race:
     """The course of a search: who runs, and what may still be spent."""
 
     def __init__(self, question: Question, limit: Budget, ledger: LedgerLike | None, progress: Progress | None) -> None:
         self.progress = progress
-        self.total = limit.steps or steps_of(question, limit, ledger)
+        wanted = limit.steps or steps_of(question, limit, ledger)
+        # One candidate is trained to its end in any case: the budget that is reported is no smaller than that.
+        self.total = max(wanted, _least(question, wanted))
         self.space = question.space(self.total)
         report = None if progress is None else self._report
         epochs = rung_epochs(self.space.training.epochs)
