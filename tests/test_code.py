@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from code_scripts import TRAININGS, text_for
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from peers import TASKS
 
@@ -33,6 +33,10 @@ def test_every_ingredient_is_written():
 
 
 @settings(max_examples=60)
+@example(  # a call of the optimizer that does not fit into a line
+    new=[("gradient_clipping=1", "constant")], loss="auto", weighted=False, activation="relu", l1=None, l2=None,
+    decay=0.7244676760187252, drop=None, stop=None, task="binary", how="nesterov cosine", batch=None,
+)  # fmt: skip
 @given(
     new=st.lists(st.tuples(st.sampled_from(NEW), st.sampled_from(SCHEDULES)), max_size=9, unique_by=lambda n: n[0]),
     loss=st.sampled_from(("auto", "absolute", "huber:2", "quantile:0.1")),

@@ -8,6 +8,7 @@ from wellfit.cocktail.schedules import FIRST, LAST, WARM_UP
 from wellfit.messages import say
 from wellfit.nets.code.recipe import Recipe, comment, number
 
+WIDEST = 120  # letters of a line
 _LOSSES = {
     "binary": ("BinaryCrossentropy", "from_logits=True"),
     "multiclass": ("SparseCategoricalCrossentropy", "from_logits=True"),
@@ -80,7 +81,9 @@ def optimizer(recipe: Recipe, decay: tuple[float, ...], *, penalized: bool) -> l
         kind = "AdamW" if any(decay) else "Adam"
         options += ["epsilon=1e-8"]
         lines += comment("adam_epsilon", library="Keras")
-    lines += [f"optimizer = keras.optimizers.{kind}({', '.join(options)})"]
+    call = f"optimizer = keras.optimizers.{kind}("
+    line = f"{call}{', '.join(options)})"
+    lines += [line] if len(line) <= WIDEST else [call, *(f"    {option}," for option in options), ")"]
     if any(decay):
         bare = [i for i, d in enumerate(decay) if not d]
         kernels = f" + [dense[i].kernel for i in {bare}]" if bare else ""
