@@ -123,7 +123,8 @@ def test_a_run_shows_its_answer_and_a_simple_answer_its_sentence():
         answer.plot()
 
 
-def test_results_print_as_text_and_have_a_repr_of_one_line(results):
+def test_results_print_as_text_and_have_a_repr_of_one_line(results, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")  # wide enough that no name is folded
     for name, found in {**results, "run": run_record()}.items():
         text, line = str(found), repr(found)
         assert 20 < len(text) < 12_000, name
@@ -134,7 +135,7 @@ def test_results_print_as_text_and_have_a_repr_of_one_line(results):
         assert len(line) < 250, name
     told = str(results["comparison"])
     assert all(result.cocktail in told for result in results["comparison"].results)
-    assert "95% intervals" in told
+    assert "95% intervals" in " ".join(told.split())
     assert "Overfits" in str(results["diagnosis"])
     assert results["path"].over in repr(results["path"])
 

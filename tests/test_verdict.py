@@ -142,7 +142,8 @@ def test_a_network_that_training_made_worse_does_not_overfit():
         checkpoints=np.arange(3),
     )
     text = verdict(_comparison(none, _result("l2=1", 0.5, change=(-4.5, 0.1))))
-    assert text.startswith("Undecided: training itself failed, for the training loss ended at 1.67, above the 0.7")
+    assert text.startswith("Undecided whether the network overfits without regularization: training itself failed")
+    assert "for the training loss ended at 1.67, above the 0.7" in text
     assert "a tenth of the learning rate" in text
     learnt = replace(none, curves={"train_loss": np.array([2.0, 1.8, 1.7])})
     assert "overfits" in verdict(_comparison(learnt, _result("l2=1", 0.5, change=(-4.5, 0.1))))

@@ -31,7 +31,6 @@ def bias_variance(data: str, **asked: Any) -> None:
     """Measure bias and variance, and print the parts."""
     from wellfit.cli.progress import Watch
     from wellfit.job.bias_variance_job import FILES, bias_variance_into
-    from wellfit.report.printed.bias_variance import bias_variance as bias_variance_blocks
     from wellfit.select.bias_variance_output import bias_variance_text
 
     out = asked["out"]
@@ -54,6 +53,8 @@ def bias_variance(data: str, **asked: Any) -> None:
     if asked["as_json"]:
         print(bias_variance_text(found), end="")
     else:
+        from wellfit.report.printed.bias_variance import bias_variance as bias_variance_blocks
+
         show(bias_variance_blocks(found, width_of()))
     for name in FILES if out else ():
         tell(say("cli.written", path=Path(out) / name))

@@ -102,7 +102,6 @@ def compare(data: str, **asked: Any) -> None:
     """Compare cocktails by cross-validation."""
     from wellfit import job
     from wellfit.cli.progress import Watch
-    from wellfit.report.printed.comparison import comparison as comparison_blocks
 
     out = asked["out"]
     with Watch() as watch, placed(asked) as executor:
@@ -134,6 +133,8 @@ def compare(data: str, **asked: Any) -> None:
     if asked["as_json"]:
         print(job.comparison_text(comparison), end="")
     else:
+        from wellfit.report.printed.comparison import comparison as comparison_blocks
+
         show(comparison_blocks(comparison, width_of()))
     if out:
         tell(say("cli.written", path=Path(out) / job.COMPARISON))

@@ -35,7 +35,6 @@ def path(data: str, **asked: Any) -> None:
     from wellfit.cli.progress import Watch
     from wellfit.job import Incomplete
     from wellfit.job.path_job import path_into, written
-    from wellfit.report.printed.path import path as path_blocks
     from wellfit.select.path_output import path_text
 
     if asked["over"] is None:
@@ -73,6 +72,8 @@ def path(data: str, **asked: Any) -> None:
     if asked["as_json"]:
         print(path_text(found), end="")
     else:
+        from wellfit.report.printed.path import path as path_blocks
+
         show(path_blocks(found, width_of()))
     for name in written(found) if out else ():
         tell(say("cli.written", path=Path(out) / name))

@@ -24,7 +24,6 @@ def search(data: str, **asked: Any) -> None:
     from wellfit.cli.progress import Watch
     from wellfit.job.files import MODEL, SEARCH
     from wellfit.job.search_job import search_into
-    from wellfit.report.printed.search import search as search_blocks
     from wellfit.report.search_text import repeat_sentence, repeated
     from wellfit.select.search_output import search_text
 
@@ -54,6 +53,8 @@ def search(data: str, **asked: Any) -> None:
     if asked["as_json"]:
         print(search_text(found.record), end="")
     else:
+        from wellfit.report.printed.search import search as search_blocks
+
         show(search_blocks(found.record, width_of()))
         print()
         answer(repeat_sentence(found.record))

@@ -31,7 +31,6 @@ def workings(data: str, **asked: Any) -> None:
     """Look inside the network, and print what is found."""
     from wellfit.cli.progress import Watch
     from wellfit.job.workings_job import PICTURE, WORKINGS, workings_into
-    from wellfit.report.printed.workings import workings as workings_blocks
     from wellfit.select.workings_output import workings_text
 
     if (asked["over"] is None) == (asked["model"] is None):
@@ -57,6 +56,8 @@ def workings(data: str, **asked: Any) -> None:
     if asked["as_json"]:
         print(workings_text(found), end="")
     else:
+        from wellfit.report.printed.workings import workings as workings_blocks
+
         show(workings_blocks(found, width_of()))
     for name in (WORKINGS, PICTURE) if out else ():
         tell(say("cli.written", path=Path(out) / name))

@@ -62,12 +62,20 @@ def choose_target(raw: Raw, wanted: object, aside: Sequence[str], findings: list
     if not free:
         raise DataError("data.which_target", label=raw.label, columns=listing(names))
     if not usual and (why := _implausible(settle(raw, chosen).columns[chosen])):
-        reason = say(f"data.last_{why}")
+        reason = say(_NO_TARGETS[why])
         raise DataError(
             "data.which_target_last", label=raw.label, name=brief(chosen), reason=reason, columns=listing(names)
         )
     findings.append(Finding("assumed_target", say("data.found_assumed_target", name=brief(chosen)), (chosen,)))
     return choose_target(raw, chosen, aside, findings)
+
+
+_NO_TARGETS = {
+    "empty": "data.last_empty",
+    "constant": "data.last_constant",
+    "dates": "data.last_dates",
+    "unique": "data.last_unique",
+}
 
 
 def _implausible(column: Column) -> str | None:

@@ -26,7 +26,6 @@ from wellfit.report.printed.path import path
 from wellfit.report.printed.search import search
 from wellfit.report.printed.workings import workings
 from wellfit.report.run_text import answer
-from wellfit.report.showing import history_told
 from wellfit.report.text import harmless
 
 if TYPE_CHECKING:
@@ -61,6 +60,12 @@ blocks.register(Path, path)
 blocks.register(SearchRecord, search)
 blocks.register(Workings, workings)
 blocks.register(Diagnosis, lambda record, _: diagnosis(record))
-blocks.register(History, lambda record, _: history_told(record))
+blocks.register(History, lambda record, _: _history(record))
 blocks.register(RunRecord, lambda record, _: answer(record))
 blocks.register(Simplest, lambda record, _: (record.sentence,))
+
+
+def _history(record: History) -> tuple[str, ...]:
+    from wellfit.report.showing import history_told  # with pictures beside it, which take a while to import
+
+    return history_told(record)
