@@ -147,9 +147,14 @@ def test_folds_beyond_the_rows_and_rare_classes_are_told_before_training(tmp_pat
     rows = [f"{i % 7},{'abcd'[i % 4] if i < 8 else 'ab'[i % 2]}" for i in range(20)]
     path = tmp_path / "few.csv"
     path.write_text("x,y\n" + "\n".join(rows) + "\n", encoding="utf-8")
-    told = call("compare", path, *BRIEF, "--folds", 100).stderr
-    assert "100 folds were asked for; the data allow 20." in told
-    assert "2 of 4 classes have fewer than 5 rows to learn from (the rarest has 2)" in told
+    for command in (
+        ("compare", path, *BRIEF),
+        ("path", path, "--over", "l2", "--points", 3, "--epochs", 1, "--seeds", 1),
+        ("search", path, "--budget", "2000 steps"),
+    ):
+        told = call(*command, "--folds", 100).stderr
+        assert "100 folds were asked for; the data allow 20." in told, command
+        assert "2 of 4 classes have fewer than 5 rows to learn from (the rarest has 2)" in told, command
     assert "folds were asked for" not in call("compare", path, *BRIEF, "--folds", 3).stderr
 
 

@@ -90,7 +90,7 @@ def run(
         raise SettingError("job.budget_of_cocktails", budget=budget)
     table, findings = read_table(source, seed, options)
     plan = Plan.of(budget, quick=quick, images=table.inputs is not None) if cocktails is None else None
-    from wellfit.data import cross_validation_split, inspect_folds
+    from wellfit.data import cross_validation_split
 
     split = cross_validation_split(table, seed=seed)
     asked = Asked(metric, network, training, cocktails, folds, seeds, seed, quick, threads, progress, notice)
@@ -103,7 +103,6 @@ def run(
         placed=placed,
     )
     folder = default_folder(source, asked.shard) if out is None else out
-    findings = (*findings, *inspect_folds(table, split.train, folds=FOLDS if folds is None else folds))
     free = out is None and asked.shard is None  # a share leaves no report to replace
     files = () if asked.shard else (REPORT, SUMMARY, COMPARISON, OUT_OF_FOLD, MODEL)
     with opened(table, findings, split.train, asked, folder, ("run", plan), files, free) as study:
@@ -195,10 +194,7 @@ def compare_into(
     part = None if shard is None else Shard.parse(shard)
     asked = replace(asked, executor=executor, shard=part, arguments=tuple(arguments))
     out = default_folder(source, part) if out is None and part else out
-    from wellfit.data import inspect_folds
-
     rows = development_rows(table)
-    findings = (*findings, *inspect_folds(table, rows, folds=FOLDS if folds is None else folds))
     with opened(table, findings, rows, asked, out, ("compare",), () if part else (COMPARISON,)) as study:
         comparison = _compare(study, rows)
         _diverged(study, comparison)

@@ -54,7 +54,7 @@ def search_into(
         raise SettingError("search.unknown_sampler", value=sampler, known=", ".join(SAMPLERS))
     table, findings = read_table(source, seed, options)
     rows = development_rows(table)
-    asked = Asked(metric=metric, network=network, seed=seed, threads=threads, progress=progress, notice=notice)
+    asked = Asked(metric, network, folds=folds, seed=seed, threads=threads, progress=progress, notice=notice)
     asked = replace(asked, executor=executor, arguments=tuple(arguments))
     with opened(table, findings, rows, asked, out, ("search", limit, sampler), (SEARCH, MODEL)) as study:
         found = search(

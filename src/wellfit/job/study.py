@@ -25,6 +25,7 @@ from wellfit.nets import Network, NetworkLike, Training
 from wellfit.population import Shard, Share
 from wellfit.records import Array, Finding, Fold, Table
 from wellfit.select import default_training
+from wellfit.select.defaults import FOLDS
 from wellfit.select.source import chosen_network
 
 Cocktails = str | Iterable[Cocktail | Ingredient | str | None] | None
@@ -117,6 +118,9 @@ def read_table(source: object, seed: int, options: Mapping[str, Any]) -> tuple[T
     return table, (*table.findings, *inspect(table, seed=seed))
 
 
+CROSS_VALIDATED = ("run", "compare", "path", "search")
+
+
 @contextmanager
 def opened(
     table: Table,
@@ -135,6 +139,10 @@ def opened(
     left alone. Raises `SettingError` for settings that do not fit and a folder that cannot be made, ``OSError`` or
     `ModelFileError` where it cannot be written or another process works in it.
     """
+    from wellfit.data import inspect_folds
+
+    if question and question[0] in CROSS_VALIDATED:
+        findings = (*findings, *inspect_folds(table, rows, folds=FOLDS if asked.folds is None else asked.folds))
     network = chosen_network(table, rows, asked.network)
     training = _training(table, rows, network, asked)
     executor = Threads(asked.threads) if asked.executor is None else asked.executor
