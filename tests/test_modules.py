@@ -9,22 +9,22 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch_modules import Attentive, Calls, Convolutional, Plain, Recurrent, Tokens  # noqa: E402
+from torch_modules import Attentive, Calls, Convolutional, Plain, Recurrent, Tokens
 
-import wellfit as wf  # noqa: E402 (PyTorch may be absent)
-from wellfit import rng  # noqa: E402
-from wellfit.cocktail import as_cocktail  # noqa: E402
-from wellfit.engines.base import Member, advance_within, history  # noqa: E402
-from wellfit.engines.contract import finish, make_data, same  # noqa: E402
-from wellfit.engines.states import state_from_bytes, state_to_bytes  # noqa: E402
-from wellfit.engines.torch import TorchEngine  # noqa: E402
-from wellfit.errors import SettingError, UnsupportedError  # noqa: E402
-from wellfit.executors import Threads  # noqa: E402
-from wellfit.nets import MLP, Training, as_network  # noqa: E402
-from wellfit.nets.built import as_inputs, build, channels_last  # noqa: E402
-from wellfit.nets.layout import layout_of  # noqa: E402
-from wellfit.nets.torch_threads import fixed_threads  # noqa: E402
-from wellfit.records import Fold, FoldData, TrainingData  # noqa: E402
+import wellfit as wf
+from wellfit import rng
+from wellfit.cocktail import as_cocktail
+from wellfit.engines.base import Member, advance_within, history
+from wellfit.engines.contract import finish, make_data, same
+from wellfit.engines.states import state_from_bytes, state_to_bytes
+from wellfit.engines.torch import TorchEngine
+from wellfit.errors import SettingError, UnsupportedError
+from wellfit.executors import Threads
+from wellfit.nets import MLP, Training, as_network
+from wellfit.nets.built import as_inputs, build, channels_last
+from wellfit.nets.layout import layout_of
+from wellfit.nets.torch_threads import fixed_threads
+from wellfit.records import Fold, FoldData, TrainingData
 
 nn = torch.nn
 SGD = Training("sgd", 0.05, 6, 16, momentum=0.9, precision="float64")

@@ -13,18 +13,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from test_modules_keys import ADAM, Half, Net  # noqa: E402 (PyTorch may be absent)
-from torch.utils.data import TensorDataset  # noqa: E402
+from test_modules_keys import ADAM, Half, Net
+from torch.utils.data import TensorDataset
 
-import wellfit as wf  # noqa: E402
-from wellfit.cocktail import as_cocktail  # noqa: E402
-from wellfit.engines.base import Member, history  # noqa: E402
-from wellfit.engines.contract import finish, make_data  # noqa: E402
-from wellfit.engines.torch import TorchEngine  # noqa: E402
-from wellfit.errors import SettingError, UnsupportedError  # noqa: E402
-from wellfit.nets.built import build  # noqa: E402
-from wellfit.nets.network import as_network, link  # noqa: E402
-from wellfit.population import train  # noqa: E402
+import wellfit as wf
+from wellfit.cocktail import as_cocktail
+from wellfit.engines.base import Member, history
+from wellfit.engines.contract import finish, make_data
+from wellfit.engines.torch import TorchEngine
+from wellfit.errors import SettingError, UnsupportedError
+from wellfit.nets.built import build
+from wellfit.nets.network import as_network, link
+from wellfit.population import train
 
 nn = torch.nn
 

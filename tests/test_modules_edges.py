@@ -14,24 +14,24 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tables import made_table  # noqa: E402 (PyTorch may be absent)
-from torch_modules import Plain, Tokens  # noqa: E402
+from tables import made_table
+from torch_modules import Plain, Tokens
 
-import wellfit as wf  # noqa: E402
-from wellfit import rng  # noqa: E402
-from wellfit.cocktail import as_cocktail  # noqa: E402
-from wellfit.data import Preprocessor, folds  # noqa: E402
-from wellfit.engines.base import Member, threads_of  # noqa: E402
-from wellfit.engines.contract import finish, make_data  # noqa: E402
-from wellfit.engines.torch import TorchEngine  # noqa: E402
-from wellfit.engines.torch.stack import Stack  # noqa: E402
-from wellfit.errors import SettingError, UnsupportedError  # noqa: E402
-from wellfit.executors import MemberError, Threads  # noqa: E402
-from wellfit.job.path_job import path_into  # noqa: E402
-from wellfit.nets import Training  # noqa: E402
-from wellfit.nets.built import build  # noqa: E402
-from wellfit.records import Table  # noqa: E402
-from wellfit.select.defaults import default_training  # noqa: E402
+import wellfit as wf
+from wellfit import rng
+from wellfit.cocktail import as_cocktail
+from wellfit.data import Preprocessor, folds
+from wellfit.engines.base import Member, threads_of
+from wellfit.engines.contract import finish, make_data
+from wellfit.engines.torch import TorchEngine
+from wellfit.engines.torch.stack import Stack
+from wellfit.errors import SettingError, UnsupportedError
+from wellfit.executors import MemberError, Threads
+from wellfit.job.path_job import path_into
+from wellfit.nets import Training
+from wellfit.nets.built import build
+from wellfit.records import Table
+from wellfit.select.defaults import default_training
 
 nn = torch.nn
 ADAM = Training("adamw", 0.01, 6, 16, precision="float64")

@@ -9,17 +9,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tables import made_table  # noqa: E402 (PyTorch may be absent)
-from torch_modules import Attentive  # noqa: E402
+from tables import made_table
+from torch_modules import Attentive
 
-import wellfit as wf  # noqa: E402
-from wellfit.cocktail import as_cocktail  # noqa: E402
-from wellfit.engines.base import Member  # noqa: E402
-from wellfit.engines.contract import finish, make_data  # noqa: E402
-from wellfit.engines.torch import TorchEngine  # noqa: E402
-from wellfit.errors import UnsupportedError  # noqa: E402
-from wellfit.nets import Training  # noqa: E402
-from wellfit.nets.built import build  # noqa: E402
+import wellfit as wf
+from wellfit.cocktail import as_cocktail
+from wellfit.engines.base import Member
+from wellfit.engines.contract import finish, make_data
+from wellfit.engines.torch import TorchEngine
+from wellfit.errors import UnsupportedError
+from wellfit.nets import Training
+from wellfit.nets.built import build
 
 nn = torch.nn
 ADAM = Training("adamw", 0.01, 4, 16, precision="float64")

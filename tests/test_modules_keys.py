@@ -13,13 +13,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch_modules import Attentive, Convolutional, Recurrent  # noqa: E402 (PyTorch may be absent)
+from torch_modules import Attentive, Convolutional, Recurrent
 
-import wellfit as wf  # noqa: E402
-from wellfit.cocktail import as_cocktail  # noqa: E402
-from wellfit.engines.base import Member  # noqa: E402
-from wellfit.nets import Training  # noqa: E402
-from wellfit.nets.built import build  # noqa: E402
+import wellfit as wf
+from wellfit.cocktail import as_cocktail
+from wellfit.engines.base import Member
+from wellfit.nets import Training
+from wellfit.nets.built import build
 
 nn = torch.nn
 ADAM = Training("adamw", 0.01, 3, 16)

@@ -10,18 +10,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tables import made_table  # noqa: E402 (PyTorch may be absent)
+from tables import made_table
 
-import wellfit as wf  # noqa: E402
-from wellfit.cocktail import as_cocktail  # noqa: E402
-from wellfit.engines.base import Member, advance_within  # noqa: E402
-from wellfit.engines.contract import finish, make_data, same  # noqa: E402
-from wellfit.engines.states import state_from_bytes, state_to_bytes  # noqa: E402
-from wellfit.engines.torch import TorchEngine  # noqa: E402
-from wellfit.errors import UnsupportedError  # noqa: E402
-from wellfit.executors import MemberError, Threads  # noqa: E402
-from wellfit.nets import Training  # noqa: E402
-from wellfit.nets.built import build  # noqa: E402
+import wellfit as wf
+from wellfit.cocktail import as_cocktail
+from wellfit.engines.base import Member, advance_within
+from wellfit.engines.contract import finish, make_data, same
+from wellfit.engines.states import state_from_bytes, state_to_bytes
+from wellfit.engines.torch import TorchEngine
+from wellfit.errors import UnsupportedError
+from wellfit.executors import MemberError, Threads
+from wellfit.nets import Training
+from wellfit.nets.built import build
 
 nn = torch.nn
 SGD = Training("sgd", 0.1, 5, 16, precision="float64")

@@ -10,19 +10,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tables import made_table  # noqa: E402
-from torch.utils.checkpoint import checkpoint  # noqa: E402 (PyTorch may be absent)
+from tables import made_table
+from torch.utils.checkpoint import checkpoint
 
-import wellfit as wf  # noqa: E402
-from wellfit import rng  # noqa: E402
-from wellfit.cocktail import as_cocktail  # noqa: E402
-from wellfit.engines.base import Member  # noqa: E402
-from wellfit.engines.contract import finish, make_data  # noqa: E402
-from wellfit.engines.torch import TorchEngine  # noqa: E402
-from wellfit.errors import SettingError, UnsupportedError  # noqa: E402
-from wellfit.nets import Training  # noqa: E402
-from wellfit.nets.built import build  # noqa: E402
-from wellfit.records import Fold, FoldData, TrainingData  # noqa: E402
+import wellfit as wf
+from wellfit import rng
+from wellfit.cocktail import as_cocktail
+from wellfit.engines.base import Member
+from wellfit.engines.contract import finish, make_data
+from wellfit.engines.torch import TorchEngine
+from wellfit.errors import SettingError, UnsupportedError
+from wellfit.nets import Training
+from wellfit.nets.built import build
+from wellfit.records import Fold, FoldData, TrainingData
 
 nn = torch.nn
 ADAM = Training("adam", 0.01, 3, 16)

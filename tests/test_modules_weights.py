@@ -7,16 +7,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from test_modules import images  # noqa: E402 (PyTorch may be absent)
+from test_modules import images
 
-import wellfit as wf  # noqa: E402
-from wellfit.cocktail import as_cocktail  # noqa: E402
-from wellfit.engines.base import Member  # noqa: E402
-from wellfit.engines.contract import finish  # noqa: E402
-from wellfit.engines.torch import TorchEngine  # noqa: E402
-from wellfit.errors import SettingError  # noqa: E402
-from wellfit.nets import Training  # noqa: E402
-from wellfit.nets.built import build  # noqa: E402
+import wellfit as wf
+from wellfit.cocktail import as_cocktail
+from wellfit.engines.base import Member
+from wellfit.engines.contract import finish
+from wellfit.engines.torch import TorchEngine
+from wellfit.errors import SettingError
+from wellfit.nets import Training
+from wellfit.nets.built import build
 
 nn = torch.nn
 SGD = Training("sgd", 0.05, 3, 16, momentum=0.9, precision="float64")

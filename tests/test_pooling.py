@@ -9,13 +9,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import wellfit as wf  # noqa: E402 (PyTorch may be absent)
-from wellfit import rng  # noqa: E402
-from wellfit.cocktail import as_cocktail  # noqa: E402
-from wellfit.engines.base import Member  # noqa: E402
-from wellfit.engines.torch import TorchEngine, pooling  # noqa: E402
-from wellfit.nets import Training  # noqa: E402
-from wellfit.records import Fold, FoldData, TrainingData  # noqa: E402
+import wellfit as wf
+from wellfit import rng
+from wellfit.cocktail import as_cocktail
+from wellfit.engines.base import Member
+from wellfit.engines.torch import TorchEngine, pooling
+from wellfit.nets import Training
+from wellfit.records import Fold, FoldData, TrainingData
 
 nn = torch.nn
 

@@ -10,16 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from html_page import Page  # noqa: E402
+from html_page import Page
 
-import wellfit as wf  # noqa: E402 (PyTorch may be absent)
-from wellfit import rng  # noqa: E402
-from wellfit.job import thinning  # noqa: E402
-from wellfit.records import Table  # noqa: E402
-from wellfit.report.run_text import answer  # noqa: E402
-from wellfit.select.defaults import default_cocktails, default_network  # noqa: E402
-from wellfit.select.source import chosen_network, thinned  # noqa: E402
-from wellfit.select.space import Space  # noqa: E402
+import wellfit as wf
+from wellfit import rng
+from wellfit.job import thinning
+from wellfit.records import Table
+from wellfit.report.run_text import answer
+from wellfit.select.defaults import default_cocktails, default_network
+from wellfit.select.source import chosen_network, thinned
+from wellfit.select.space import Space
 
 TRAINING = wf.Training("adam", 3e-3, 2, 32)
 

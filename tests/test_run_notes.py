@@ -11,18 +11,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import wellfit as wf  # noqa: E402 (PyTorch may be absent)
-from wellfit import rng  # noqa: E402
-from wellfit.executors import Threads  # noqa: E402
-from wellfit.executors.threads import usable_cores  # noqa: E402
-from wellfit.job import thinning  # noqa: E402
-from wellfit.job.exploring import COMPARISON, TRAINED, WRITING, Plan, _search_budget  # noqa: E402
-from wellfit.job.study import Asked, Study, opened  # noqa: E402
-from wellfit.job.thinning import Sample, last_training, repaced, sample  # noqa: E402
-from wellfit.records import Table  # noqa: E402
-from wellfit.select.budget import STANDARD  # noqa: E402
-from wellfit.select.search import Search  # noqa: E402
-from wellfit.select.source import chosen_network  # noqa: E402
+import wellfit as wf
+from wellfit import rng
+from wellfit.executors import Threads
+from wellfit.executors.threads import usable_cores
+from wellfit.job import thinning
+from wellfit.job.exploring import COMPARISON, TRAINED, WRITING, Plan, _search_budget
+from wellfit.job.study import Asked, Study, opened
+from wellfit.job.thinning import Sample, last_training, repaced, sample
+from wellfit.records import Table
+from wellfit.select.budget import STANDARD
+from wellfit.select.search import Search
+from wellfit.select.source import chosen_network
 
 nn = torch.nn
 TRAINING = wf.Training("adam", 0.01, 2, 16)

@@ -7,15 +7,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tables import made_table  # noqa: E402 (PyTorch may be absent)
-from torch_modules import Plain, Tokens  # noqa: E402
+from tables import made_table
+from torch_modules import Plain, Tokens
 
-import wellfit as wf  # noqa: E402
-from wellfit import rng  # noqa: E402
-from wellfit.engines.torch import TorchEngine  # noqa: E402
-from wellfit.errors import SettingError  # noqa: E402
-from wellfit.records import Table  # noqa: E402
-from wellfit.select.search import bins_for  # noqa: E402
+import wellfit as wf
+from wellfit import rng
+from wellfit.engines.torch import TorchEngine
+from wellfit.errors import SettingError
+from wellfit.records import Table
+from wellfit.select.search import bins_for
 
 VALUES = {"input_noise", "input_dropout", "mixup", "augment"}  # what goes with values only
 

@@ -12,7 +12,7 @@ from wellfit.cli.interrupt import kept
 from wellfit.cli.language import option
 from wellfit.cli.places import placed
 from wellfit.cli.program import Command, Stopped
-from wellfit.cli.screen import show, tell, width_of
+from wellfit.cli.screen import screen_width, show, tell
 from wellfit.messages import say
 
 MEASURED = (
@@ -55,6 +55,6 @@ def bias_variance(data: str, **asked: Any) -> None:
     else:
         from wellfit.report.printed.bias_variance import bias_variance as bias_variance_blocks
 
-        show(bias_variance_blocks(found, width_of()))
+        show(bias_variance_blocks(found, screen_width()))
     for name in FILES if out else ():
         tell(say("cli.written", path=Path(out) / name))

@@ -23,7 +23,7 @@ from wellfit.cli.path_command import path
 from wellfit.cli.places import placed, tell_share
 from wellfit.cli.program import Program, Stopped
 from wellfit.cli.runs_command import resume, runs
-from wellfit.cli.screen import answer, harmless, show, tell, width_of, write_bytes
+from wellfit.cli.screen import answer, harmless, screen_width, show, tell, write_bytes
 from wellfit.cli.search_command import search
 from wellfit.cli.workings_command import workings
 from wellfit.messages import say
@@ -135,7 +135,7 @@ def compare(data: str, **asked: Any) -> None:
     else:
         from wellfit.report.printed.comparison import comparison as comparison_blocks
 
-        show(comparison_blocks(comparison, width_of()))
+        show(comparison_blocks(comparison, screen_width()))
     if out:
         tell(say("cli.written", path=Path(out) / job.COMPARISON))
 

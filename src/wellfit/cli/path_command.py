@@ -12,7 +12,7 @@ from wellfit.cli.interrupt import kept
 from wellfit.cli.language import option
 from wellfit.cli.places import placed, tell_share
 from wellfit.cli.program import Command, Problem, Stopped
-from wellfit.cli.screen import show, tell, width_of
+from wellfit.cli.screen import screen_width, show, tell
 from wellfit.messages import join, say
 
 ALONG = (
@@ -74,6 +74,6 @@ def path(data: str, **asked: Any) -> None:
     else:
         from wellfit.report.printed.path import path as path_blocks
 
-        show(path_blocks(found, width_of()))
+        show(path_blocks(found, screen_width()))
     for name in written(found) if out else ():
         tell(say("cli.written", path=Path(out) / name))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
 from wellfit.report.text import harmless as harmless
+from wellfit.report.text import screen_width as screen_width
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,17 +39,10 @@ def answer(text: object) -> None:
     print(line)
 
 
-def width_of() -> int:
-    """Return the width of what stdout is; where it is no terminal, that of a wide table."""
-    import shutil
-
-    return shutil.get_terminal_size(fallback=(120, 24)).columns
-
-
 def show(blocks: Iterable[str | Table]) -> None:
     """Print paragraphs and tables on stdout, the paragraphs as `answer` does; "" is a blank line."""
     screen = console(sys.stdout)
-    screen.width = width_of()
+    screen.width = screen_width()
     for block in blocks:
         if isinstance(block, str):
             answer(block) if block else print()

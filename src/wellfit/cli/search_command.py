@@ -11,7 +11,7 @@ from wellfit.cli import options as given
 from wellfit.cli.interrupt import kept
 from wellfit.cli.places import placed
 from wellfit.cli.program import Command, Problem, Stopped
-from wellfit.cli.screen import answer, harmless, show, tell, width_of
+from wellfit.cli.screen import answer, harmless, screen_width, show, tell
 from wellfit.messages import say
 
 
@@ -55,7 +55,7 @@ def search(data: str, **asked: Any) -> None:
     else:
         from wellfit.report.printed.search import search as search_blocks
 
-        show(search_blocks(found.record, width_of()))
+        show(search_blocks(found.record, screen_width()))
         print()
         answer(repeat_sentence(found.record))
         # Not wrapped, so that the command can be copied.

@@ -12,7 +12,7 @@ from wellfit.cli.interrupt import kept
 from wellfit.cli.language import option
 from wellfit.cli.places import placed
 from wellfit.cli.program import Command, Problem, Stopped
-from wellfit.cli.screen import show, tell, width_of
+from wellfit.cli.screen import screen_width, show, tell
 from wellfit.messages import say
 
 ALONG = (
@@ -58,6 +58,6 @@ def workings(data: str, **asked: Any) -> None:
     else:
         from wellfit.report.printed.workings import workings as workings_blocks
 
-        show(workings_blocks(found, width_of()))
+        show(workings_blocks(found, screen_width()))
     for name in (WORKINGS, PICTURE) if out else ():
         tell(say("cli.written", path=Path(out) / name))

@@ -108,12 +108,12 @@ def kept_generators() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         try:
             random.seed(0)
-            np.random.seed(0)  # noqa: NPY002
+            np.random.seed(0)  # noqa: NPY002  # the global one
             torch.default_generator.manual_seed(0)
             yield
         finally:
             random.setstate(before[0])
-            np.random.set_state(before[1])  # noqa: NPY002
+            np.random.set_state(before[1])  # noqa: NPY002  # the global one
 
 
 def _item(dataset: Any, index: int) -> tuple[Array, Any]:

@@ -234,7 +234,8 @@ def rise_interval(
     """Return the `ratio_interval` of two losses of the same networks, with half of Nadeau and Bengio's correction.
 
     What training sets do to all rows of a fold alike they do to ``last`` and ``lowest`` (K,) both, and much of it
-    cancels: half of the correction holds the truth as often as asked (``docs/intervals.md``).
+    cancels: half of the correction holds the truth as often as asked (``docs/intervals.md``). Raises `SettingError` for
+    counts that do not match.
 
     >>> interval = rise_interval([2.0, 4.0, 9.0], [1.0, 2.0, 4.0], train_rows=20, test_rows=10, estimates="Rise")
     >>> round(interval.low, 2), round(interval.high, 2)

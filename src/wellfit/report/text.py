@@ -72,6 +72,13 @@ def metric_name(metric: str) -> str:
     return say(f"report.metric_{metric.replace('-', '_')}") if key in catalogue("report") else clean(metric)
 
 
+def screen_width() -> int:
+    """Return the width of the terminal; where stdout is none, that of a wide table."""
+    import shutil
+
+    return shutil.get_terminal_size(fallback=(120, 24)).columns
+
+
 def harmless(text: object) -> str:
     r"""Return the text in one line with control characters, escapes and direction marks shown as their codes.
 

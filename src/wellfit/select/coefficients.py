@@ -72,5 +72,5 @@ def _units(preprocessor: Preprocessor) -> tuple[Array, Array]:
         for name in plan.features:
             own = isinstance(plan, Numeric) and name == plan.name and plan.scale > 0
             centres.append(plan.mean if own else 0.0)  # type: ignore[union-attr]  # a Numeric
-            scales.append(plan.scale if own else 1.0)  # type: ignore[union-attr]
+            scales.append(plan.scale if own else 1.0)  # type: ignore[union-attr]  # a Numeric
     return np.array(centres), np.array(scales)

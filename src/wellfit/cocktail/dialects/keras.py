@@ -76,8 +76,7 @@ def _speak_more(parts: Parts, answer: Answer) -> None:
 def _read(arguments: dict, fit: Fit) -> Cocktail | NoEquivalent:
     l1, l2 = penalties(arguments["l1"], arguments["l2"], (1.0, 2.0))
     parts: list[Ingredient] = [l1, l2, WeightDecay(arguments["weight_decay"]), Dropout(arguments["dropout"])]
-    # For the type checker: The first three have one.
-    if arguments["biases"] and any(active(p.strength) for p in parts[:3]):  # type: ignore[attr-defined]
+    if arguments["biases"] and any(active(p.strength) for p in parts[:3]):  # type: ignore[attr-defined]  # all have one
         return NoEquivalent(fit.dialect, (say("dialects.biases"),))
     clipping = GradientClipping(arguments["global_clipnorm"])
     if clipping.acts and (l1.acts or l2.acts):

@@ -136,7 +136,7 @@ class Recipe:
             WeightDecay: s.weight_decay,
             Dropout: s.dropout,
         }
-        # For the type checker: Each kind takes its strength.
+        # For the type checker: each kind takes its strength.
         mixed = Cocktail(tuple(kind(bound[kind]) for kind in kinds if any(bound[kind])))  # type: ignore[call-arg]
         return to_dialect(
             mixed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from functools import singledispatch
 from io import StringIO
@@ -26,7 +25,7 @@ from wellfit.report.printed.path import path
 from wellfit.report.printed.search import search
 from wellfit.report.printed.workings import workings
 from wellfit.report.run_text import answer
-from wellfit.report.text import harmless
+from wellfit.report.text import harmless, screen_width
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,7 +35,7 @@ def text_of(record: object) -> str:
     """Return a record as the text that the command line prints, as wide as the terminal, no control signs in it."""
     from rich.console import Console
 
-    width = shutil.get_terminal_size(fallback=(120, 24)).columns
+    width = screen_width()
     into = StringIO()
     # No terminal: no colours, and nothing that a name holds is taken for markup.
     screen = Console(file=into, width=width, markup=False, emoji=False, highlight=False, force_terminal=False)
